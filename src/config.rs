@@ -1,0 +1,86 @@
+//! Every knob and every limit of the server, in one struct: defaults < environment < flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::dataset::IngestLimits;
+use crate::model::PredictLimits;
+use crate::spec::SpecLimits;
+
+/// Options of `sparsefit serve`; each is also `SPARSEFIT_<NAME>` in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Address to listen on; port 0 takes any free one.
+    #[arg(long, env = "SPARSEFIT_LISTEN", default_value = "127.0.0.1:7878")]
+    pub listen: SocketAddr,
+    /// Directory for everything that is stored.
+    #[arg(long, env = "SPARSEFIT_DATA_DIR", default_value = "./sparsefit-data")]
+    pub data_dir: PathBuf,
+    /// `postgres://…`; absent = SQLite in the data directory.
+    #[arg(long, env = "SPARSEFIT_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Jobs worked at once; 0 = none in this process.
+    #[arg(long, env = "SPARSEFIT_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Threads of one fit; 0 = the machine's cores.
+    #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
+    pub fit_threads: usize,
+    /// Serve beyond loopback although nobody needs a key.
+    #[arg(long, env = "SPARSEFIT_INSECURE_NO_AUTH")]
+    pub insecure_no_auth: bool,
+    /// Further names by which clients reach this server (`Host`).
+    #[arg(long, env = "SPARSEFIT_HOSTS", value_delimiter = ',')]
+    pub hosts: Vec<String>,
+    /// Log as JSON lines.
+    #[arg(long, env = "SPARSEFIT_LOG_JSON")]
+    pub log_json: bool,
+    /// Most verbose level logged: error, warn, info, debug, trace.
+    #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Bounds, printed at start and served at `/api/v1/limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub upload: IngestLimits,
+    pub upload_encoded_bytes: u64,
+    pub json_bytes: u64,
+    pub predict_bytes: u64,
+    pub predict: PredictLimits,
+    pub spec: SpecLimits,
+    pub queue_max: u64,
+    pub connections: u64,
+    pub header_bytes: u64,
+    pub page_max: u64,
+}
+
+const GIB: u64 = 1 << 30;
+const MIB: u64 = 1 << 20;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            upload: IngestLimits {
+                decoded_bytes: 4 * GIB,
+                rows: 10_000_000,
+                nnz: 2_000_000_000,
+                index_max: (1 << 31) - 1,
+                line_bytes: 64 * MIB,
+                number_bytes: 64,
+                sort_memory_bytes: 64 * MIB,
+            },
+            upload_encoded_bytes: GIB,
+            json_bytes: 8 * MIB,
+            predict_bytes: 64 * MIB,
+            predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
+            spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
+            queue_max: 10_000,
+            connections: 4096,
+            header_bytes: 32 * 1024,
+            page_max: 1000,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The job: its life, its progress, what it leaves behind.
+//!
+//! One transition table; the store repeats each arrow as `WHERE status = …`, and a test walks all pairs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::Id;
+
+/// Where a job is in its life. `cancelling` is not stored: it is `running` with cancel asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// In: submitted, or handed back by a stopping or dead worker. Out: claimed by a worker, or cancelled at once.
+    /// A crash leaves it queued.
+    Queued,
+    /// In: claimed. Out: finished by the holder of the claim, or rescued to `queued` (or `failed`, once attempts are
+    /// used up) when its lease ran out. A crash leaves it running until the rescue.
+    Running,
+    /// In: the claim's holder stored model and status in one transaction. Final.
+    Succeeded,
+    /// In: the fit could not be done, a limit was passed, or attempts are used up. Final.
+    Failed,
+    /// In: cancelled while queued, or by its worker after cancel was asked. Final.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// The word in the database, in JSON and in filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether nothing follows.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// The transition table.
+    pub fn may_become(self, next: Status) -> bool {
+        matches!(
+            (self, next),
+            (Self::Queued, Self::Running | Self::Cancelled)
+                | (Self::Running, Self::Queued | Self::Succeeded | Self::Failed | Self::Cancelled)
+        )
+    }
+}
+
+/// Why a job ended as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Reason {
+    User,
+    TimeLimit,
+    MemoryLimit,
+    StartDeadline,
+    Shutdown,
+    AttemptsExhausted,
+}
+
+/// One step of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// `load`, `cv`, `path`, …
+    pub name: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}
+
+/// Where the solver is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Current {
+    pub lambda: Option<f64>,
+    pub lambda_index: Option<u64>,
+    pub fold: Option<u64>,
+    pub nonzeros: Option<u64>,
+    pub relative_gap: Option<f64>,
+    pub epoch: Option<u64>,
+}
+
+/// How far a job is. `fraction` never falls and is 1 only when the job succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0 to 1.
+    pub fraction: f64,
+    /// Seconds left, as far as known.
+    pub eta_s: Option<f64>,
+    /// Steps, in order.
+    pub steps: Vec<Step>,
+    /// Where the solver is.
+    pub current: Option<Current>,
+}
+
+/// Something the client should know that is no error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Machine word, as `support_not_unique`.
+    pub code: String,
+    /// For a person.
+    pub detail: String,
+    /// Features it is about, by display name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Machine word, as `numerical_error`.
+    pub code: String,
+    /// Short sentence.
+    pub title: String,
+    /// For a person.
+    pub detail: String,
+    /// Whether the same job may succeed when tried again.
+    pub retryable: bool,
+}
+
+/// Which data set version a job reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct DatasetRef {
+    pub name: String,
+    pub version: i64,
+    pub sha256: String,
+}
+
+/// A job as it stands in the store.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Job {
+    pub id: Id,
+    pub project: String,
+    /// `fit` for now.
+    pub kind: String,
+    pub status: Status,
+    pub cancel_requested: bool,
+    pub reason: Option<Reason>,
+    /// Name the model is registered under.
+    pub model: String,
+    pub dataset: DatasetRef,
+    pub priority: Priority,
+    pub created_at: i64,
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+    /// Starts so far; grows only at claim.
+    pub attempt: i64,
+    pub max_attempts: i64,
+    pub spec: Value,
+    pub spec_resolved: Value,
+    pub estimate: Value,
+    pub metadata: Value,
+    pub progress: Progress,
+    pub warnings: Vec<Warning>,
+    pub result: Option<Value>,
+    pub error: Option<Failure>,
+    pub request_id: String,
+    /// Grows with every change of the row; the long poll and ETags live on it.
+    pub revision: i64,
+}
+
+/// Order in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_follows_a_final_status_and_every_other_goes_on() {
+        for from in Status::ALL {
+            assert_eq!(Status::ALL.into_iter().any(|to| from.may_become(to)), !from.is_final());
+            assert_eq!(Status::parse(from.as_str()), Some(from));
+        }
+    }
+}

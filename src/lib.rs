@@ -1,0 +1,22 @@
+//! sparsefit: a server that trains sparse models over HTTP.
+//!
+//! Rooms in a row; data moves one way; the middle knows nothing of the ends. `ARCHITECTURE.md` has the map and
+//! the import table, which `tests/tidy.rs` enforces.
+
+pub mod ambient;
+pub mod fault;
+pub mod id;
+
+pub mod matrix;
+pub mod solver;
+
+pub mod dataset;
+pub mod job;
+pub mod model;
+pub mod spec;
+pub mod train;
+
+pub mod store;
+pub mod worker;
+
+pub mod config;

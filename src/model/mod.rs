@@ -1,0 +1,262 @@
+//! What a fit leaves behind: coefficients, path, cross-validation, certificate; and prediction from it. Immutable.
+//!
+//! Knows nothing of HTTP, SQL or solvers. A model takes ≤ 32 bytes per non-zero plus a constant; nothing in it has the
+//! length of the feature space: names are read from the data set's names file.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::dataset::{Class, Damaged, Names};
+use crate::fault::Fault;
+use crate::job::Warning;
+
+/// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Certificate {
+    pub status: CertificateStatus,
+    pub primal: f64,
+    pub dual: f64,
+    pub gap: f64,
+    /// (primal − dual) / F(w = 0, best b).
+    pub relative_gap: f64,
+    pub tol: f64,
+    pub tol_kind: String,
+    pub max_kkt_violation: f64,
+    /// Display name of the feature with the largest violation.
+    pub kkt_feature: Option<String>,
+    pub epochs: u64,
+    /// Work in units of one product with all of X.
+    pub full_passes: f64,
+}
+
+/// How far a certificate goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum CertificateStatus {
+    Certified,
+    Stationary,
+    NotConverged,
+    NotApplicable,
+}
+
+/// One λ of the path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PathRow {
+    pub index: u64,
+    pub lambda: f64,
+    pub nonzeros: u64,
+    pub deviance_ratio: f64,
+    pub relative_gap: f64,
+    pub cv_mean: Option<f64>,
+    pub cv_se: Option<f64>,
+}
+
+/// One λ of the cross-validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct CvRow {
+    pub index: u64,
+    pub lambda: f64,
+    pub mean: f64,
+    pub se: f64,
+    pub per_fold: Vec<f64>,
+}
+
+/// A cross-validation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Cv {
+    pub metric: String,
+    pub folds: u64,
+    pub seed: u64,
+    pub stratify: bool,
+    pub index_min: u64,
+    pub index_1se: u64,
+    pub rows: Vec<CvRow>,
+}
+
+/// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
+/// The keys are those of the public `model_version` object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Card {
+    /// `linear`.
+    pub kind: String,
+    /// `squared` or `logistic`.
+    pub loss: String,
+    /// Both classes, negative first; for one class against the rest the first is `null`.
+    pub classes: Option<Vec<Option<Class>>>,
+    pub objective: String,
+    pub lambda: f64,
+    pub lambda_max: f64,
+    pub l1_ratio: f64,
+    pub intercept: f64,
+    /// λ_low and λ_high of a `target_nonzeros` search.
+    pub bracket: Option<[f64; 2]>,
+    pub equivalents: Value,
+    pub sparsity: Sparsity,
+    pub metrics: Value,
+    pub selection: Option<Value>,
+    pub certificate: Certificate,
+    pub warnings: Vec<Warning>,
+    pub engine: Value,
+}
+
+/// How sparse a model is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Sparsity {
+    pub n_features: u64,
+    pub nonzeros: u64,
+    /// Share of coefficients that are exactly 0.
+    pub sparsity_ratio: f64,
+    pub l1: f64,
+    pub l2: f64,
+    pub positive: u64,
+    pub negative: u64,
+    pub max_abs: Option<FeatureValue>,
+    pub min_abs_nonzero: Option<f64>,
+    /// Share of coefficients with |w| ≤ `near_zero_tol`.
+    pub near_zero_ratio: f64,
+    /// 1e-6·max|w|.
+    pub near_zero_tol: f64,
+    pub groups_active: Option<u64>,
+    /// SHA-256 of the sorted non-zero indices, hex.
+    pub support_hash: String,
+}
+
+/// A feature by display name and a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct FeatureValue {
+    pub feature: String,
+    pub value: f64,
+}
+
+/// A model version's content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Everything but the arrays.
+    pub card: Card,
+    /// Features with a non-zero coefficient, rising.
+    pub indices: Vec<u32>,
+    /// Their coefficients, original scale.
+    pub values: Vec<f64>,
+    /// The path, largest λ first; one row for a single λ.
+    pub path: Vec<PathRow>,
+    /// The cross-validation that chose λ.
+    pub cv: Option<Cv>,
+}
+
+impl Model {
+    /// The stored form: self-describing, versioned, the same bytes for the same model.
+    pub fn encode(&self) -> Vec<u8> {
+        unimplemented!()
+    }
+
+    /// Reads the stored form.
+    pub fn decode(_bytes: &[u8]) -> Result<Self, Damaged> {
+        unimplemented!()
+    }
+}
+
+/// A histogram of the non-zero coefficients.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Histogram {
+    pub zeros: u64,
+    pub edges: Vec<f64>,
+    pub counts: Vec<u64>,
+}
+
+impl Model {
+    /// Equal bins over the non-zero coefficients, the last one closed; empty arrays without non-zeros.
+    pub fn histogram(&self, _bins: usize) -> Histogram {
+        unimplemented!()
+    }
+}
+
+/// A model ready to predict: looks features up without the feature space.
+#[derive(Debug)]
+pub struct Predictor {
+    // the model room decides; holds the Model and the mapped names
+}
+
+/// The forms a prediction body can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictFormat {
+    /// `{"instances":[…]}` or `{"csr":{…}}`, with options beside them.
+    Json,
+    /// LIBSVM lines; the label token is required and ignored.
+    Libsvm {
+        /// Smallest legal index, 0 or 1.
+        index_base: u32,
+    },
+}
+
+/// What the answer shall hold; options in the query win over none, JSON options win over the query.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct PredictOptions {
+    /// `prediction`, `probability`, `label`, `linear_predictor`, `contributions`, `unknown`.
+    pub output: Option<Vec<String>>,
+    /// `ignore` (default) or `error`.
+    pub unknown_features: Option<String>,
+    pub threshold: Option<f64>,
+    pub top_contributions: Option<usize>,
+}
+
+/// Bounds on a prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct PredictLimits {
+    pub rows: u64,
+    pub row_nnz: u64,
+    pub index_max: u64,
+}
+
+/// Predictions, ready to be serialised after `model` and `version`: `{"predictions":[…],"diagnostics":{…}}`.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// Serialised `predictions` array.
+    pub predictions_json: Vec<u8>,
+    /// Rows.
+    pub rows: u64,
+    /// Unknown features over all rows.
+    pub unknown_features: u64,
+    /// Non-zero-coefficient features that occurred.
+    pub active_features_seen: u64,
+}
+
+impl Predictor {
+    /// Makes a model ready to predict.
+    pub fn new(_model: Arc<Model>, _names: Option<Arc<Names>>) -> Self {
+        unimplemented!()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        unimplemented!()
+    }
+
+    /// Display name of a feature: its name, else its decimal index.
+    pub fn display_name(&self, _index: u32) -> String {
+        unimplemented!()
+    }
+
+    /// Predicts all rows of a body, or says which row is wrong.
+    pub fn predict(
+        &self,
+        _body: &[u8],
+        _format: PredictFormat,
+        _options: &PredictOptions,
+        _limits: &PredictLimits,
+    ) -> Result<Predictions, Fault> {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,90 @@
+//! Numbers only: minimise datafit(Xw + b) + penalty(w).
+//!
+//! The problem, with `s` the sample weights, `o` the offsets, `f` the penalty factors and `σ` the column scales
+//! (all 1 unless standardising):
+//!
+//! ```text
+//! F(w, b) = (1/Σs) Σ_i s_i·loss(y_i, x_i·w + b + o_i)  +  λ Σ_j f_j [ l1_ratio·|w_jσ_j| + (1 − l1_ratio)/2·(w_jσ_j)² ]
+//! ```
+//!
+//! X is never copied and never densified: centring and scaling are implicit, a fold is a vector of weights.
+//! This room knows nothing of names, files, requests, threads pools or clocks.
+
+use std::ops::ControlFlow;
+
+use crate::matrix::ColumnsView;
+
+/// How a prediction is compared with the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// ½(y − η)².
+    Squared,
+    /// log(1 + e^(−yη)), y ∈ {−1, +1}.
+    Logistic,
+}
+
+/// The data of a problem; every slice has one entry a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// The matrix.
+    pub x: ColumnsView<'a>,
+    /// Targets; ±1 for [`Loss::Logistic`].
+    pub y: &'a [f64],
+    /// Sample weights `s ≥ 0`, not all 0; `None` = all 1. A row of weight 0 is as good as absent.
+    pub weights: Option<&'a [f64]>,
+    /// Offsets added to the linear predictor; `None` = 0.
+    pub offset: Option<&'a [f64]>,
+}
+
+/// Elastic net with a factor for each stored column.
+#[derive(Clone, Copy, Debug)]
+pub struct Penalty<'a> {
+    /// 1 = lasso, 0 = ridge.
+    pub l1_ratio: f64,
+    /// `f_j ≥ 0` for each **stored column** of the matrix; 0 = never penalised; `None` = all 1.
+    pub factors: Option<&'a [f64]>,
+}
+
+/// How to solve.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Fit an intercept, never penalised.
+    pub intercept: bool,
+    /// Let the penalty act on `w_jσ_j`, σ_j the weighted population standard deviation; a constant column gets 0.
+    pub standardize: bool,
+    /// Goal for the relative duality gap.
+    pub tol: f64,
+    /// Bound on the epochs (sweeps over a working set) of one λ.
+    pub max_epochs: u64,
+}
+
+/// Why a solve stopped; a result, never an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The gap is at or below the tolerance.
+    Converged,
+    /// `max_epochs` was reached, or no step made progress at the limit of double precision.
+    LimitReached,
+    /// `observe` said so.
+    Cancelled,
+}
+
+/// Where a solve is; given to `observe` at least every millisecond of work.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// λ being solved.
+    pub lambda: f64,
+    /// Its position in the path, from 0.
+    pub lambda_index: usize,
+    /// Fold being solved, from 0; `None` outside cross-validation.
+    pub fold: Option<usize>,
+    /// Non-zero coefficients at the moment.
+    pub nonzeros: usize,
+    /// Last relative gap known; `None` before the first.
+    pub relative_gap: Option<f64>,
+    /// Epochs spent on this λ.
+    pub epoch: u64,
+}
+
+/// Asked often whether to go on; may be called from several threads.
+pub type Observe<'a> = dyn Fn(&Progress) -> ControlFlow<()> + Sync + 'a;

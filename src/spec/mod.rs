@@ -1,0 +1,222 @@
+//! Request → checked specification. Parse, don't validate: raw and checked are different types.
+//!
+//! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
+//! body (`#/spec/penalty/l1_ratio`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::dataset::{Class, Meta, Names, TargetKind};
+use crate::fault::Fault;
+use crate::job::{Priority, Warning};
+
+/// `POST /jobs`, parsed but not yet compared with the data set.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// Name the model is registered under.
+    pub model: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Version asked for; `None` = latest.
+    pub version: Option<i64>,
+    /// What to fit.
+    pub fit: FitSpec,
+    /// The specification as it was sent.
+    pub spec: Value,
+    /// Free text of the client's: an object of texts.
+    pub metadata: Value,
+    /// Order in the queue.
+    pub priority: Priority,
+}
+
+/// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.
+#[derive(Clone, Debug)]
+pub struct FitSpec {
+    // the spec room decides
+}
+
+/// Bounds on specifications.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct SpecLimits {
+    pub path_values: u64,
+    pub folds: u64,
+    pub max_epochs: u64,
+    pub max_runtime_s: f64,
+}
+
+/// Parses the body of `POST /jobs`.
+pub fn parse_job(_body: &[u8], _limits: &SpecLimits) -> Result<JobRequest, Fault> {
+    unimplemented!()
+}
+
+/// The loss of a fit, with its target understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Loss {
+    /// ½(y − η)².
+    Squared,
+    /// log(1 + e^(−yη)).
+    Logistic {
+        /// The class that is +1; all others are −1.
+        positive_class: Class,
+    },
+}
+
+/// The penalty of a fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Penalty {
+    /// `l1`, `l2` or `elastic_net`, as asked for.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// 1 for `l1`, 0 for `l2`.
+    pub l1_ratio: f64,
+    /// Penalty factors by feature name or decimal index; absent = 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub factors: BTreeMap<String, f64>,
+}
+
+/// Which λ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Lambda {
+    /// One value.
+    Value {
+        /// λ.
+        value: f64,
+    },
+    /// A path from λ_max down.
+    Path {
+        /// Number of values.
+        n: u64,
+        /// Smallest value over the largest.
+        min_ratio: f64,
+    },
+    /// A path of given values, largest first.
+    Values {
+        /// λ, falling.
+        values: Vec<f64>,
+    },
+    /// The largest λ with this many non-zeros.
+    TargetNonzeros {
+        /// Wanted non-zeros.
+        k: u64,
+    },
+}
+
+/// How λ is chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Selection {
+    /// The last λ of the path.
+    None,
+    /// K-fold cross-validation.
+    Cv {
+        /// Number of folds.
+        folds: u64,
+        /// Keep class shares equal over folds.
+        stratify: bool,
+        /// Seed of the fold assignment.
+        seed: u64,
+        /// `deviance`.
+        metric: String,
+        /// `min` or `1se`.
+        rule: Rule,
+    },
+}
+
+/// Which λ of a cross-validated path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rule {
+    /// Least mean deviance.
+    #[serde(rename = "min")]
+    Min,
+    /// Largest λ within one standard error of the least mean.
+    #[serde(rename = "1se")]
+    OneSe,
+}
+
+/// A fit with nothing left open: stored with the job, echoed as `spec_resolved`, read by the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ResolvedFit {
+    pub kind: String,
+    pub loss: Loss,
+    pub penalty: Penalty,
+    pub lambda: Lambda,
+    pub selection: Selection,
+    pub intercept: bool,
+    /// `scale` or `none`.
+    pub standardize: Standardize,
+    /// Whether stored sample weights are used.
+    pub weights: bool,
+    pub solver: Solver,
+    pub limits: RunLimits,
+}
+
+/// What the penalty acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Standardize {
+    Scale,
+    None,
+}
+
+/// How to solve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Solver {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub tol: f64,
+    pub tol_kind: String,
+    pub max_epochs: u64,
+}
+
+/// Bounds on the run of a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RunLimits {
+    pub max_runtime_s: Option<f64>,
+    pub on_limit: String,
+}
+
+impl FitSpec {
+    /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
+    pub fn resolve(&self, _meta: &Meta, _names: Option<&Names>) -> Result<(ResolvedFit, Vec<Warning>), Fault> {
+        unimplemented!()
+    }
+}
+
+/// What a fit will cost: ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Low and high, MiB.
+    pub memory_mb: [f64; 2],
+    /// Low and high, seconds.
+    pub runtime_s: [f64; 2],
+}
+
+/// Estimates a fit from counts alone.
+pub fn estimate(_meta: &Meta, _fit: &ResolvedFit) -> Estimate {
+    unimplemented!()
+}
+
+/// Fold of each row, `0..folds`: a pure function of its arguments, the same on every machine and version.
+/// `strata` = class position of each row keeps class shares equal over folds.
+pub fn folds(_n_rows: usize, _strata: Option<&[f64]>, _folds: u64, _seed: u64) -> Vec<u32> {
+    unimplemented!()
+}
+
+/// The kinds of target a loss can serve are compared here so that `dataset` need not know losses.
+pub fn default_loss_name(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Regression => "squared",
+        TargetKind::Binary => "logistic",
+        TargetKind::Count => "poisson",
+        TargetKind::Multiclass => "multinomial",
+    }
+}

@@ -20,3 +20,5 @@ pub mod store;
 pub mod worker;
 
 pub mod config;
+
+pub mod client;

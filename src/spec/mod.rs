@@ -3,6 +3,9 @@
 //! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
 //! body (`#/spec/penalty/l1_ratio`).
 
+mod folds;
+mod lambda;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,8 @@ use serde_json::Value;
 use crate::dataset::{Class, Meta, Names, TargetKind};
 use crate::fault::Fault;
 use crate::job::{Priority, Warning};
+
+pub use folds::folds;
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ pub struct Penalty {
 
 /// Which λ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case")]
+#[serde(try_from = "lambda::LambdaJson", into = "lambda::LambdaJson")]
 pub enum Lambda {
     /// One value.
     Value {
@@ -177,11 +182,17 @@ pub struct Solver {
 }
 
 /// Bounds on the run of a job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct RunLimits {
     pub max_runtime_s: Option<f64>,
     pub on_limit: String,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { max_runtime_s: None, on_limit: "fail".into() }
+    }
 }
 
 impl FitSpec {
@@ -202,12 +213,6 @@ pub struct Estimate {
 
 /// Estimates a fit from counts alone.
 pub fn estimate(_meta: &Meta, _fit: &ResolvedFit) -> Estimate {
-    unimplemented!()
-}
-
-/// Fold of each row, `0..folds`: a pure function of its arguments, the same on every machine and version.
-/// `strata` = class position of each row keeps class shares equal over folds.
-pub fn folds(_n_rows: usize, _strata: Option<&[f64]>, _folds: u64, _seed: u64) -> Vec<u32> {
     unimplemented!()
 }
 

@@ -272,17 +272,15 @@ fn end_indexed<E: Error>(scorer: &mut Scorer<'_>, buffers: &Buffers<'_>, path: &
 }
 
 fn end_named<E: Error>(scorer: &mut Scorer<'_>, buffers: &mut Buffers<'_>, trail: &Trail) -> Result<(), E> {
-    let refused = scorer.end_row().map_err(|refusal| {
-        let error: E = trail.fault(refusal.code, refusal.detail);
-        match refusal.entry.and_then(|entry| buffers.keys.get(entry)) {
-            Some(key) => trail.under("features", trail.under(key, error)),
-            None => error,
-        }
-    });
-    refused?;
+    let twice = |key: &str| trail.under("features", trail.under(key, trail.fault(Code::DuplicateField, "the key occurs twice")));
+    scorer.end_row().map_err(|refusal| match refusal.entry.and_then(|entry| buffers.keys.get(entry)) {
+        Some(key) if buffers.keys.iter().filter(|other| *other == key).count() > 1 => twice(key),
+        Some(key) => trail.under("features", trail.under(key, trail.fault(refusal.code, refusal.detail))),
+        None => trail.fault(refusal.code, refusal.detail),
+    })?;
     buffers.keys.sort_unstable();
     match buffers.keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(trail.under("features", trail.under(&pair[0], trail.fault(Code::DuplicateField, "the key occurs twice")))),
+        Some(pair) => Err(twice(&pair[0])),
         None => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ mod libsvm;
 mod options;
 mod predictor;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod score;
 mod sparsity;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod ambient;
 pub mod fault;
 pub mod id;
+pub mod json;
 
 pub mod matrix;
 pub mod solver;

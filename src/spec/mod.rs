@@ -3,19 +3,28 @@
 //! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
 //! body (`#/spec/penalty/l1_ratio`).
 
+mod estimate;
+mod fields;
 mod folds;
 mod lambda;
+mod parse;
+mod parse_fit;
+mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, Meta, Names, TargetKind};
-use crate::fault::Fault;
-use crate::job::{Priority, Warning};
+use crate::dataset::{Class, TargetKind};
+use crate::job::Priority;
 
+pub use estimate::estimate;
 pub use folds::folds;
+pub use parse::{is_name, parse_job};
+pub use resolve::feature_index;
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
 #[derive(Clone, Debug)]
@@ -37,9 +46,53 @@ pub struct JobRequest {
 }
 
 /// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitSpec {
-    // the spec room decides
+    loss: Option<AskedLoss>,
+    penalty: Penalty,
+    lambda: AskedLambda,
+    selection: Option<AskedSelection>,
+    intercept: bool,
+    standardize: Standardize,
+    weights: AskedWeights,
+    solver: Solver,
+    limits: RunLimits,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedLoss {
+    Squared,
+    Logistic { positive_class: Option<AskedClass> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedClass {
+    Class(Class),
+    /// The class `true`/`false` by text, else 1/0.
+    Bool(bool),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedLambda {
+    Value(f64),
+    Path { n: u64, min_ratio: Option<f64> },
+    Values(Vec<f64>),
+    TargetNonzeros(u64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedSelection {
+    None,
+    Cv { folds: Option<u64>, stratify: Option<bool>, seed: u64, rule: Rule },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum AskedWeights {
+    /// Those stored, if any.
+    Stored,
+    /// Those stored; it is wrong to ask where there are none.
+    Required,
+    Ignored,
 }
 
 /// Bounds on specifications.
@@ -50,11 +103,6 @@ pub struct SpecLimits {
     pub folds: u64,
     pub max_epochs: u64,
     pub max_runtime_s: f64,
-}
-
-/// Parses the body of `POST /jobs`.
-pub fn parse_job(_body: &[u8], _limits: &SpecLimits) -> Result<JobRequest, Fault> {
-    unimplemented!()
 }
 
 /// The loss of a fit, with its target understood.
@@ -99,7 +147,7 @@ pub enum Lambda {
         /// Smallest value over the largest.
         min_ratio: f64,
     },
-    /// A path of given values, largest first.
+    /// A path of given values, largest first (in JSON also `"mode": "path"`).
     Values {
         /// λ, falling.
         values: Vec<f64>,
@@ -195,13 +243,6 @@ impl Default for RunLimits {
     }
 }
 
-impl FitSpec {
-    /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
-    pub fn resolve(&self, _meta: &Meta, _names: Option<&Names>) -> Result<(ResolvedFit, Vec<Warning>), Fault> {
-        unimplemented!()
-    }
-}
-
 /// What a fit will cost: ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -209,11 +250,6 @@ pub struct Estimate {
     pub memory_mb: [f64; 2],
     /// Low and high, seconds.
     pub runtime_s: [f64; 2],
-}
-
-/// Estimates a fit from counts alone.
-pub fn estimate(_meta: &Meta, _fit: &ResolvedFit) -> Estimate {
-    unimplemented!()
 }
 
 /// The kinds of target a loss can serve are compared here so that `dataset` need not know losses.

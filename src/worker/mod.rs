@@ -1,8 +1,24 @@
 //! The worker: claim → load → train → finish, one job at a time on a thread of its own; the loop around it.
 //!
-//! Never sees HTTP or SQL.
+//! Never sees HTTP or SQL. [`run_one`] is public so that a test can step it until it is idle; [`Pool`] is the same
+//! step in a loop, with rescue and sweep beside it.
 
+mod attempt;
+mod halt;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use pool::Pool;
+
+use crate::dataset::Dataset;
+use crate::model::Model;
+use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
+use crate::train::{self, Run, TrainError};
+use halt::Stopping;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +30,32 @@ pub enum Worked {
 }
 
 /// Claims one job and works it to its end; tests step this until it is idle.
-pub async fn run_one(_store: &Store, _owner: &str, _threads: usize) -> Result<Worked, StoreError> {
-    unimplemented!()
+pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
+    step(&Worker::new(store, owner, threads), &mut Stopping::never()).await
+}
+
+/// What fits.
+type Fit = dyn Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync;
+
+/// One who works: on which jobs, under which name, with how many threads, and how.
+#[derive(Clone)]
+struct Worker {
+    store: Store,
+    owner: Arc<str>,
+    threads: usize,
+    fit: Arc<Fit>,
+}
+
+impl Worker {
+    fn new(store: &Store, owner: &str, threads: usize) -> Self {
+        Self { store: store.clone(), owner: owner.into(), threads, fit: Arc::new(train::fit) }
+    }
+}
+
+/// [`run_one`] that hands its job back, attempt unspent, once `stopping` says so.
+async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
+    match worker.store.claim(&worker.owner).await? {
+        None => Ok(Worked::Idle),
+        Some(claim) => attempt::work(worker, claim, stopping).await.map(|()| Worked::Job),
+    }
 }

@@ -1,0 +1,225 @@
+//! One attempt at one job: the fit on a thread of its own, and beside it those who prove life, pass progress on, and
+//! listen for cancel, time limit, lost lease and shutdown.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use super::Worker;
+use super::halt::{Halt, Shared, Stopping};
+use crate::dataset::Dataset;
+use crate::job::{Failure, Reason};
+use crate::model::Model;
+use crate::spec::ResolvedFit;
+use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
+use crate::train::{Run, TrainError};
+
+/// Life is proved at least this often; the lease is five times as long.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Progress is stored at most this often.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// How long a finished fit is kept while the store is away.
+const FINISH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a fit's thread ended.
+enum Outcome {
+    Model(Box<Model>),
+    Stopped,
+    Unfit { code: &'static str, detail: String },
+    Panicked,
+}
+
+/// Works a claimed job to its end and stores the ending.
+pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping) -> Result<(), StoreError> {
+    let ending = match serde_json::from_value::<ResolvedFit>(claim.job.spec_resolved.clone()) {
+        Err(error) => {
+            tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
+            Some(failed("internal_error", "The stored specification is not understood.", false, None))
+        }
+        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await?,
+    };
+    let Some(ending) = ending else {
+        tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
+        return Ok(());
+    };
+    finish(&worker.store, &claim, ending).await
+}
+
+/// Runs the fit and watches over it. `None` = the claim was lost.
+async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
+    let shared = Arc::new(Shared::new(claim.job.progress.clone()));
+    let limit = spec.limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // Each listens by itself: a slow database holds up the heartbeat, never the cancel.
+    tokio::select! {
+        outcome = load_and_fit(worker, claim, spec, &shared) => Ok(ending(outcome?, shared.halted())),
+        never = hear_cancel(&worker.store, claim, &shared) => match never {},
+        never = prove_life(&worker.store, claim, &shared) => match never {},
+        never = hear_stop(stopping, &shared) => match never {},
+        never = hear_time(limit, &shared) => match never {},
+    }
+}
+
+/// A cancel asked in this process is heard as soon as it is committed.
+async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
+    let mut changes = store.hub().watch_job(&claim.job.id);
+    // one that was committed between the claim and the subscription is in the row
+    match store.job(&claim.job.project, &claim.job.id).await {
+        Ok(Some(job)) if job.cancel_requested => shared.halt(Halt::Cancel),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(job = %claim.job.id, %error, "the row could not be read; the heartbeat will hear of a cancel"),
+    }
+    changes.cancelled().await;
+    shared.halt(Halt::Cancel);
+    pending().await
+}
+
+/// Heartbeats, sooner than they must be when there is progress to tell.
+async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
+    let mut ticks = tokio::time::interval(PROGRESS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut beaten) = (claim.job.progress.clone(), Instant::now());
+    loop {
+        ticks.tick().await;
+        let latest = shared.latest();
+        if latest == told && beaten.elapsed() < HEARTBEAT {
+            continue;
+        }
+        match store.heartbeat(claim, &latest).await {
+            Ok(Beat::Continue) => (told, beaten) = (latest, Instant::now()),
+            Ok(Beat::CancelAsked) => {
+                shared.halt(Halt::Cancel);
+                (told, beaten) = (latest, Instant::now());
+            }
+            Ok(Beat::Lost) => {
+                shared.halt(Halt::Lost);
+                return pending().await;
+            }
+            // fencing keeps this safe: if the lease runs out meanwhile, the ending is refused
+            Err(error) => {
+                tracing::warn!(job = %claim.job.id, %error, "a heartbeat was not stored");
+                beaten = Instant::now();
+                told = latest;
+            }
+        }
+    }
+}
+
+async fn hear_stop(stopping: &mut Stopping, shared: &Shared) -> Infallible {
+    stopping.wait().await;
+    shared.halt(Halt::Shutdown);
+    pending().await
+}
+
+async fn hear_time(limit: Option<Duration>, shared: &Shared) -> Infallible {
+    if let Some(limit) = limit {
+        tokio::time::sleep(limit).await;
+        shared.halt(Halt::TimeLimit);
+    }
+    pending().await
+}
+
+async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
+    let dataset = match worker.store.open_dataset(&claim.dataset).await {
+        Ok(dataset) => dataset,
+        Err(StoreError::Damaged(damage)) => {
+            tracing::error!(job = %claim.job.id, dataset = %claim.dataset.id, %damage, "a stored data set is damaged");
+            return Ok(Outcome::Unfit { code: "artifact_corrupt", detail: "The stored data set does not have its checksum.".into() });
+        }
+        Err(error) => return Err(error),
+    };
+    let (send, receive) = oneshot::channel();
+    let (worker, shared, job) = (worker.clone(), Arc::clone(shared), claim.job.id.clone());
+    let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
+        let outcome = fit(&worker, &dataset, &spec, &shared).unwrap_or_else(|panic| {
+            tracing::error!(%job, panic, "a fit panicked");
+            Outcome::Panicked
+        });
+        // let go of the data before the job is seen to have ended
+        drop(dataset);
+        // nobody listens any more when the process is going down: the job is rescued then
+        let _ = send.send(outcome);
+    });
+    spawned.map_err(StoreError::Io)?;
+    // the sender is dropped unsent only if the thread died outside `catch_unwind`
+    Ok(receive.await.unwrap_or(Outcome::Panicked))
+}
+
+/// Fits; a panic becomes its message.
+fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared) -> Result<Outcome, String> {
+    let observe = |progress: &crate::job::Progress| shared.observe(progress);
+    let run = Run { threads: worker.threads, observe: &observe };
+    let fitted = catch_unwind(AssertUnwindSafe(|| (worker.fit)(dataset, spec, &run))).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })?;
+    Ok(match fitted {
+        Ok(model) => match model.check() {
+            Ok(()) => Outcome::Model(Box::new(model)),
+            Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
+        },
+        Err(TrainError::Cancelled) => Outcome::Stopped,
+        Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+    })
+}
+
+/// A fit that is done counts as done, even when it was told to stop at the same moment; only a cancel and a lost
+/// claim win over it.
+fn ending(outcome: Outcome, halted: Halt) -> Option<Ending> {
+    let ending = match (halted, outcome) {
+        (Halt::Lost, _) => return None,
+        (Halt::Cancel, _) => Ending::Cancelled,
+        (Halt::Shutdown, Outcome::Stopped) => Ending::HandedBack,
+        (Halt::TimeLimit, Outcome::Stopped) => {
+            failed("time_limit_exceeded", "The fit did not end within limits.max_runtime_s.", false, Some(Reason::TimeLimit))
+        }
+        (_, Outcome::Model(model)) => Ending::Succeeded { model: Arc::new(*model) },
+        (_, Outcome::Unfit { code, detail }) => failed(code, &detail, false, None),
+        (_, Outcome::Panicked | Outcome::Stopped) => {
+            failed("internal_error", "The fit ended by a fault of the server; its log says more under this job's id.", true, None)
+        }
+    };
+    Some(ending)
+}
+
+fn failed(code: &str, detail: &str, retryable: bool, reason: Option<Reason>) -> Ending {
+    let title = match code {
+        "time_limit_exceeded" => "The time limit was reached",
+        "artifact_corrupt" => "A stored file is damaged",
+        "internal_error" => "Internal error",
+        _ => "The data cannot be fitted as asked",
+    };
+    Ending::Failed {
+        error: Failure { code: code.to_owned(), title: title.to_owned(), detail: detail.to_owned(), retryable },
+        reason,
+        warnings: Vec::new(),
+    }
+}
+
+/// Stores the ending; a finished fit is kept while the store is away for a short time.
+async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), StoreError> {
+    let since = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match store.finish(claim, ending.clone()).await {
+            Ok(Finished::Stored(job)) => {
+                tracing::info!(job = %job.id, status = job.status.as_str(), attempt = job.attempt, "job ended");
+                return Ok(());
+            }
+            Ok(Finished::Fenced) => {
+                tracing::warn!(job = %claim.job.id, claim = claim.number, "the ending was refused: the claim is no longer ours");
+                return Ok(());
+            }
+            Err(error) if since.elapsed() < FINISH_PATIENCE => {
+                tracing::warn!(job = %claim.job.id, %error, "the ending was not stored; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -20,4 +20,8 @@ pub mod train;
 pub mod store;
 pub mod worker;
 
+pub mod api;
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod serve;

@@ -1,5 +1,7 @@
 //! N workers in a loop, and the two sweeps beside them: rescue of lost jobs, removal of left-over files.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Pool {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    alive: Arc<AtomicUsize>,
 }
 
 impl Pool {
@@ -37,18 +40,37 @@ impl Pool {
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {
         let (stop, flag) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let alive = Arc::new(AtomicUsize::new(workers));
         for _ in 0..workers {
-            tasks.spawn(work(worker.clone(), Stopping::when(flag.clone())));
+            let (worker, flag, living) = (worker.clone(), Stopping::when(flag.clone()), Living(alive.clone()));
+            tasks.spawn(async move {
+                work(worker, flag).await;
+                drop(living);
+            });
         }
         tasks.spawn(rescue(worker.store.clone(), Stopping::when(flag.clone())));
         tasks.spawn(sweep(worker.store.clone(), Stopping::when(flag)));
-        Self { stop, tasks }
+        Self { stop, tasks, alive }
+    }
+
+    /// Workers that have not ended; stays good after the pool is gone.
+    pub fn alive(&self) -> Arc<AtomicUsize> {
+        self.alive.clone()
     }
 
     /// Tells the workers to hand their jobs back and waits until they have.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Counts a worker out however it ends.
+struct Living(Arc<AtomicUsize>);
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,367 @@
+//! Models: lists, one version, and what can be read of it. Everything comes from the model held in memory; nothing of
+//! the length of the feature space is ever made.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::cache::Served;
+use super::error::Problem;
+use super::json::{Object, Raw, raw, rfc3339, tagged};
+use super::page;
+use super::request::{Query, Segments, project_of, version_number};
+use super::state::Api;
+use crate::dataset::Class;
+use crate::fault::Code;
+use crate::id::Kind;
+use crate::job::{DatasetRef, Warning};
+use crate::model::{Certificate, Cv, CvRow, Model, PathRow, Sparsity};
+use crate::spec;
+use crate::store::{Deletion, ModelRow};
+
+const BINS_DEFAULT: u64 = 30;
+const BINS_MAX: u64 = 1000;
+
+fn href(row: &ModelRow) -> String {
+    format!("/api/v1/models/{}/versions/{}", row.name, row.version)
+}
+
+/// A model version as clients see it: its card, and its place in the store.
+#[derive(Serialize)]
+struct ModelOut<'a> {
+    object: &'static str,
+    model: &'a str,
+    version: i64,
+    id: &'a str,
+    aliases: [&'a str; 0],
+    kind: &'a str,
+    loss: &'a str,
+    classes: &'a Option<Vec<Option<Class>>>,
+    created_at: String,
+    job: &'a str,
+    dataset: &'a DatasetRef,
+    engine: &'a Value,
+    objective: &'a str,
+    lambda: f64,
+    lambda_max: f64,
+    l1_ratio: f64,
+    intercept: f64,
+    bracket: Option<[f64; 2]>,
+    equivalents: &'a Value,
+    sparsity: SparsityOut<'a>,
+    metrics: &'a Value,
+    selection: &'a Option<Value>,
+    certificate: &'a Certificate,
+    warnings: &'a [Warning],
+    size_bytes: u64,
+    etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<&'a [i64]>,
+}
+
+#[derive(Serialize)]
+struct SparsityOut<'a> {
+    #[serde(flatten)]
+    measures: &'a Sparsity,
+    histogram_href: String,
+}
+
+fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
+    let card = &row.card;
+    raw(&ModelOut {
+        object: "model_version",
+        model: &row.name,
+        version: row.version,
+        id: row.id.as_str(),
+        aliases: [],
+        kind: &card.kind,
+        loss: &card.loss,
+        classes: &card.classes,
+        created_at: rfc3339(row.created_at),
+        job: row.job.as_str(),
+        dataset: &row.dataset,
+        engine: &card.engine,
+        objective: &card.objective,
+        lambda: card.lambda,
+        lambda_max: card.lambda_max,
+        l1_ratio: card.l1_ratio,
+        intercept: card.intercept,
+        bracket: card.bracket,
+        equivalents: &card.equivalents,
+        sparsity: SparsityOut { measures: &card.sparsity, histogram_href: format!("{}/histogram?bins=30", href(row)) },
+        metrics: &card.metrics,
+        selection: &card.selection,
+        certificate: &card.certificate,
+        warnings: &card.warnings,
+        size_bytes: row.size_bytes,
+        etag: format!("\"{}\"", row.id),
+        versions,
+    })
+}
+
+/// `GET /api/v1/models`: the latest version of each name.
+pub(crate) async fn list(State(api): State<Api>, mut query: Query, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let project = project_of(&headers);
+    let list = format!("{project}/models");
+    let window = page::window(&mut query, &list, api.limits.page_max)?;
+    query.finish()?;
+    let found = api.store.models(project, window.row(Kind::Model)?.as_ref(), window.limit).await?;
+    let data = found.items.iter().map(|row| show(row, None)).collect::<Result<_, _>>()?;
+    Ok(page::list(&uri, data, found.next.map(|next| page::seal(&list, &page::row_position(&next)))))
+}
+
+/// `GET /api/v1/models/{model}`: the latest version, and the numbers of all.
+pub(crate) async fn latest(
+    State(api): State<Api>,
+    Segments(name): Segments<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let project = project_of(&headers);
+    let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
+    let versions = api.store.model_versions(project, &name).await?;
+    Ok(Json(show(&row, Some(&versions))?).into_response())
+}
+
+/// Path of a model version.
+type Place = Segments<(String, String)>;
+
+fn absent() -> Problem {
+    Problem::not_found("model version")
+}
+
+/// `GET …/versions/{version}`.
+pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let number = version_number(&path.1).ok_or_else(absent)?;
+    let row = api.store.model(project_of(&headers), &path.0, Some(number)).await?.ok_or_else(absent)?;
+    Ok(tagged(row.id.as_str(), &show(&row, None)?))
+}
+
+/// `DELETE …/versions/{version}`.
+pub(crate) async fn remove(
+    State(api): State<Api>,
+    Segments((name, number)): Place,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    query.finish()?;
+    let number = version_number(&number).ok_or_else(absent)?;
+    match api.store.delete_model(project_of(&headers), &name, number).await? {
+        Deletion::Done => Ok(StatusCode::NO_CONTENT),
+        Deletion::Absent => Err(absent()),
+        Deletion::InUse => Err(Problem::new(Code::Conflict, "something alive needs this version")),
+    }
+}
+
+async fn served(api: &Api, headers: &HeaderMap, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
+    let number = version_number(number).ok_or_else(absent)?;
+    api.models.get(&api.store, project_of(headers), name, Some(number)).await?.ok_or_else(absent)
+}
+
+/// Which coefficients, in which order.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Magnitude,
+    Index,
+}
+
+#[derive(Serialize)]
+struct CoefficientsOut<'a> {
+    object: &'static str,
+    model: String,
+    encoding: &'static str,
+    n_features: u64,
+    nonzeros: u64,
+    intercept: f64,
+    indices: Vec<u32>,
+    values: Vec<f64>,
+    names: Option<Vec<String>>,
+    scale: &'static str,
+    has_more: bool,
+    next_cursor: Option<&'a str>,
+}
+
+/// `GET …/coefficients?top=&min_abs=&sort=&limit=&cursor=`.
+pub(crate) async fn coefficients(
+    State(api): State<Api>,
+    Segments(path): Place,
+    mut query: Query,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let top = query.take_number("top", 1)?;
+    let least = |text: &str| text.parse::<f64>().ok().filter(|least| least.is_finite() && *least >= 0.0);
+    let min_abs = query.take_as("min_abs", "a number, at least 0", least)?.unwrap_or(0.0);
+    let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
+    let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
+    let served = served(&api, &headers, &path).await?;
+    let list = format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id);
+    let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
+    query.finish()?;
+
+    let model = served.predictor.model();
+    let chosen = choose(model, top, min_abs, order);
+    let begin = usize::try_from(window.offset()?).unwrap_or(usize::MAX).min(chosen.len());
+    let end = begin.saturating_add(usize::try_from(window.limit).unwrap_or(usize::MAX)).min(chosen.len());
+    let shown = &chosen[begin..end];
+    let cursor = (end < chosen.len()).then(|| page::seal(&list, &end.to_string()));
+    let named = api_names(&served, shown);
+    let body = CoefficientsOut {
+        object: "coefficients",
+        model: format!("{}:{}", served.row.name, served.row.version),
+        encoding: "sparse",
+        n_features: model.card.sparsity.n_features,
+        nonzeros: model.card.sparsity.nonzeros,
+        intercept: model.card.intercept,
+        indices: shown.iter().map(|at| model.indices[*at]).collect(),
+        values: shown.iter().map(|at| model.values[*at]).collect(),
+        names: named,
+        scale: "original",
+        has_more: cursor.is_some(),
+        next_cursor: cursor.as_deref(),
+    };
+    let mut response = Json(body).into_response();
+    if let Some(link) = cursor.as_deref().and_then(|cursor| page::next_link(&uri, cursor)) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// Positions in the model's arrays: the `top` largest of those with |w| ≥ `min_abs`, in the order asked for.
+/// Equal magnitudes keep the order of their indices.
+fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order) -> Vec<usize> {
+    let magnitude = |at: &usize| model.values[*at].abs();
+    let mut chosen: Vec<usize> = (0..model.values.len()).filter(|at| magnitude(at) >= min_abs).collect();
+    if order == Order::Magnitude || top.is_some() {
+        chosen.sort_by(|a, b| magnitude(b).partial_cmp(&magnitude(a)).unwrap_or(Ordering::Equal));
+    }
+    if let Some(top) = top {
+        chosen.truncate(usize::try_from(top).unwrap_or(usize::MAX));
+    }
+    if order == Order::Index {
+        chosen.sort_unstable();
+    }
+    chosen
+}
+
+/// Names of the coefficients shown; `None` for a data set without names.
+fn api_names(served: &Served, shown: &[usize]) -> Option<Vec<String>> {
+    let names = served.names.as_ref()?;
+    let indices = &served.predictor.model().indices;
+    Some(shown.iter().map(|at| names.get(indices[*at]).map_or_else(|| indices[*at].to_string(), str::to_owned)).collect())
+}
+
+#[derive(Serialize)]
+struct PathOut<'a> {
+    object: &'static str,
+    selected: Option<u64>,
+    data: &'a [PathRow],
+}
+
+/// `GET …/path`.
+pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let model = served.predictor.model();
+    let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
+    let body = PathOut { object: "path", selected, data: &model.path };
+    Ok(tagged(&format!("{}-path", served.row.id), &body))
+}
+
+fn cv_of(served: &Served) -> Result<&Cv, Problem> {
+    let absent = || Problem::new(Code::NoCv, "the model was not chosen by cross-validation");
+    served.predictor.model().cv.as_ref().ok_or_else(absent)
+}
+
+#[derive(Serialize)]
+struct CvOut<'a> {
+    object: &'static str,
+    metric: &'a str,
+    folds: u64,
+    seed: u64,
+    stratify: bool,
+    index_min: u64,
+    index_1se: u64,
+    data: &'a [CvRow],
+    fold_of_row_href: String,
+}
+
+/// `GET …/cv`.
+pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let cv = cv_of(&served)?;
+    let body = CvOut {
+        object: "cv",
+        metric: &cv.metric,
+        folds: cv.folds,
+        seed: cv.seed,
+        stratify: cv.stratify,
+        index_min: cv.index_min,
+        index_1se: cv.index_1se,
+        data: &cv.rows,
+        fold_of_row_href: format!("{}/cv/folds", href(&served.row)),
+    };
+    Ok(tagged(&format!("{}-cv", served.row.id), &body))
+}
+
+#[derive(Serialize)]
+struct FoldsOut {
+    object: &'static str,
+    folds: u64,
+    seed: u64,
+    stratify: bool,
+    data: Vec<u32>,
+}
+
+/// `GET …/cv/folds`: the fold of each row. Not stored: folds are a pure function of the data set's target, their number
+/// and the seed, so they are computed again.
+pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let (folds, seed, stratify) = cv_of(&served).map(|cv| (cv.folds, cv.seed, cv.stratify))?;
+    let of = &served.row.dataset;
+    let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
+    let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
+    let dataset = api.store.open_dataset(&row).await?;
+    let fold_of_row = tokio::task::spawn_blocking(move || spec::folds(dataset.y.len(), stratify.then_some(&*dataset.y), folds, seed));
+    let fold_of_row = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
+    let body = FoldsOut { object: "folds", folds, seed, stratify, data: fold_of_row };
+    Ok(tagged(&format!("{}-folds", served.row.id), &body))
+}
+
+/// `GET …/histogram?bins=`.
+pub(crate) async fn histogram(
+    State(api): State<Api>,
+    Segments(path): Place,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bins = |text: &str| text.parse::<u64>().ok().filter(|bins| (1..=BINS_MAX).contains(bins));
+    let bins = query.take_as("bins", "a whole number from 1 to 1000", bins)?.unwrap_or(BINS_DEFAULT);
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let histogram = served.predictor.model().histogram(usize::try_from(bins).unwrap_or(1));
+    Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &Object { object: "histogram", thing: histogram }))
+}
+
+/// `GET …/certificate`.
+pub(crate) async fn certificate(
+    State(api): State<Api>,
+    Segments(path): Place,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let certificate = Object { object: "certificate", thing: &served.predictor.model().card.certificate };
+    Ok(tagged(&format!("{}-certificate", served.row.id), &certificate))
+}

@@ -55,6 +55,8 @@ pub struct Limits {
     pub connections: u64,
     pub header_bytes: u64,
     pub page_max: u64,
+    /// Memory for models kept ready to predict.
+    pub model_cache_bytes: u64,
 }
 
 const GIB: u64 = 1 << 30;
@@ -81,6 +83,7 @@ impl Default for Limits {
             connections: 4096,
             header_bytes: 32 * 1024,
             page_max: 1000,
+            model_cache_bytes: 256 * MIB,
         }
     }
 }

@@ -101,6 +101,10 @@ codes! {
     FitTooLarge => "fit_too_large",
     /// The `Host` header names another server.
     Misdirected => "misdirected",
+    /// The request line is too long.
+    UriTooLong => "uri_too_long",
+    /// The headers take too many bytes.
+    HeadersTooLarge => "headers_too_large",
     /// The request took too long.
     RequestTimeout => "request_timeout",
     /// The disk is full.

@@ -66,6 +66,15 @@ impl Id {
         legal.then(|| Self(text.to_owned()))
     }
 
+    /// When the id was made: milliseconds since 1970-01-01T00:00:00Z.
+    pub fn created_millis(&self) -> i64 {
+        let digits = self.0.bytes().skip_while(|&byte| byte != b'_').skip(1).take(10);
+        digits.fold(0, |millis, digit| {
+            let value = ALPHABET.iter().position(|&letter| letter == digit).unwrap_or(0);
+            (millis << 5) | i64::try_from(value).unwrap_or(0)
+        })
+    }
+
     /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,6 +109,7 @@ mod tests {
         let id = Id::new(Kind::Job, &ambient);
         assert_eq!(Id::parse(Kind::Job, id.as_str()), Some(id.clone()));
         assert_eq!(id.as_str().len(), "job_".len() + 26);
+        assert!((ambient.now_micros() / 1000 - id.created_millis()).abs() < 60_000);
         std::thread::sleep(std::time::Duration::from_millis(2));
         assert!(Id::new(Kind::Job, &ambient) > id);
     }

@@ -3,7 +3,7 @@
 //! One transition table; the store repeats each arrow as `WHERE status = …`, and a test walks all pairs.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::id::Id;
 
@@ -188,6 +188,69 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    /// The number in the database; larger is claimed first.
+    pub fn rank(self) -> i64 {
+        match self {
+            Self::Low => 0,
+            Self::Normal => 1,
+            Self::High => 2,
+        }
+    }
+
+    /// The priority of a number.
+    pub fn from_rank(rank: i64) -> Option<Self> {
+        [Self::Low, Self::Normal, Self::High].into_iter().find(|priority| priority.rank() == rank)
+    }
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 6] =
+        [Self::User, Self::TimeLimit, Self::MemoryLimit, Self::StartDeadline, Self::Shutdown, Self::AttemptsExhausted];
+
+    /// The word in the database and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::TimeLimit => "time_limit",
+            Self::MemoryLimit => "memory_limit",
+            Self::StartDeadline => "start_deadline",
+            Self::Shutdown => "shutdown",
+            Self::AttemptsExhausted => "attempts_exhausted",
+        }
+    }
+
+    /// The reason of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl Failure {
+    /// What a job says whose workers died as often as it may be started.
+    pub fn attempts_exhausted() -> Self {
+        Self {
+            code: "attempts_exhausted".into(),
+            title: "The job was started too often".into(),
+            detail: "Every process that worked on this job ended before the job did.".into(),
+            retryable: false,
+        }
+    }
+}
+
+/// `result` of a succeeded fit, as the client sees it. Numbers that are not finite become `null`.
+pub fn fit_result(model: &str, version: i64, lambda: f64, nonzeros: u64, converged: bool, relative_gap: f64) -> Value {
+    json!({
+        "model_version": format!("{model}:{version}"),
+        "lambda": lambda,
+        "nonzeros": nonzeros,
+        "converged": converged,
+        "relative_gap": relative_gap,
+        "href": format!("/api/v1/models/{model}/versions/{version}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +260,20 @@ mod tests {
         for from in Status::ALL {
             assert_eq!(Status::ALL.into_iter().any(|to| from.may_become(to)), !from.is_final());
             assert_eq!(Status::parse(from.as_str()), Some(from));
+        }
+    }
+
+    #[test]
+    fn every_word_is_the_one_serde_writes() {
+        for reason in Reason::ALL {
+            assert_eq!(json!(reason), json!(reason.as_str()));
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        for status in Status::ALL {
+            assert_eq!(json!(status), json!(status.as_str()));
+        }
+        for priority in [Priority::Low, Priority::Normal, Priority::High] {
+            assert_eq!(Priority::from_rank(priority.rank()), Some(priority));
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod ambient;
 pub mod fault;
 pub mod id;
+pub mod json;
 
 pub mod matrix;
 pub mod solver;
@@ -19,6 +20,8 @@ pub mod train;
 pub mod store;
 pub mod worker;
 
-pub mod config;
-
+pub mod api;
+pub mod cli;
 pub mod client;
+pub mod config;
+pub mod serve;

@@ -2,15 +2,31 @@
 //!
 //! Knows nothing of HTTP, SQL or solvers. Bad input is answered with a [`crate::fault::Fault`] that names the line or the pointer.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+mod decode;
+mod gather;
+mod hash;
+mod ingest;
+mod json;
+mod libsvm;
+mod mapping;
+mod names;
+mod number;
+mod preview;
+mod runs;
+mod stored;
+mod target;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::matrix::{Buffer, Columns};
+
+pub use ingest::ingest;
+pub use names::Names;
+pub use preview::{Row, rows};
+pub use stored::open;
 
 /// What a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,39 +134,6 @@ pub struct Dataset {
     pub names: Option<Arc<Names>>,
 }
 
-/// Names of all features by index, and the index of a name, in a mapped file: nothing is loaded.
-#[derive(Debug)]
-pub struct Names {
-    // the dataset room decides
-}
-
-impl Names {
-    /// Opens the names file at `path`, checking it against the SHA-256 in hex.
-    pub fn open(_path: &Path, _sha256: &str) -> Result<Self, Damaged> {
-        unimplemented!()
-    }
-
-    /// Number of names.
-    pub fn len(&self) -> usize {
-        unimplemented!()
-    }
-
-    /// Whether there is no name.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Name of feature `index`.
-    pub fn get(&self, _index: u32) -> Option<&str> {
-        unimplemented!()
-    }
-
-    /// Feature called `name`.
-    pub fn find(&self, _name: &str) -> Option<u32> {
-        unimplemented!()
-    }
-}
-
 /// A stored file that does not have its checksum or its shape.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored file is damaged: {0}")]
@@ -224,35 +207,4 @@ pub struct Ingested {
     pub meta: Meta,
     /// SHA-256 of the names file in hex, where names were written.
     pub names_sha256: Option<String>,
-}
-
-/// Parses `body` and writes the stored form to `data`, and the names, where there are any, to `names`; both files are
-/// empty and writable. Scratch files are made in `scratch`. Nothing is synced or renamed: that is the store's.
-pub fn ingest(_body: impl Read, _upload: &Upload, _data: &File, _names: &File, _scratch: &Path) -> Result<Ingested, IngestError> {
-    unimplemented!()
-}
-
-/// Opens a stored data set, mapped. `verify` compares the whole file with the checksum in `meta`.
-pub fn open(_data: &Path, _names: Option<Arc<Names>>, _meta: Arc<Meta>, _verify: bool) -> Result<Dataset, Damaged> {
-    unimplemented!()
-}
-
-/// One row as a client sees it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// 0-based position.
-    pub row: u64,
-    /// Label as it was uploaded: a class or a number.
-    pub y: Class,
-    /// Sample weight.
-    pub weight: f64,
-    /// Features, rising.
-    pub indices: Vec<u32>,
-    /// Values of `indices`.
-    pub values: Vec<f64>,
-}
-
-/// Rows `offset .. offset + limit`, by one pass over the columns.
-pub fn rows(_dataset: &Dataset, _offset: u64, _limit: u64) -> Vec<Row> {
-    unimplemented!()
 }

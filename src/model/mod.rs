@@ -3,12 +3,17 @@
 //! Knows nothing of HTTP, SQL or solvers. A model takes ≤ 32 bytes per non-zero plus a constant; nothing in it has the
 //! length of the feature space: names are read from the data set's names file.
 
+mod container;
+#[cfg(test)]
+mod sample;
+mod sparsity;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, Damaged, Names};
+use crate::dataset::{Class, Names};
 use crate::fault::Fault;
 use crate::job::Warning;
 
@@ -153,18 +158,6 @@ pub struct Model {
     pub cv: Option<Cv>,
 }
 
-impl Model {
-    /// The stored form: self-describing, versioned, the same bytes for the same model.
-    pub fn encode(&self) -> Vec<u8> {
-        unimplemented!()
-    }
-
-    /// Reads the stored form.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, Damaged> {
-        unimplemented!()
-    }
-}
-
 /// A histogram of the non-zero coefficients.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
@@ -172,13 +165,6 @@ pub struct Histogram {
     pub zeros: u64,
     pub edges: Vec<f64>,
     pub counts: Vec<u64>,
-}
-
-impl Model {
-    /// Equal bins over the non-zero coefficients, the last one closed; empty arrays without non-zeros.
-    pub fn histogram(&self, _bins: usize) -> Histogram {
-        unimplemented!()
-    }
 }
 
 /// A model ready to predict: looks features up without the feature space.

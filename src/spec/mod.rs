@@ -3,14 +3,28 @@
 //! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
 //! body (`#/spec/penalty/l1_ratio`).
 
+mod estimate;
+mod fields;
+mod folds;
+mod lambda;
+mod parse;
+mod parse_fit;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, Meta, Names, TargetKind};
-use crate::fault::Fault;
-use crate::job::{Priority, Warning};
+use crate::dataset::{Class, TargetKind};
+use crate::job::Priority;
+
+pub use estimate::estimate;
+pub use folds::folds;
+pub use parse::{is_name, parse_job};
+pub use resolve::feature_index;
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
 #[derive(Clone, Debug)]
@@ -32,9 +46,53 @@ pub struct JobRequest {
 }
 
 /// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitSpec {
-    // the spec room decides
+    loss: Option<AskedLoss>,
+    penalty: Penalty,
+    lambda: AskedLambda,
+    selection: Option<AskedSelection>,
+    intercept: bool,
+    standardize: Standardize,
+    weights: AskedWeights,
+    solver: Solver,
+    limits: RunLimits,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedLoss {
+    Squared,
+    Logistic { positive_class: Option<AskedClass> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedClass {
+    Class(Class),
+    /// The class `true`/`false` by text, else 1/0.
+    Bool(bool),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedLambda {
+    Value(f64),
+    Path { n: u64, min_ratio: Option<f64> },
+    Values(Vec<f64>),
+    TargetNonzeros(u64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum AskedSelection {
+    None,
+    Cv { folds: Option<u64>, stratify: Option<bool>, seed: u64, rule: Rule },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum AskedWeights {
+    /// Those stored, if any.
+    Stored,
+    /// Those stored; it is wrong to ask where there are none.
+    Required,
+    Ignored,
 }
 
 /// Bounds on specifications.
@@ -45,11 +103,6 @@ pub struct SpecLimits {
     pub folds: u64,
     pub max_epochs: u64,
     pub max_runtime_s: f64,
-}
-
-/// Parses the body of `POST /jobs`.
-pub fn parse_job(_body: &[u8], _limits: &SpecLimits) -> Result<JobRequest, Fault> {
-    unimplemented!()
 }
 
 /// The loss of a fit, with its target understood.
@@ -80,7 +133,7 @@ pub struct Penalty {
 
 /// Which λ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case")]
+#[serde(try_from = "lambda::LambdaJson", into = "lambda::LambdaJson")]
 pub enum Lambda {
     /// One value.
     Value {
@@ -94,7 +147,7 @@ pub enum Lambda {
         /// Smallest value over the largest.
         min_ratio: f64,
     },
-    /// A path of given values, largest first.
+    /// A path of given values, largest first (in JSON also `"mode": "path"`).
     Values {
         /// λ, falling.
         values: Vec<f64>,
@@ -177,17 +230,16 @@ pub struct Solver {
 }
 
 /// Bounds on the run of a job.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct RunLimits {
     pub max_runtime_s: Option<f64>,
     pub on_limit: String,
 }
 
-impl FitSpec {
-    /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
-    pub fn resolve(&self, _meta: &Meta, _names: Option<&Names>) -> Result<(ResolvedFit, Vec<Warning>), Fault> {
-        unimplemented!()
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { max_runtime_s: None, on_limit: "fail".into() }
     }
 }
 
@@ -198,17 +250,6 @@ pub struct Estimate {
     pub memory_mb: [f64; 2],
     /// Low and high, seconds.
     pub runtime_s: [f64; 2],
-}
-
-/// Estimates a fit from counts alone.
-pub fn estimate(_meta: &Meta, _fit: &ResolvedFit) -> Estimate {
-    unimplemented!()
-}
-
-/// Fold of each row, `0..folds`: a pure function of its arguments, the same on every machine and version.
-/// `strata` = class position of each row keeps class shares equal over folds.
-pub fn folds(_n_rows: usize, _strata: Option<&[f64]>, _folds: u64, _seed: u64) -> Vec<u32> {
-    unimplemented!()
 }
 
 /// The kinds of target a loss can serve are compared here so that `dataset` need not know losses.

@@ -1,0 +1,295 @@
+//! Models: lists, one version, and what can be read of it. Everything comes from the model held in memory; nothing of
+//! the length of the feature space is ever made.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::cache::Served;
+use super::error::Problem;
+use super::json::{rfc3339, tagged, value};
+use super::page;
+use super::request::{Query, Segments, project_of, version_number};
+use super::state::Api;
+use crate::fault::Code;
+use crate::id::Kind;
+use crate::model::{Cv, Model};
+use crate::spec;
+use crate::store::{Deletion, ModelRow};
+
+const BINS_DEFAULT: u64 = 30;
+const BINS_MAX: u64 = 1000;
+
+fn href(row: &ModelRow) -> String {
+    format!("/api/v1/models/{}/versions/{}", row.name, row.version)
+}
+
+/// The `model_version` object: the card, and the version's place in the store.
+fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Value, Problem> {
+    let mut object = value(&*row.card)?;
+    let Some(fields) = object.as_object_mut() else { return Err(Problem::internal("a card is no object")) };
+    let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
+    put("object", "model_version".into());
+    put("model", row.name.as_str().into());
+    put("version", row.version.into());
+    put("id", row.id.as_str().into());
+    put("aliases", json!([]));
+    put("created_at", rfc3339(row.created_at).into());
+    put("job", row.job.as_str().into());
+    put("dataset", value(&row.dataset)?);
+    put("size_bytes", row.size_bytes.into());
+    put("etag", format!("\"{}\"", row.id).into());
+    if let Some(versions) = versions {
+        put("versions", versions.into());
+    }
+    if let Some(sparsity) = fields.get_mut("sparsity").and_then(Value::as_object_mut) {
+        sparsity.insert("histogram_href".to_owned(), format!("{}/histogram?bins=30", href(row)).into());
+    }
+    Ok(object)
+}
+
+/// `GET /api/v1/models`: the latest version of each name.
+pub(crate) async fn list(State(api): State<Api>, mut query: Query, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let project = project_of(&headers);
+    let list = format!("{project}/models");
+    let window = page::window(&mut query, &list, api.limits.page_max)?;
+    query.finish()?;
+    let found = api.store.models(project, window.row(Kind::Model)?.as_ref(), window.limit).await?;
+    let data = found.items.iter().map(|row| show(row, None)).collect::<Result<_, _>>()?;
+    Ok(page::list(&uri, data, found.next.map(|next| page::seal(&list, &page::row_position(&next)))))
+}
+
+/// `GET /api/v1/models/{model}`: the latest version, and the numbers of all.
+pub(crate) async fn latest(
+    State(api): State<Api>,
+    Segments(name): Segments<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let project = project_of(&headers);
+    let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
+    let versions = api.store.model_versions(project, &name).await?;
+    Ok(Json(show(&row, Some(&versions))?).into_response())
+}
+
+/// Path of a model version.
+type Place = Segments<(String, String)>;
+
+fn absent() -> Problem {
+    Problem::not_found("model version")
+}
+
+/// `GET …/versions/{version}`.
+pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let number = version_number(&path.1).ok_or_else(absent)?;
+    let row = api.store.model(project_of(&headers), &path.0, Some(number)).await?.ok_or_else(absent)?;
+    Ok(tagged(row.id.as_str(), &show(&row, None)?))
+}
+
+/// `DELETE …/versions/{version}`.
+pub(crate) async fn remove(
+    State(api): State<Api>,
+    Segments((name, number)): Place,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    query.finish()?;
+    let number = version_number(&number).ok_or_else(absent)?;
+    match api.store.delete_model(project_of(&headers), &name, number).await? {
+        Deletion::Done => Ok(StatusCode::NO_CONTENT),
+        Deletion::Absent => Err(absent()),
+        Deletion::InUse => Err(Problem::new(Code::Conflict, "something alive needs this version")),
+    }
+}
+
+async fn served(api: &Api, headers: &HeaderMap, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
+    let number = version_number(number).ok_or_else(absent)?;
+    api.models.get(&api.store, project_of(headers), name, Some(number)).await?.ok_or_else(absent)
+}
+
+/// Which coefficients, in which order.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Magnitude,
+    Index,
+}
+
+#[derive(Serialize)]
+struct CoefficientsOut<'a> {
+    object: &'static str,
+    model: String,
+    encoding: &'static str,
+    n_features: u64,
+    nonzeros: u64,
+    intercept: f64,
+    indices: Vec<u32>,
+    values: Vec<f64>,
+    names: Option<Vec<String>>,
+    scale: &'static str,
+    has_more: bool,
+    next_cursor: Option<&'a str>,
+}
+
+/// `GET …/coefficients?top=&min_abs=&sort=&limit=&cursor=`.
+pub(crate) async fn coefficients(
+    State(api): State<Api>,
+    Segments(path): Place,
+    mut query: Query,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let top = query.take_number("top", 1)?;
+    let least = |text: &str| text.parse::<f64>().ok().filter(|least| least.is_finite() && *least >= 0.0);
+    let min_abs = query.take_as("min_abs", "a number, at least 0", least)?.unwrap_or(0.0);
+    let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
+    let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
+    let served = served(&api, &headers, &path).await?;
+    let list = format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id);
+    let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
+    query.finish()?;
+
+    let model = served.predictor.model();
+    let chosen = choose(model, top, min_abs, order);
+    let begin = usize::try_from(window.offset()?).unwrap_or(usize::MAX).min(chosen.len());
+    let end = begin.saturating_add(usize::try_from(window.limit).unwrap_or(usize::MAX)).min(chosen.len());
+    let shown = &chosen[begin..end];
+    let cursor = (end < chosen.len()).then(|| page::seal(&list, &end.to_string()));
+    let named = api_names(&served, shown);
+    let body = CoefficientsOut {
+        object: "coefficients",
+        model: format!("{}:{}", served.row.name, served.row.version),
+        encoding: "sparse",
+        n_features: model.card.sparsity.n_features,
+        nonzeros: model.card.sparsity.nonzeros,
+        intercept: model.card.intercept,
+        indices: shown.iter().map(|at| model.indices[*at]).collect(),
+        values: shown.iter().map(|at| model.values[*at]).collect(),
+        names: named,
+        scale: "original",
+        has_more: cursor.is_some(),
+        next_cursor: cursor.as_deref(),
+    };
+    let mut response = Json(body).into_response();
+    if let Some(link) = cursor.as_deref().and_then(|cursor| page::next_link(&uri, cursor)) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// Positions in the model's arrays: the `top` largest of those with |w| ≥ `min_abs`, in the order asked for.
+/// Equal magnitudes keep the order of their indices.
+fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order) -> Vec<usize> {
+    let magnitude = |at: &usize| model.values[*at].abs();
+    let mut chosen: Vec<usize> = (0..model.values.len()).filter(|at| magnitude(at) >= min_abs).collect();
+    if order == Order::Magnitude || top.is_some() {
+        chosen.sort_by(|a, b| magnitude(b).partial_cmp(&magnitude(a)).unwrap_or(Ordering::Equal));
+    }
+    if let Some(top) = top {
+        chosen.truncate(usize::try_from(top).unwrap_or(usize::MAX));
+    }
+    if order == Order::Index {
+        chosen.sort_unstable();
+    }
+    chosen
+}
+
+/// Names of the coefficients shown; `None` for a data set without names.
+fn api_names(served: &Served, shown: &[usize]) -> Option<Vec<String>> {
+    let names = served.names.as_ref()?;
+    let indices = &served.predictor.model().indices;
+    Some(shown.iter().map(|at| names.get(indices[*at]).map_or_else(|| indices[*at].to_string(), str::to_owned)).collect())
+}
+
+/// `GET …/path`.
+pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let model = served.predictor.model();
+    let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
+    let body = json!({ "object": "path", "selected": selected, "data": value(&model.path)? });
+    Ok(tagged(&format!("{}-path", served.row.id), &body))
+}
+
+fn cv_of(served: &Served) -> Result<&Cv, Problem> {
+    let absent = || Problem::new(Code::NoCv, "the model was not chosen by cross-validation");
+    served.predictor.model().cv.as_ref().ok_or_else(absent)
+}
+
+/// `GET …/cv`.
+pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let cv = cv_of(&served)?;
+    let body = json!({
+        "object": "cv",
+        "metric": cv.metric,
+        "folds": cv.folds,
+        "seed": cv.seed,
+        "stratify": cv.stratify,
+        "index_min": cv.index_min,
+        "index_1se": cv.index_1se,
+        "data": value(&cv.rows)?,
+        "fold_of_row_href": format!("{}/cv/folds", href(&served.row)),
+    });
+    Ok(tagged(&format!("{}-cv", served.row.id), &body))
+}
+
+/// `GET …/cv/folds`: the fold of each row. Not stored: folds are a pure function of the data set's target, their number
+/// and the seed, so they are computed again.
+pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let (folds, seed, stratify) = cv_of(&served).map(|cv| (cv.folds, cv.seed, cv.stratify))?;
+    let of = &served.row.dataset;
+    let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
+    let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
+    let dataset = api.store.open_dataset(&row).await?;
+    let fold_of_row = tokio::task::spawn_blocking(move || spec::folds(dataset.y.len(), stratify.then_some(&*dataset.y), folds, seed));
+    let fold_of_row = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
+    let body = json!({ "object": "folds", "folds": folds, "seed": seed, "stratify": stratify, "data": fold_of_row });
+    Ok(tagged(&format!("{}-folds", served.row.id), &body))
+}
+
+/// `GET …/histogram?bins=`.
+pub(crate) async fn histogram(
+    State(api): State<Api>,
+    Segments(path): Place,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bins = |text: &str| text.parse::<u64>().ok().filter(|bins| (1..=BINS_MAX).contains(bins));
+    let bins = query.take_as("bins", "a whole number from 1 to 1000", bins)?.unwrap_or(BINS_DEFAULT);
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let histogram = served.predictor.model().histogram(usize::try_from(bins).unwrap_or(1));
+    Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &with_object("histogram", &histogram)?))
+}
+
+/// `GET …/certificate`.
+pub(crate) async fn certificate(
+    State(api): State<Api>,
+    Segments(path): Place,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let served = served(&api, &headers, &path).await?;
+    let certificate = with_object("certificate", &served.predictor.model().card.certificate)?;
+    Ok(tagged(&format!("{}-certificate", served.row.id), &certificate))
+}
+
+fn with_object(object: &str, thing: &impl Serialize) -> Result<Value, Problem> {
+    let mut value = value(thing)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("object".to_owned(), object.into());
+    }
+    Ok(value)
+}

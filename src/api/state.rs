@@ -1,0 +1,132 @@
+//! What every handler may use: one small struct behind one pointer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::cache::ModelCache;
+use super::metrics::Metrics;
+use crate::ambient::Ambient;
+use crate::config::Limits;
+use crate::store::Store;
+
+/// The state of the API, shared by all requests.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Shared>);
+
+/// See [`Api`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(crate) store: Store,
+    pub(crate) limits: Limits,
+    pub(crate) ambient: Ambient,
+    pub(crate) models: ModelCache,
+    pub(crate) metrics: Metrics,
+    pub(crate) hosts: Hosts,
+    pub(crate) life: Life,
+    pub(crate) openapi: Bytes,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Api {
+    /// The state for a server that is reached at `addr` and by `hosts`.
+    pub fn new(store: Store, limits: Limits, ambient: Ambient, addr: SocketAddr, hosts: &[String], life: Life) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            limits,
+            ambient,
+            models: ModelCache::new(limits.model_cache_bytes),
+            metrics: Metrics::default(),
+            hosts: Hosts::new(addr, hosts),
+            life,
+            openapi: super::operations::openapi_json(),
+        }))
+    }
+
+    /// What is measured; the composition root counts connections there.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// What the composition root lets the API know of the process.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// Turns true when the server stops admitting work.
+    pub draining: watch::Receiver<bool>,
+    /// Workers wanted in this process.
+    pub workers_wanted: usize,
+    /// Workers alive in this process.
+    pub workers_alive: Arc<AtomicUsize>,
+}
+
+impl Life {
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    pub(crate) fn workers_ok(&self) -> bool {
+        self.workers_alive.load(Ordering::Relaxed) >= self.workers_wanted
+    }
+
+    /// Resolves when the server begins to stop.
+    pub(crate) async fn drained(&self) {
+        let mut draining = self.draining.clone();
+        // An error means that the composition root is gone, which is a stop as well.
+        let _ = draining.wait_for(|draining| *draining).await;
+    }
+}
+
+/// The names by which this server may be addressed; anything else is somebody else's page reaching for loopback.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    ip: IpAddr,
+    names: Vec<String>,
+}
+
+impl Hosts {
+    fn new(addr: SocketAddr, hosts: &[String]) -> Self {
+        Self { ip: addr.ip(), names: hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether `authority` (`name`, `name:port`, `[v6]:port`) is this server. The port is not compared: it may be
+    /// mapped, and a foreign page cannot choose the name.
+    pub(crate) fn allow(&self, authority: &str) -> bool {
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
+            None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        if host == "localhost" || self.names.contains(&host) {
+            return true;
+        }
+        // Names can be rebound to our address, addresses cannot: any address is ours when we listen on all.
+        host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == self.ip || self.ip.is_unspecified())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_the_own_address_and_given_names_are_this_server() {
+        let hosts = Hosts::new("127.0.0.1:7878".parse().expect("an address"), &["Fits.Example".to_owned()]);
+        for good in ["localhost", "LOCALHOST:1", "127.0.0.1:7878", "[::1]:80", "fits.example", "fits.example:80"] {
+            assert!(hosts.allow(good), "{good}");
+        }
+        for bad in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "", "[", "localhost.evil:80"] {
+            assert!(!hosts.allow(bad), "{bad}");
+        }
+    }
+}

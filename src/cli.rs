@@ -1,0 +1,94 @@
+//! The command line: words, flags, and how the process begins and ends. What the words do is in other rooms.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::ambient::Ambient;
+use crate::config::{Config, Limits};
+use crate::serve::Server;
+
+/// Trains sparse models over HTTP.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API and work the queue.
+    Serve(Box<Config>),
+}
+
+/// Anything that ends the program before its time.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Cli {
+    /// Does what the command line says, to its end.
+    pub fn run(self) -> ExitCode {
+        let ended = match self.command {
+            Command::Serve(config) => serve(&config),
+        };
+        match ended {
+            Ok(code) => code,
+            Err(error) => {
+                // Not through the log: its level may hide it, and a start that fails must say why.
+                let _ = writeln!(std::io::stderr(), "sparsefit: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn serve(config: &Config) -> Result<ExitCode, Failure> {
+    log_to_stderr(config)?;
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(serve_until_told(config));
+    // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+async fn serve_until_told(config: &Config) -> Result<ExitCode, Failure> {
+    let mut stop = Stop::new()?;
+    let server = Server::start(config, Limits::default(), Ambient::system()).await?;
+    // The one line on stdout: whoever started us waits for it. A closed stdout is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", server.addr);
+    stop.asked().await;
+    tokio::select! {
+        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        () = stop.asked() => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// SIGTERM and SIGINT: the first asks to drain, the second to go at once.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn log_to_stderr(config: &Config) -> Result<(), Failure> {
+    let level: LevelFilter = config.log.parse()?;
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    if config.log_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
+}

@@ -1,0 +1,264 @@
+//! The stored form of a model: bytes ⇄ [`Model`]. Knows nothing of files.
+//!
+//! Little-endian:
+//!
+//! ```text
+//! "SPFMODEL"  8 bytes
+//! version     u32, 1
+//! reserved    u32, 0
+//! head        u64, bytes of the JSON that follows the lengths
+//! nonzeros    u64
+//! JSON        {"card":…,"path":[…],"cv":…}, then zeros up to a multiple of 8
+//! indices     u32 each, rising, then zeros up to a multiple of 8
+//! values      f64 each
+//! checksum    SHA-256 of all bytes before it
+//! ```
+//!
+//! 12 bytes per non-zero plus the JSON, whose length does not depend on the number of non-zeros. Reading checks the
+//! checksum before anything else is believed, and allocates no more than the bytes it was given.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Card, Cv, Model, PathRow};
+use crate::dataset::Damaged;
+
+const MAGIC: &[u8; 8] = b"SPFMODEL";
+const VERSION: u32 = 1;
+const HEADER: usize = 32;
+const CHECKSUM: usize = 32;
+
+/// The JSON part as it is written.
+#[derive(Serialize)]
+struct HeadOut<'a> {
+    card: &'a Card,
+    path: &'a [PathRow],
+    cv: &'a Option<Cv>,
+}
+
+/// The JSON part as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadIn {
+    card: Card,
+    path: Vec<PathRow>,
+    cv: Option<Cv>,
+}
+
+impl Model {
+    /// The stored form: self-describing, versioned, the same bytes for the same model.
+    ///
+    /// Numbers must be finite ([`Model::check`]): JSON has no others, and a model with one would not be read again.
+    pub fn encode(&self) -> Vec<u8> {
+        debug_assert_eq!(self.check(), Ok(()));
+        let mut bytes = Vec::with_capacity(4096 + 12 * self.values.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0; 20]);
+        let head = HeadOut { card: &self.card, path: &self.path, cv: &self.cv };
+        serde_json::to_writer(&mut bytes, &head).expect("plain structs with text keys always serialise into memory");
+        let head_length = (bytes.len() - HEADER) as u64;
+        bytes[16..24].copy_from_slice(&head_length.to_le_bytes());
+        bytes[24..32].copy_from_slice(&(self.indices.len() as u64).to_le_bytes());
+        pad(&mut bytes);
+        self.indices.iter().for_each(|index| bytes.extend_from_slice(&index.to_le_bytes()));
+        pad(&mut bytes);
+        self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&checksum);
+        bytes
+    }
+
+    /// Reads the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let layout = Layout::read(bytes)?;
+        let head: HeadIn = serde_json::from_slice(&bytes[layout.head.clone()]).map_err(|e| damaged(format!("its head: {e}")))?;
+        let indices = bytes[layout.indices.clone()].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        let values = bytes[layout.values.clone()].as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        let model = Self { card: head.card, indices, values, path: head.path, cv: head.cv };
+        model.check().map_err(damaged)?;
+        Ok(model)
+    }
+
+    /// What must hold of every model before it is stored: indices rise and lie in the feature space, coefficients are
+    /// finite and not zero, and every number of card, path and cross-validation is finite.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let rising = self.indices.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = self.indices.last().is_none_or(|last| u64::from(*last) < self.card.sparsity.n_features);
+        if self.indices.len() != self.values.len() || self.card.sparsity.nonzeros != self.values.len() as u64 {
+            return Err("its lengths do not agree");
+        }
+        if !rising || !inside {
+            return Err("its indices do not rise within the feature space");
+        }
+        if self.values.iter().any(|value| !value.is_finite() || *value == 0.0) {
+            return Err("a coefficient is zero or not finite");
+        }
+        if !self.numbers().all(f64::is_finite) {
+            return Err("a number is not finite");
+        }
+        Ok(())
+    }
+
+    /// Every floating-point number outside the arrays.
+    fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
+        let (card, proof, sparsity) = (&self.card, &self.card.certificate, &self.card.sparsity);
+        let of_card = [card.lambda, card.lambda_max, card.l1_ratio, card.intercept];
+        let of_proof = [proof.primal, proof.dual, proof.gap, proof.relative_gap, proof.tol, proof.max_kkt_violation, proof.full_passes];
+        let of_sparsity = [sparsity.sparsity_ratio, sparsity.l1, sparsity.l2, sparsity.near_zero_ratio, sparsity.near_zero_tol];
+        let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero);
+        let of_path = self.path.iter().flat_map(|row| {
+            [Some(row.lambda), Some(row.deviance_ratio), Some(row.relative_gap), row.cv_mean, row.cv_se].into_iter().flatten()
+        });
+        let rows = self.cv.iter().flat_map(|cv| &cv.rows);
+        let of_cv = rows.flat_map(|row| [row.lambda, row.mean, row.se].into_iter().chain(row.per_fold.iter().copied()));
+        let bracket = card.bracket.into_iter().flatten();
+        of_card.into_iter().chain(of_proof).chain(of_sparsity).chain(of_support).chain(bracket).chain(of_path).chain(of_cv)
+    }
+}
+
+fn damaged(what: impl Into<String>) -> Damaged {
+    Damaged(what.into())
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+}
+
+/// Where the parts lie.
+struct Layout {
+    head: std::ops::Range<usize>,
+    indices: std::ops::Range<usize>,
+    values: std::ops::Range<usize>,
+}
+
+impl Layout {
+    fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let end = bytes.len().checked_sub(CHECKSUM).filter(|end| *end >= HEADER).ok_or_else(|| damaged("it is too short"))?;
+        if &bytes[..8] != MAGIC {
+            return Err(damaged("it is no model"));
+        }
+        if Sha256::digest(&bytes[..end]).as_slice() != &bytes[end..] {
+            return Err(damaged("its checksum does not match"));
+        }
+        if word(bytes, 8) != u64::from(VERSION) {
+            return Err(damaged("its version is not known"));
+        }
+        Self::place(word(bytes, 16), word(bytes, 24))
+            .filter(|layout| layout.values.end == end)
+            .ok_or_else(|| damaged("its lengths do not agree"))
+    }
+
+    /// The layout for a length of the head and a number of non-zeros; `None` on overflow.
+    fn place(head: u64, nonzeros: u64) -> Option<Self> {
+        let (head, nonzeros) = (usize::try_from(head).ok()?, usize::try_from(nonzeros).ok()?);
+        let head = HEADER..HEADER.checked_add(head)?;
+        let start = head.end.checked_next_multiple_of(8)?;
+        let indices = start..start.checked_add(nonzeros.checked_mul(4)?)?;
+        let start = indices.end.checked_next_multiple_of(8)?;
+        let values = start..start.checked_add(nonzeros.checked_mul(8)?)?;
+        Some(Self { head, indices, values })
+    }
+}
+
+/// The 64-bit word at `at`, which lies in the header.
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::sample::{model, wide_model};
+    use super::*;
+
+    #[test]
+    fn a_model_survives_its_stored_form_and_the_form_is_a_function_of_the_model() {
+        for original in [model(&[], &[]), model(&[3], &[-0.5]), model(&[0, 7, 99], &[1e-300, -3.0, 0.1 + 0.2]), wide_model(1000)] {
+            let bytes = original.encode();
+            assert_eq!(Model::decode(&bytes).unwrap(), original);
+            assert_eq!(original.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_non_zero_costs_at_most_32_bytes() {
+        let (small, large) = (wide_model(1_000).encode().len(), wide_model(101_000).encode().len());
+        assert!(large - small <= 32 * 100_000, "{} bytes for 100 000 non-zeros", large - small);
+        assert!(wide_model(0).encode().len() < 4096);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let bytes = model(&[0, 7, 99], &[1.0, -3.0, 2.0]).encode();
+        for length in 0..bytes.len() {
+            assert!(Model::decode(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut broken = bytes.clone();
+            broken[bit / 8] ^= 1 << (bit % 8);
+            assert!(Model::decode(&broken).is_err(), "bit {bit}");
+        }
+        assert!(Model::decode(&[&bytes[..], b"x"].concat()).is_err());
+    }
+
+    /// `bytes` with a checksum that matches.
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let end = bytes.len() - CHECKSUM;
+        let checksum = Sha256::digest(&bytes[..end]);
+        bytes[end..].copy_from_slice(&checksum);
+        bytes
+    }
+
+    #[test]
+    fn wrong_lengths_indices_and_values_are_refused_even_under_a_matching_checksum() {
+        let good = model(&[1, 2], &[1.0, 2.0]).encode();
+        let values = good.len() - CHECKSUM - 16;
+        for (at, change) in [
+            (8, 2u64.to_le_bytes()),
+            (16, u64::MAX.to_le_bytes()),
+            (24, u64::MAX.to_le_bytes()),
+            (24, (1u64 << 62).to_le_bytes()),
+            (24, 1u64.to_le_bytes()),
+            (values - 8, [2, 0, 0, 0, 1, 0, 0, 0]),
+            (values - 8, [1, 0, 0, 0, 255, 255, 255, 255]),
+            (values, f64::NAN.to_le_bytes()),
+            (values, 0f64.to_le_bytes()),
+        ] {
+            let mut bad = good.clone();
+            bad[at..at + 8].copy_from_slice(&change);
+            assert!(Model::decode(&sealed(bad)).is_err(), "at {at}");
+        }
+        assert!(Model::decode(&sealed(good)).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_found_before_storing() {
+        let mut bad = model(&[1], &[1.0]);
+        bad.card.certificate.relative_gap = f64::NAN;
+        assert!(bad.check().is_err());
+        let mut bad = model(&[1], &[1.0]);
+        bad.path[0].cv_se = Some(f64::INFINITY);
+        assert!(bad.check().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_never_a_model_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Model::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn arbitrary_changes_under_a_matching_checksum_never_panic(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+            let mut bytes = model(&[0, 7, 99], &[1.0, -3.0, 2.0]).encode();
+            let end = bytes.len() - CHECKSUM;
+            changes.into_iter().for_each(|(at, byte)| bytes[usize::from(at) % end] = byte);
+            if let Ok(model) = Model::decode(&sealed(bytes)) {
+                prop_assert_eq!(model.check(), Ok(()));
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Models for the tests of this room.
+
+use serde_json::json;
+
+use super::{Card, Certificate, CertificateStatus, Cv, CvRow, Model, PathRow, Sparsity};
+use crate::dataset::Class;
+use crate::job::Warning;
+
+/// A logistic model over 100 features.
+pub(super) fn model(indices: &[u32], values: &[f64]) -> Model {
+    with_features(100, indices.to_vec(), values.to_vec())
+}
+
+/// A model with `nonzeros` non-zeros.
+pub(super) fn wide_model(nonzeros: u32) -> Model {
+    let values = (0..nonzeros).map(|i| 1.0 / f64::from(i + 3)).collect();
+    with_features(1 << 31, (0..nonzeros).map(|i| 3 * i).collect(), values)
+}
+
+fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model {
+    let row = PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 1e-9, cv_mean: Some(0.7), cv_se: None };
+    let certificate = Certificate {
+        status: CertificateStatus::Certified,
+        primal: 0.1 + 0.2,
+        dual: 0.3,
+        gap: 4e-17,
+        relative_gap: 1e-16,
+        tol: 1e-6,
+        tol_kind: "relative_gap".into(),
+        max_kkt_violation: 1e-9,
+        kkt_feature: Some("age".into()),
+        epochs: 12,
+        full_passes: 3.5,
+    };
+    let card = Card {
+        kind: "linear".into(),
+        loss: "logistic".into(),
+        classes: Some(vec![Some(Class::Number(-1.0)), Some(Class::Number(1.0))]),
+        objective: "F".into(),
+        lambda: 0.1,
+        lambda_max: 0.4,
+        l1_ratio: 1.0,
+        intercept: 0.25,
+        bracket: None,
+        equivalents: json!({"glmnet": null}),
+        sparsity: Sparsity::of(n_features, &indices, &values, |index| index.to_string()),
+        metrics: json!({"train": {"deviance": 0.1}}),
+        selection: None,
+        certificate,
+        warnings: vec![Warning { code: "support_not_unique".into(), detail: "ä".into(), features: vec!["1".into()] }],
+        engine: json!({"version": "0", "seed": 18446744073709551615u64}),
+    };
+    let rows = vec![CvRow { index: 0, lambda: 0.1, mean: 0.7, se: 0.1, per_fold: vec![0.6, 0.8] }];
+    let cv = Cv { metric: "deviance".into(), folds: 2, seed: 0, stratify: true, index_min: 0, index_1se: 0, rows };
+    Model { card, indices, values, path: vec![row], cv: Some(cv) }
+}

@@ -1,0 +1,269 @@
+//! The specification of a fit, as far as it can be judged without the data.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{Fields, Problems, WHOLE_MAX, show};
+use super::{
+    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, Rule, RunLimits, Solver, SpecLimits, Standardize,
+};
+use crate::dataset::Class;
+
+const PATH_VALUES: u64 = 100;
+const TOL: f64 = 1e-6;
+const MAX_EPOCHS: u64 = 10_000;
+
+/// Parses `spec` of a fit; what is wrong is added to `problems`.
+pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<FitSpec> {
+    let mut spec = Fields::open(value, "#/spec", problems)?;
+    if spec.take("kind").is_some() {
+        spec.word("kind", &["linear"], problems)?;
+    }
+    let loss = spec.take("loss").map(|value| parse_loss(value, problems));
+    let penalty = spec.take("penalty").map_or_else(|| Some(lasso()), |value| parse_penalty(value, problems));
+    let lambda = spec.take("lambda").map_or_else(
+        || Some(AskedLambda::Path { n: PATH_VALUES.min(limits.path_values), min_ratio: None }),
+        |value| parse_lambda(value, limits, problems),
+    );
+    let selection = spec.take("selection").map(|value| parse_selection(value, limits, problems));
+    let intercept = spec.flag("intercept", problems).unwrap_or(true);
+    let standardize = spec.word("standardize", &["scale", "none"], problems);
+    let weights = parse_weights(&mut spec, problems);
+    let solver = spec.take("solver").map_or_else(|| Some(solver(TOL, MAX_EPOCHS)), |value| parse_solver(value, limits, problems));
+    let run =
+        spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
+    spec.close(problems);
+    let fit = FitSpec {
+        loss: transpose(loss)?,
+        penalty: penalty?,
+        lambda: lambda?,
+        selection: transpose(selection)?,
+        intercept,
+        standardize: if standardize == Some("none") { Standardize::None } else { Standardize::Scale },
+        weights: weights?,
+        solver: solver?,
+        limits: run?,
+    };
+    check_together(&fit, problems);
+    Some(fit)
+}
+
+/// Absent stays absent, wrong becomes nothing.
+fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+    match field {
+        Some(value) => value.map(Some),
+        None => Some(None),
+    }
+}
+
+/// What contradicts itself only in combination.
+fn check_together(fit: &FitSpec, problems: &mut Problems) {
+    if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && fit.penalty.l1_ratio == 0.0 {
+        problems.add("#/spec/lambda", "conflict", "target_nonzeros needs a penalty with an l1 part: ridge keeps every coefficient");
+    }
+    let path = matches!(fit.lambda, AskedLambda::Path { .. } | AskedLambda::Values(_));
+    if matches!(fit.selection, Some(AskedSelection::Cv { .. })) && !path {
+        problems.add("#/spec/selection", "conflict", "cross-validation chooses from a path; this lambda leaves nothing to choose");
+    }
+    if matches!((&fit.selection, &fit.loss), (Some(AskedSelection::Cv { stratify: Some(true), .. }), Some(AskedLoss::Squared))) {
+        problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; the loss is squared");
+    }
+}
+
+fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
+    let mut loss = Fields::open(value, "#/spec/loss", problems)?;
+    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic"], problems));
+    let class = loss.take("positive_class").filter(|class| !class.is_null());
+    let positive_class = class.map(|class| parse_class(class, problems));
+    if kind == Some("squared") && class.is_some() {
+        problems.add("#/spec/loss/positive_class", "conflict", "squared loss has no classes");
+    }
+    loss.close(problems);
+    match kind? {
+        "squared" => Some(AskedLoss::Squared),
+        _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
+    }
+}
+
+fn parse_class(value: &Value, problems: &mut Problems) -> Option<AskedClass> {
+    match value {
+        Value::Bool(flag) => Some(AskedClass::Bool(*flag)),
+        Value::String(text) => Some(AskedClass::Class(Class::Text(text.clone()))),
+        Value::Number(number) => number.as_f64().map(|number| AskedClass::Class(Class::Number(number))),
+        other => {
+            let detail = format!("must be a number, a text, true or false, got {}", show(other));
+            problems.add("#/spec/loss/positive_class", "invalid_field", detail);
+            None
+        }
+    }
+}
+
+fn lasso() -> Penalty {
+    Penalty { kind: "l1".into(), l1_ratio: 1.0, factors: BTreeMap::new() }
+}
+
+fn parse_penalty(value: &Value, problems: &mut Problems) -> Option<Penalty> {
+    let mut penalty = Fields::open(value, "#/spec/penalty", problems)?;
+    let kind = penalty.need("type", problems).and(penalty.word("type", &["l1", "l2", "elastic_net"], problems));
+    let given = penalty.take("l1_ratio").is_some();
+    let ratio = penalty.number("l1_ratio", "in [0, 1]", |ratio| (0.0..=1.0).contains(&ratio), problems);
+    let implied = match kind {
+        Some("l1") => Some(1.0),
+        Some("l2") => Some(0.0),
+        _ => None,
+    };
+    match (kind, implied) {
+        (Some("elastic_net"), _) if !given => problems.add(&penalty.at("l1_ratio"), "missing", "elastic_net needs `l1_ratio`"),
+        (Some(kind), Some(implied)) if ratio.is_some_and(|ratio| ratio != implied) => {
+            let detail = format!("{kind} means l1_ratio {implied}; use elastic_net to mix");
+            problems.add(&penalty.at("l1_ratio"), "conflict", detail);
+        }
+        _ => {}
+    }
+    let factors = penalty.take("factors").map_or_else(BTreeMap::new, |value| parse_factors(value, problems));
+    penalty.close(problems);
+    Some(Penalty { kind: kind?.into(), l1_ratio: implied.or(ratio)?, factors })
+}
+
+fn parse_factors(value: &Value, problems: &mut Problems) -> BTreeMap<String, f64> {
+    let Some(fields) = Fields::open(value, "#/spec/penalty/factors", problems) else { return BTreeMap::new() };
+    let mut factors = BTreeMap::new();
+    for (feature, value) in value.as_object().into_iter().flatten() {
+        match value.as_f64() {
+            Some(factor) if factor >= 0.0 => {
+                factors.insert(feature.clone(), factor);
+            }
+            Some(_) => problems.add(&fields.at(feature), "out_of_range", format!("must be at least 0, got {}", show(value))),
+            None => problems.add(&fields.at(feature), "invalid_field", format!("must be a number, got {}", show(value))),
+        }
+    }
+    factors
+}
+
+fn parse_lambda(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedLambda> {
+    const POINTER: &str = "#/spec/lambda";
+    let mut lambda = Fields::open(value, POINTER, problems)?;
+    let mode = lambda.need("mode", problems).and(lambda.word("mode", &["value", "path", "target_nonzeros"], problems));
+    let single = lambda.number("value", "greater than 0", |value| value > 0.0, problems);
+    let n = lambda.whole("n", 1, limits.path_values, problems);
+    let min_ratio = lambda.number("min_ratio", "between 0 and 1, both excluded", |ratio| ratio > 0.0 && ratio < 1.0, problems);
+    let values = lambda.take("values").map(|values| parse_values(values, limits, problems));
+    let k = lambda.whole("k", 1, WHOLE_MAX, problems);
+    let given = |key: &str| value.get(key).is_some();
+    let own: &[&str] = match mode {
+        Some("value") => &["value"],
+        Some("path") if given("values") => &["values"],
+        Some("path") => &["n", "min_ratio"],
+        Some("target_nonzeros") => &["k"],
+        _ => &["value", "n", "min_ratio", "values", "k"],
+    };
+    for key in ["value", "n", "min_ratio", "values", "k"].into_iter().filter(|key| given(key) && !own.contains(key)) {
+        problems.add(&lambda.at(key), "conflict", format!("has no meaning here: this lambda is told by {}", own.join(" and ")));
+    }
+    if let (Some("value"), false) | (Some("target_nonzeros"), false) = (mode, own.iter().any(|key| given(key))) {
+        problems.add(&lambda.at(own[0]), "missing", format!("`{}` is required", own[0]));
+    }
+    let unusable = |key: &str, read: bool| given(key) && !read;
+    let path_is_wrong = unusable("n", n.is_some()) || unusable("min_ratio", min_ratio.is_some());
+    lambda.close(problems);
+    match (mode?, values) {
+        ("value", _) => single.map(AskedLambda::Value),
+        ("target_nonzeros", _) => k.map(AskedLambda::TargetNonzeros),
+        (_, Some(values)) => values.map(AskedLambda::Values),
+        (_, None) if path_is_wrong => None,
+        (_, None) => Some(AskedLambda::Path { n: n.unwrap_or(PATH_VALUES.min(limits.path_values)), min_ratio }),
+    }
+}
+
+/// Given values of λ in any order; they are sorted falling, as a path runs.
+fn parse_values(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Vec<f64>> {
+    const POINTER: &str = "#/spec/lambda/values";
+    let Some(items) = value.as_array() else {
+        problems.add(POINTER, "invalid_field", format!("must be an array of numbers, got {}", show(value)));
+        return None;
+    };
+    if items.is_empty() || items.len() as u64 > limits.path_values {
+        problems.add(POINTER, "out_of_range", format!("must hold 1 to {} values, got {}", limits.path_values, items.len()));
+        return None;
+    }
+    let mut values = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let pointer = format!("{POINTER}/{index}");
+        match item.as_f64() {
+            Some(value) if value > 0.0 => values.push(value),
+            Some(_) => problems.add(&pointer, "out_of_range", format!("must be greater than 0, got {}", show(item))),
+            None => problems.add(&pointer, "invalid_field", format!("must be a number, got {}", show(item))),
+        }
+    }
+    values.sort_by(|a, b| b.total_cmp(a));
+    if values.windows(2).any(|pair| pair[0] == pair[1]) {
+        problems.add(POINTER, "conflict", "a value occurs twice");
+    }
+    (values.len() == items.len()).then_some(values)
+}
+
+fn parse_selection(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedSelection> {
+    let mut selection = Fields::open(value, "#/spec/selection", problems)?;
+    let method = selection.need("method", problems).and(selection.word("method", &["cv", "none"], problems));
+    let folds = selection.whole("folds", 2, limits.folds, problems);
+    let stratify = selection.flag("stratify", problems);
+    let seed = selection.whole("seed", 0, WHOLE_MAX, problems);
+    selection.word("metric", &["deviance"], problems);
+    let rule = selection.word("rule", &["min", "1se"], problems);
+    if method == Some("none") {
+        let keys = ["folds", "stratify", "seed", "metric", "rule"];
+        for key in keys.into_iter().filter(|key| value.get(key).is_some()) {
+            problems.add(&selection.at(key), "conflict", "has no meaning without cross-validation");
+        }
+    }
+    selection.close(problems);
+    match method? {
+        "none" => Some(AskedSelection::None),
+        _ => {
+            let rule = if rule == Some("1se") { Rule::OneSe } else { Rule::Min };
+            Some(AskedSelection::Cv { folds, stratify, seed: seed.unwrap_or(0), rule })
+        }
+    }
+}
+
+/// Absent = those stored, `null` or `false` = ignore them, `true` = they must be there.
+fn parse_weights(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<AskedWeights> {
+    match spec.take("weights") {
+        None => Some(AskedWeights::Stored),
+        Some(Value::Null | Value::Bool(false)) => Some(AskedWeights::Ignored),
+        Some(Value::Bool(true)) => Some(AskedWeights::Required),
+        Some(other) => {
+            let detail = format!("must be true, false or null, got {}", show(other));
+            problems.add(&spec.at("weights"), "invalid_field", detail);
+            None
+        }
+    }
+}
+
+fn solver(tol: f64, max_epochs: u64) -> Solver {
+    Solver { kind: "auto".into(), tol, tol_kind: "relative_gap".into(), max_epochs }
+}
+
+fn parse_solver(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Solver> {
+    let mut fields = Fields::open(value, "#/spec/solver", problems)?;
+    fields.word("type", &["auto"], problems);
+    fields.word("tol_kind", &["relative_gap"], problems);
+    let tol = fields.number("tol", "between 0 and 1, both excluded", |tol| tol > 0.0 && tol < 1.0, problems);
+    let max_epochs = fields.whole("max_epochs", 1, limits.max_epochs, problems);
+    fields.close(problems);
+    Some(solver(tol.unwrap_or(TOL), max_epochs.unwrap_or(MAX_EPOCHS.min(limits.max_epochs))))
+}
+
+/// Parses `limits`, which may stand beside the specification or in it.
+pub(super) fn parse_limits(value: &Value, pointer: &str, limits: &SpecLimits, problems: &mut Problems) -> Option<RunLimits> {
+    let mut fields = Fields::open(value, pointer, problems)?;
+    let unlimited = fields.take("max_runtime_s").is_none_or(Value::is_null);
+    let most = limits.max_runtime_s;
+    let range = format!("greater than 0 and at most {most}");
+    let legal = |seconds: f64| seconds > 0.0 && seconds <= most;
+    let max_runtime_s = if unlimited { None } else { fields.number("max_runtime_s", &range, legal, problems) };
+    fields.word("on_limit", &["fail"], problems);
+    fields.close(problems);
+    Some(RunLimits { max_runtime_s, ..RunLimits::default() })
+}

@@ -1,0 +1,213 @@
+//! The specification meets the data set: every default filled, every name looked up.
+
+use std::collections::HashMap;
+
+use super::fields::Problems;
+use super::{
+    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, Selection, default_loss_name,
+};
+use crate::dataset::{Class, Meta, Names, TargetKind};
+use crate::fault::{Code, Fault};
+use crate::job::Warning;
+use crate::json::{clip, segment};
+
+const FOLDS: u64 = 5;
+
+impl FitSpec {
+    /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
+    ///
+    /// # Errors
+    /// `invalid_target` where the target cannot serve the loss; else `invalid_parameter` with every problem.
+    pub fn resolve(&self, meta: &Meta, names: Option<&Names>) -> Result<(ResolvedFit, Vec<Warning>), Fault> {
+        let loss = self.resolve_loss(meta)?;
+        let mut problems = Problems::default();
+        let mut warnings = Vec::new();
+        check_factors(&self.penalty.factors, meta, names, &mut problems);
+        let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
+        if self.weights == AskedWeights::Required && !meta.weighted {
+            problems.add("#/spec/weights", "conflict", "the data set has no weights");
+        }
+        if let Some(fault) = problems.into_fault() {
+            return Err(fault);
+        }
+        let fit = ResolvedFit {
+            kind: "linear".into(),
+            loss,
+            penalty: self.penalty.clone(),
+            lambda: self.resolve_lambda(meta),
+            selection,
+            intercept: self.intercept,
+            standardize: self.standardize,
+            weights: self.weights != AskedWeights::Ignored && meta.weighted,
+            solver: self.solver.clone(),
+            limits: self.limits.clone(),
+        };
+        Ok((fit, warnings))
+    }
+
+    fn resolve_loss(&self, meta: &Meta) -> Result<Loss, Fault> {
+        let target = &meta.target;
+        match &self.loss {
+            None => default_loss(meta),
+            Some(AskedLoss::Squared) if target.classes.is_some() => Err(unfit(
+                "#/spec/loss",
+                "squared loss needs numbers, and the target has classes; upload it with target_kind=regression, or use \
+                 {\"type\":\"logistic\"}",
+            )),
+            Some(AskedLoss::Squared) => Ok(Loss::Squared),
+            Some(AskedLoss::Logistic { positive_class: None }) => logistic_default(meta),
+            Some(AskedLoss::Logistic { positive_class: Some(class) }) => chosen_class(class, meta),
+        }
+    }
+
+    fn resolve_lambda(&self, meta: &Meta) -> Lambda {
+        let [n_rows, n_features] = meta.shape;
+        match &self.lambda {
+            AskedLambda::Value(value) => Lambda::Value { value: *value },
+            AskedLambda::Values(values) => Lambda::Values { values: values.clone() },
+            AskedLambda::TargetNonzeros(k) => Lambda::TargetNonzeros { k: *k },
+            AskedLambda::Path { n, min_ratio } => {
+                Lambda::Path { n: *n, min_ratio: min_ratio.unwrap_or(if n_rows >= n_features { 1e-4 } else { 1e-2 }) }
+            }
+        }
+    }
+
+    fn resolve_selection(&self, meta: &Meta, loss: &Loss, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Selection {
+        let path = matches!(self.lambda, AskedLambda::Path { .. } | AskedLambda::Values(_));
+        let asked = self.selection.clone().unwrap_or(if path { default_cv() } else { AskedSelection::None });
+        let AskedSelection::Cv { folds, stratify, seed, rule } = asked else { return Selection::None };
+        let n_rows = meta.shape[0];
+        if folds.is_some_and(|folds| folds > n_rows) {
+            let detail = format!("must be at most the number of rows, {n_rows}");
+            problems.add("#/spec/selection/folds", "out_of_range", detail);
+        }
+        if n_rows < 2 {
+            problems.add("#/spec/selection", "conflict", "one row cannot be cross-validated; use {\"method\":\"none\"}");
+        }
+        if smallest_side(meta, loss).is_some_and(|rows| rows < 2) {
+            let detail = "cross-validation needs two rows of either class; use {\"method\":\"none\"}";
+            problems.add("#/spec/selection", "conflict", detail);
+        }
+        let classes = matches!(loss, Loss::Logistic { .. });
+        if stratify == Some(true) && !classes {
+            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; the loss is squared");
+        }
+        let folds = folds.unwrap_or_else(|| default_folds(n_rows, warnings));
+        Selection::Cv { folds, stratify: stratify.unwrap_or(classes), seed, metric: "deviance".into(), rule }
+    }
+}
+
+fn default_cv() -> AskedSelection {
+    AskedSelection::Cv { folds: None, stratify: None, seed: 0, rule: super::Rule::Min }
+}
+
+fn default_folds(n_rows: u64, warnings: &mut Vec<Warning>) -> u64 {
+    if n_rows < FOLDS {
+        let detail = format!("{n_rows} rows make {n_rows} folds, not the usual {FOLDS}.");
+        warnings.push(Warning { code: "fewer_folds".into(), detail, features: Vec::new() });
+    }
+    FOLDS.min(n_rows).max(2)
+}
+
+/// Rows of the rarer of the two sides of a logistic loss, where the data set counted them.
+fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
+    let Loss::Logistic { positive_class } = loss else { return None };
+    let position = meta.target.classes.as_ref()?.iter().position(|class| class == positive_class)?;
+    let positive = *meta.target.counts.as_ref()?.get(position)?;
+    Some(positive.min(meta.shape[0].saturating_sub(positive)))
+}
+
+fn unfit(pointer: &str, detail: impl Into<String>) -> Fault {
+    Fault::at_pointer(Code::InvalidTarget, pointer, detail)
+}
+
+fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
+    match meta.target.kind {
+        TargetKind::Regression => Ok(Loss::Squared),
+        TargetKind::Binary => logistic_default(meta),
+        kind @ (TargetKind::Multiclass | TargetKind::Count) => {
+            let usual = default_loss_name(kind);
+            let instead = match kind {
+                TargetKind::Count => "{\"type\":\"squared\"}",
+                _ => "{\"type\":\"logistic\",\"positive_class\":c} with one of the classes, which is fitted against the rest",
+            };
+            let detail = format!("the usual loss of this target, {usual}, is not served; squared and logistic are: use {instead}");
+            Err(unfit("#/spec/loss", detail))
+        }
+    }
+}
+
+/// Logistic loss for the last of exactly two classes.
+fn logistic_default(meta: &Meta) -> Result<Loss, Fault> {
+    match meta.target.classes.as_deref() {
+        Some([_, positive_class]) => Ok(Loss::Logistic { positive_class: positive_class.clone() }),
+        Some(classes) => Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len()))),
+        None => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
+    }
+}
+
+fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Loss, Fault> {
+    const POINTER: &str = "#/spec/loss/positive_class";
+    let candidates = match asked {
+        AskedClass::Class(class) => vec![class.clone()],
+        AskedClass::Bool(flag) => vec![Class::Text(flag.to_string()), Class::Number(f64::from(u8::from(*flag)))],
+    };
+    let Some(classes) = &meta.target.classes else {
+        // Whether the number occurs is seen when the target is read.
+        let number = candidates.into_iter().find(|class| matches!(class, Class::Number(_)));
+        let positive_class = number.ok_or_else(|| unfit(POINTER, "must be a number, as the target is one"))?;
+        return Ok(Loss::Logistic { positive_class });
+    };
+    if classes.len() < 2 {
+        return Err(unfit(POINTER, "the target has one class only: nothing is left to tell it from"));
+    }
+    match candidates.into_iter().find(|class| classes.contains(class)) {
+        Some(positive_class) => Ok(Loss::Logistic { positive_class }),
+        None => Err(unfit(POINTER, format!("is none of the classes of the target: {}", shown(classes)))),
+    }
+}
+
+fn shown(classes: &[Class]) -> String {
+    const SHOWN: usize = 10;
+    let mut texts: Vec<String> = classes.iter().take(SHOWN).map(show_class).collect();
+    if classes.len() > SHOWN {
+        texts.push(format!("… ({} in all)", classes.len()));
+    }
+    texts.join(", ")
+}
+
+fn show_class(class: &Class) -> String {
+    match class {
+        Class::Number(number) => number.to_string(),
+        Class::Text(text) => format!("\"{}\"", clip(text, 40)),
+    }
+}
+
+/// The feature that `key` means: by name where there are names, else by 0-based decimal index without leading zeros.
+pub fn feature_index(key: &str, n_features: u64, names: Option<&Names>) -> Option<u32> {
+    names.and_then(|names| names.find(key)).or_else(|| {
+        let digits = !key.is_empty() && key.len() <= 10 && key.bytes().all(|byte| byte.is_ascii_digit());
+        let canonical = digits && (key == "0" || !key.starts_with('0'));
+        let index: u32 = if canonical { key.parse().ok()? } else { return None };
+        (u64::from(index) < n_features).then_some(index)
+    })
+}
+
+fn check_factors(factors: &std::collections::BTreeMap<String, f64>, meta: &Meta, names: Option<&Names>, problems: &mut Problems) {
+    const POINTER: &str = "#/spec/penalty/factors";
+    let mut seen: HashMap<u32, &str> = HashMap::with_capacity(factors.len());
+    for key in factors.keys() {
+        match feature_index(key, meta.shape[1], names) {
+            None => problems.add(&format!("{POINTER}{}", segment(key)), "unknown_value", "the data set has no such feature"),
+            Some(index) => {
+                if let Some(other) = seen.insert(index, key) {
+                    let detail = format!("is the same feature as \"{}\"", clip(other, 60));
+                    problems.add(&format!("{POINTER}{}", segment(key)), "conflict", detail);
+                }
+            }
+        }
+    }
+    if !factors.is_empty() && seen.len() as u64 == meta.shape[1] && factors.values().all(|factor| *factor == 0.0) {
+        problems.add(POINTER, "conflict", "all factors are 0: nothing would be penalised");
+    }
+}

@@ -1,0 +1,172 @@
+//! The change hub: a commit that matters is announced here, within this process.
+//!
+//! Announcements only hint. Whoever waits reads the row again after waking, and polls now and then: a change made by
+//! another process is not heard here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::id::Id;
+
+type Jobs = Arc<Mutex<HashMap<Id, watch::Sender<Heard>>>>;
+
+/// The change hub: workers of the same process hear of new work and of a cancel in milliseconds, and waiting requests
+/// wake. Rows stay the truth; whoever waits reads again after waking.
+#[derive(Debug, Default)]
+pub struct Hub {
+    work: watch::Sender<u64>,
+    models: watch::Sender<u64>,
+    jobs: Jobs,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    changes: u64,
+    cancel: bool,
+}
+
+impl Hub {
+    /// Resolves at the next announcement of new work after this call was first polled, or after `timeout`.
+    pub async fn work(&self, timeout: Duration) {
+        self.watch_work().changed(timeout).await;
+    }
+
+    /// A receiver for new work: subscribe, look at the queue, then await `changed`; nothing in between is missed.
+    pub fn watch_work(&self) -> WorkWatch {
+        WorkWatch { heard: self.work.subscribe() }
+    }
+
+    /// A receiver for changes of one job: subscribe, read the row, then await `changed`.
+    pub fn watch_job(&self, id: &Id) -> JobWatch {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = jobs.entry(id.clone()).or_default().subscribe();
+        JobWatch { id: id.clone(), heard: Some(heard), jobs: Arc::clone(&self.jobs) }
+    }
+
+    /// Grows with every model published or deleted in this process: what a cache of "latest" versions compares.
+    /// It has grown before the call that published or deleted returns.
+    pub fn models_epoch(&self) -> u64 {
+        *self.models.borrow()
+    }
+
+    pub(super) fn announce_work(&self) {
+        self.work.send_modify(|changes| *changes += 1);
+    }
+
+    pub(super) fn announce_models(&self) {
+        self.models.send_modify(|epoch| *epoch += 1);
+    }
+
+    pub(super) fn announce_job(&self, id: &Id) {
+        self.tell(id, false);
+    }
+
+    pub(super) fn announce_cancel(&self, id: &Id) {
+        self.tell(id, true);
+    }
+
+    fn tell(&self, id: &Id, cancel: bool) {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = jobs.get(id) {
+            job.send_modify(|heard| {
+                heard.changes += 1;
+                heard.cancel |= cancel;
+            });
+        }
+    }
+}
+
+/// See [`Hub::watch_work`].
+#[derive(Debug)]
+pub struct WorkWatch {
+    heard: watch::Receiver<u64>,
+}
+
+impl WorkWatch {
+    /// Resolves at the next announcement after the subscription or the last call, or after `timeout`.
+    pub async fn changed(&mut self, timeout: Duration) {
+        // an error would mean that the hub is gone: then only the timeout is left
+        let heard = async {
+            if self.heard.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, heard).await;
+    }
+}
+
+/// See [`Hub::watch_job`].
+#[derive(Debug)]
+pub struct JobWatch {
+    id: Id,
+    heard: Option<watch::Receiver<Heard>>,
+    jobs: Jobs,
+}
+
+impl JobWatch {
+    /// Resolves at the next change after the subscription or the last call; never, when nothing happens.
+    pub async fn changed(&mut self) {
+        if let Some(heard) = &mut self.heard
+            && heard.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Resolves once cancel of the job was asked in this process after somebody began to watch it.
+    pub async fn cancelled(&mut self) {
+        if let Some(heard) = &mut self.heard
+            && heard.wait_for(|heard| heard.cancel).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+impl Drop for JobWatch {
+    fn drop(&mut self) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.heard = None;
+        if jobs.get(&self.id).is_some_and(|job| job.receiver_count() == 0) {
+            jobs.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+    use crate::id::Kind;
+
+    #[tokio::test]
+    async fn what_is_announced_between_subscription_and_waiting_is_heard() {
+        let hub = Hub::default();
+        let id = Id::new(Kind::Job, &Ambient::system());
+        let (mut job, mut work) = (hub.watch_job(&id), hub.watch_work());
+        hub.announce_job(&id);
+        hub.announce_work();
+        job.changed().await;
+        work.changed(Duration::from_secs(3600)).await;
+        hub.announce_cancel(&id);
+        job.cancelled().await;
+    }
+
+    #[test]
+    fn a_job_nobody_watches_takes_no_memory() {
+        let hub = Hub::default();
+        let id = Id::new(Kind::Job, &Ambient::system());
+        let (one, two) = (hub.watch_job(&id), hub.watch_job(&id));
+        drop(one);
+        assert_eq!(hub.jobs.lock().unwrap().len(), 1);
+        drop(two);
+        assert!(hub.jobs.lock().unwrap().is_empty());
+        hub.announce_job(&id);
+        assert!(hub.jobs.lock().unwrap().is_empty());
+    }
+}

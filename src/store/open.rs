@@ -1,0 +1,119 @@
+//! Opening: directories, the lock, pools, migrations, and the settings that durability stands on, read back.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use super::StoreError;
+use super::db::{Db, args};
+use super::queries::SETTINGS;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+const BUSY: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+const CONNECTIONS: u32 = 10;
+
+/// The lock of the data directory: alone on SQLite, together with others of its kind on PostgreSQL.
+pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {
+    let path = data_dir.join("store.lock");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    match if alone { file.try_lock() } else { file.try_lock_shared() } {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// A SQLite database in the data directory, migrated.
+pub(super) async fn sqlite(data_dir: &Path) -> Result<Db, StoreError> {
+    let path = data_dir.join("store.sqlite");
+    // SQLite gives its other files the mode of the first
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let writer = sqlite_pool(1, options.clone()).await?;
+    SQLITE.run(&writer).await?;
+    let readers = sqlite_pool(READERS, options.pragma("query_only", "ON")).await?;
+    Ok(Db::Sqlite { writer, readers })
+}
+
+/// A pool each of whose connections is asked whether it keeps what is promised.
+async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    let mut first = options.connect().await?;
+    let settings = sqlite_settings(&mut first).await?;
+    first.close().await?;
+    if settings != promised() {
+        return Err(StoreError::Schema(format!("SQLite does not keep its settings: {settings:?}")));
+    }
+    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(|connection, _| {
+        Box::pin(async move {
+            let settings = sqlite_settings(connection).await?;
+            let kept = settings == promised();
+            kept.then_some(()).ok_or_else(|| sqlx::Error::Protocol(format!("SQLite does not keep its settings: {settings:?}")))
+        })
+    });
+    Ok(pool.connect_with(options).await?)
+}
+
+/// Settings by name.
+pub(super) type Settings = Vec<(&'static str, String)>;
+
+fn promised() -> Settings {
+    [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "5000")]
+        .map(|(name, value)| (name, value.to_owned()))
+        .into()
+}
+
+async fn sqlite_settings(connection: &mut SqliteConnection) -> Result<Settings, sqlx::Error> {
+    let journal_mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+    let mut settings = vec![("journal_mode", journal_mode)];
+    for (name, pragma) in
+        [("synchronous", "PRAGMA synchronous"), ("foreign_keys", "PRAGMA foreign_keys"), ("busy_timeout", "PRAGMA busy_timeout")]
+    {
+        let value: i64 = sqlx::query_scalar(pragma).fetch_one(&mut *connection).await?;
+        settings.push((name, value.to_string()));
+    }
+    Ok(settings)
+}
+
+/// A PostgreSQL database, migrated.
+pub(super) async fn postgres(url: &str) -> Result<Db, StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("sparsefit");
+    // a migration may take longer than a statement of the running server may
+    let mut migrating = options.connect().await?;
+    POSTGRES.run(&mut migrating).await?;
+    migrating.close().await?;
+    let bounds = [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")];
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(BUSY).connect_with(options.options(bounds)).await?;
+    let db = Db::Postgres(pool);
+    for (name, value) in settings(&db).await? {
+        if value == "off" {
+            tracing::warn!(setting = name, "PostgreSQL runs with {name} = off: a power cut can lose what was acknowledged");
+        }
+    }
+    Ok(db)
+}
+
+/// The settings that durability stands on, as the database states them.
+pub(super) async fn settings(db: &Db) -> Result<Settings, StoreError> {
+    match db {
+        Db::Sqlite { writer, .. } => Ok(sqlite_settings(&mut *writer.acquire().await?).await?),
+        Db::Postgres(_) => {
+            let (fsync, synchronous_commit) = db.read().await?.one::<(String, String)>(&SETTINGS, args![]).await?;
+            Ok(vec![("fsync", fsync), ("synchronous_commit", synchronous_commit)])
+        }
+    }
+}

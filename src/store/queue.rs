@@ -1,0 +1,217 @@
+//! The queue as workers see it: claim, heartbeat, finish, rescue.
+//!
+//! A claim is a number that never repeats. Every later write names it, and writes nothing when the job is no longer
+//! claimed under that number: work may be done twice, its effect happens once.
+
+use super::blobs::{Draft, hex_sha256};
+use super::db::{Session, args};
+use super::records::{DatasetRecord, JobRecord, to_text};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
+use crate::id::{Id, Kind};
+use crate::job::{self, Failure, Job, Progress, Reason, Warning};
+use crate::model::{CertificateStatus, Model};
+
+/// The largest fraction of a job that has not succeeded.
+const ALMOST: f64 = 0.9999;
+
+impl Store {
+    /// Takes the next job; `owner` is this process's boot id.
+    pub async fn claim(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+        let mut session = self.write().await?;
+        let now = session.now(&self.inner.ambient).await?;
+        let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
+        let claim = args![number, owner, self.lease_from(now), now];
+        let Some(record) = session.optional::<JobRecord>(&queries::CLAIM, claim).await? else {
+            session.rollback().await?;
+            return Ok(None);
+        };
+        let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
+        session.commit().await?;
+        let job = Job::try_from(record)?;
+        let dataset = dataset.ok_or_else(|| StoreError::Row(format!("{} reads a data set that is gone", job.id)))?;
+        self.hub().announce_job(&job.id);
+        Ok(Some(Claim { job, number, dataset: DatasetRow::try_from(dataset)? }))
+    }
+
+    fn lease_from(&self, now: i64) -> i64 {
+        now.saturating_add(i64::try_from(self.inner.config.lease.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Stores progress, proves life, hears of cancel.
+    pub async fn heartbeat(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
+        let mut session = self.write().await?;
+        let lease = self.lease_from(session.now(&self.inner.ambient).await?);
+        let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
+        // the fraction has a column of its own, so that a lower one does not count as a change
+        let rest = Progress { fraction: 0.0, ..progress.clone() };
+        let beat = args![&claim.job.id, claim.number, lease, to_text(&rest)?, fraction];
+        let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
+            return Ok(Beat::Lost);
+        };
+        session.commit().await?;
+        self.hub().announce_job(&claim.job.id);
+        Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
+    }
+
+    /// Model and final status in one transaction, fenced by the claim's number. A job whose cancel was asked ends
+    /// cancelled, whatever its ending says.
+    pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
+        let draft = match &ending {
+            Ending::Succeeded { model } => Some(self.write_artefact(std::sync::Arc::clone(model)).await?),
+            _ => None,
+        };
+        let mut session = self.write().await?;
+        let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
+            return Ok(Finished::Fenced);
+        };
+        let before = Job::try_from(record)?;
+        let now = session.now(&self.inner.ambient).await?;
+        let ended = match ending {
+            _ if before.cancel_requested => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
+            Ending::Cancelled => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
+            Ending::HandedBack => session.optional(&queries::HAND_BACK, args![&before.id, claim.number]).await?,
+            Ending::Failed { error, reason, warnings } => fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
+            Ending::Succeeded { model } => match draft {
+                Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
+                None => None,
+            },
+        };
+        let Some(record) = ended else { return Ok(Finished::Fenced) };
+        session.commit().await?;
+        self.announce_end(record)
+    }
+
+    fn announce_end(&self, record: JobRecord) -> Result<Finished, StoreError> {
+        let job = Job::try_from(record)?;
+        self.hub().announce_job(&job.id);
+        if !job.status.is_final() {
+            self.hub().announce_work();
+        }
+        Ok(Finished::Stored(Box::new(job)))
+    }
+
+    async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
+        let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
+        blocking(move || {
+            let bytes = model.encode();
+            Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
+        })
+        .await
+    }
+
+    async fn succeed(
+        &self,
+        mut session: Session,
+        claim: &Claim,
+        job: &Job,
+        now: i64,
+        model: &Model,
+        artefact: Artefact,
+    ) -> Result<Finished, StoreError> {
+        let (version,) = session.one::<(i64,)>(&queries::NEXT, args![&*job.project, "model", &*job.model]).await?;
+        let names = claim.dataset.names.as_ref();
+        let columns = args![
+            &Id::new(Kind::Model, &self.inner.ambient),
+            &*job.project,
+            &*job.model,
+            version,
+            now,
+            &job.id,
+            &*job.dataset.name,
+            job.dataset.version,
+            &*job.dataset.sha256,
+            to_text(&model.card)?,
+            i64::try_from(artefact.length).unwrap_or(i64::MAX),
+            &artefact.draft.id,
+            artefact.sha256,
+            names.map(|names| names.id.as_str()),
+            names.map(|names| names.sha256.as_str()),
+        ];
+        session.execute(&queries::ADD_MODEL, columns).await?;
+        let certificate = &model.card.certificate;
+        let converged = certificate.status == CertificateStatus::Certified;
+        let nonzeros = model.card.sparsity.nonzeros;
+        let result = job::fit_result(&job.model, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
+        let warnings = joined_warnings(job, model.card.warnings.clone());
+        let end = args![&job.id, claim.number, now, to_text(&result)?, to_text(&warnings)?];
+        let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
+            return Ok(Finished::Fenced);
+        };
+        let kept = artefact.draft.keep();
+        session.commit().await?;
+        drop(kept);
+        self.hub().announce_models();
+        self.announce_end(record)
+    }
+
+    /// Requeues (or fails, once attempts are used up) jobs whose lease ran out, and jobs of `dead_owner` at once.
+    /// Those whose cancel was asked are cancelled. Returns how many.
+    pub async fn rescue(&self, dead_owner: Option<&str>) -> Result<u64, StoreError> {
+        self.rescue_all(None, dead_owner).await
+    }
+
+    /// Rescues every running job: for the start of a process that knows itself alone.
+    pub(super) async fn rescue_everything(&self) -> Result<u64, StoreError> {
+        self.rescue_all(Some(i64::MAX), None).await
+    }
+
+    async fn rescue_all(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
+        let mut session = self.write().await?;
+        let now = session.now(&self.inner.ambient).await?;
+        let expired_by = expired_by.unwrap_or(now);
+        let error = to_text(&Failure::attempts_exhausted())?;
+        let mut ended = session.all::<(String,)>(&queries::RESCUE_CANCELLED, args![expired_by, dead_owner, now]).await?;
+        ended.extend(session.all::<(String,)>(&queries::RESCUE_FAILED, args![expired_by, dead_owner, now, error]).await?);
+        let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
+        if ended.is_empty() && requeued.is_empty() {
+            return Ok(0);
+        }
+        session.commit().await?;
+        if !requeued.is_empty() {
+            self.hub().announce_work();
+        }
+        let rescued = ended.len() + requeued.len();
+        for (text,) in ended.into_iter().chain(requeued) {
+            self.hub().announce_job(&super::records::id(Kind::Job, &text)?);
+        }
+        Ok(rescued as u64)
+    }
+
+    /// Counts of jobs that wait and that run, over all projects.
+    pub async fn queue_counts(&self) -> Result<QueueCounts, StoreError> {
+        let (queued, running) = self.read().await?.one::<(i64, i64)>(&queries::QUEUE_COUNTS, args![]).await?;
+        Ok(QueueCounts { queued: u64::try_from(queued).unwrap_or(0), running: u64::try_from(running).unwrap_or(0) })
+    }
+}
+
+/// A model's file, durable, not yet named by a row; removed on drop.
+struct Artefact {
+    draft: Draft,
+    sha256: String,
+    length: usize,
+}
+
+async fn fail(
+    session: &mut Session,
+    claim: &Claim,
+    job: &Job,
+    now: i64,
+    error: &Failure,
+    reason: Option<Reason>,
+    warnings: Vec<Warning>,
+) -> Result<Option<JobRecord>, StoreError> {
+    let warnings = to_text(&joined_warnings(job, warnings))?;
+    let end = args![&job.id, claim.number, now, reason.map(Reason::as_str), to_text(error)?, warnings];
+    session.optional(&queries::FAIL, end).await
+}
+
+/// Warnings of the submission, then those of the fit that say something new.
+fn joined_warnings(job: &Job, more: Vec<Warning>) -> Vec<Warning> {
+    let mut warnings = job.warnings.clone();
+    for warning in more {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}

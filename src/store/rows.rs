@@ -1,0 +1,195 @@
+//! What the store hands out and takes in: pages, rows, filters, claims, endings.
+//!
+//! Words only; how they are stored is known to the files beside this one.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::dataset::{Meta, Names};
+use crate::id::Id;
+use crate::job::{DatasetRef, Failure, Job, Priority, Reason, Status, Warning};
+use crate::model::{Card, Model};
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` = this was the last.
+    pub next: Option<Cursor>,
+}
+
+/// A place in a list sorted by `(created_at, id)` falling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Cursor {
+    pub created_at: i64,
+    pub id: Id,
+}
+
+/// A data set version.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct DatasetRow {
+    pub id: Id,
+    pub project: String,
+    pub name: String,
+    pub version: i64,
+    pub created_at: i64,
+    pub meta: Arc<Meta>,
+    /// File of the data.
+    pub(super) blob: Id,
+    pub(super) names: Option<NamesBlob>,
+}
+
+/// A model version.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct ModelRow {
+    pub id: Id,
+    pub project: String,
+    pub name: String,
+    pub version: i64,
+    pub created_at: i64,
+    pub job: Id,
+    pub dataset: DatasetRef,
+    pub card: Arc<Card>,
+    pub size_bytes: u64,
+    /// File of the artefact.
+    pub(super) blob: Id,
+    pub(super) sha256: String,
+    pub(super) names: Option<NamesBlob>,
+}
+
+/// A names file: the rows of a data set and of every model fitted on it refer to it, and it stays while one of them does.
+#[derive(Clone, Debug)]
+pub(super) struct NamesBlob {
+    pub(super) id: Id,
+    pub(super) sha256: String,
+}
+
+/// What became of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Deletion {
+    Done,
+    Absent,
+    /// Something alive needs it.
+    InUse,
+}
+
+/// A job to be queued.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct NewJob {
+    pub project: String,
+    pub kind: String,
+    pub model: String,
+    pub dataset: DatasetRef,
+    pub priority: Priority,
+    pub spec: Value,
+    pub spec_resolved: Value,
+    pub estimate: Value,
+    pub metadata: Value,
+    pub warnings: Vec<Warning>,
+    pub request_id: String,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Enqueued {
+    Job(Box<Job>),
+    /// The project has `queue_max` jobs queued.
+    Full,
+    /// The data set version is gone.
+    DatasetGone,
+}
+
+/// Which jobs a list shows.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct JobFilter {
+    pub status: Option<Status>,
+    /// Only running jobs with cancel asked (`?status=cancelling`); with `status = Running`, only those without.
+    pub cancelling: Option<bool>,
+    pub dataset: Option<String>,
+    pub model: Option<String>,
+}
+
+/// The right to work on a job: every later write names its number, which never repeats.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The job as claimed.
+    pub job: Job,
+    /// Fencing number.
+    pub number: i64,
+    /// The data set version it reads.
+    pub dataset: DatasetRow,
+}
+
+/// Answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Beat {
+    Continue,
+    CancelAsked,
+    /// The claim is no longer ours: stop, and throw the result away.
+    Lost,
+}
+
+/// How a claimed job ends.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Ending {
+    Succeeded {
+        model: Arc<Model>,
+    },
+    Failed {
+        error: Failure,
+        reason: Option<Reason>,
+        warnings: Vec<Warning>,
+    },
+    Cancelled,
+    /// Back to the queue without spending the attempt.
+    HandedBack,
+}
+
+/// What became of an ending.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Finished {
+    Stored(Box<Job>),
+    /// The claim was no longer ours; nothing was written.
+    Fenced,
+}
+
+/// What became of a request to cancel.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Cancellation {
+    /// It was queued (or cancelled before) and is cancelled now.
+    Cancelled(Box<Job>),
+    /// It is running and will stop.
+    Asked(Box<Job>),
+    AlreadyFinished(Box<Job>),
+    Absent,
+}
+
+/// Counts for `/metrics` and `/readyz`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct QueueCounts {
+    pub queued: u64,
+    pub running: u64,
+}
+
+/// A model version opened for serving.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct OpenedModel {
+    pub row: ModelRow,
+    pub model: Arc<Model>,
+    pub names: Option<Arc<Names>>,
+}

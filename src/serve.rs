@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +16,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::ambient::Ambient;
 use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits};
+use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::worker::Pool;
 
 /// A head must be here whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ pub struct Server {
     store: Store,
     draining: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    workers: Pool,
 }
 
 impl Server {
@@ -70,12 +72,14 @@ impl Server {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
-        let workers_alive = Arc::new(AtomicUsize::new(config.workers));
-        let life = Life { draining: drained.clone(), workers_wanted: config.workers, workers_alive };
+        // Names this life of the process: a claim of another life is a dead worker's.
+        let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
+        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads));
+        let life = Life { draining: drained.clone(), workers_wanted: config.workers, workers_alive: workers.alive() };
         let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
         let accepting = tokio::spawn(accept(listener, api, limits.connections, drained));
         tracing::info!(%addr, ?limits, "serving");
-        Ok(Self { addr, store, draining, accepting })
+        Ok(Self { addr, store, draining, accepting, workers })
     }
 
     /// The server's store, for tests that look behind the API or step the work themselves.
@@ -88,12 +92,18 @@ impl Server {
         tracing::info!("stopping");
         // No receiver left means that nothing has to be told.
         let _ = self.draining.send(true);
-        if let Err(error) = self.accepting.await {
+        let (accepting, ()) = tokio::join!(self.accepting, self.workers.shutdown());
+        if let Err(error) = accepting {
             tracing::error!(%error, "the accept loop failed");
         }
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// 0 = all cores.
+fn fit_threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 fn store_config(config: &Config, limits: &Limits) -> StoreConfig {

@@ -233,7 +233,9 @@ impl From<StoreError> for Problem {
             StoreError::Database(_) => (Code::StoreUnavailable, "the database did not answer as it should"),
             StoreError::DiskFull => (Code::InsufficientStorage, "the disk is full"),
             StoreError::Damaged(_) => (Code::ArtifactCorrupt, "a stored file does not have its checksum"),
-            StoreError::Io(_) | StoreError::Schema(_) | StoreError::Row(_) => (Code::InternalError, "the server's storage failed"),
+            StoreError::Io(_) | StoreError::Schema(_) | StoreError::InUse(_) | StoreError::Row(_) => {
+                (Code::InternalError, "the server's storage failed")
+            }
         };
         Self { fault: Fault::new(code, detail), cause: Some(error.to_string()) }
     }

@@ -1,5 +1,7 @@
 //! N workers in a loop, and the two sweeps beside them: rescue of lost jobs, removal of left-over files.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Pool {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    alive: Arc<AtomicUsize>,
 }
 
 impl Pool {
@@ -33,18 +36,38 @@ impl Pool {
     pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
         let (stop, flag) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        let alive = Arc::new(AtomicUsize::new(workers));
         for _ in 0..workers {
-            tasks.spawn(work(store.clone(), owner.to_owned(), threads, Stopping::when(flag.clone())));
+            let living = Living(alive.clone());
+            let work = work(store.clone(), owner.to_owned(), threads, Stopping::when(flag.clone()));
+            tasks.spawn(async move {
+                work.await;
+                drop(living);
+            });
         }
         tasks.spawn(rescue(store.clone(), Stopping::when(flag.clone())));
         tasks.spawn(sweep(store.clone(), Stopping::when(flag)));
-        Self { stop, tasks }
+        Self { stop, tasks, alive }
+    }
+
+    /// Workers that have not ended; stays good after the pool is gone.
+    pub fn alive(&self) -> Arc<AtomicUsize> {
+        self.alive.clone()
     }
 
     /// Tells the workers to hand their jobs back and waits until they have.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Counts a worker out however it ends, by panic as well.
+struct Living(Arc<AtomicUsize>);
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,27 +10,27 @@ use super::{Data, Loss, Observe, Options, Penalty};
 use crate::matrix::{Number, ValuesView, sum_weighted};
 
 /// Why data cannot be fitted at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// No row has a positive weight, or a weight is negative.
+    /// The weights sum to 0.
+    #[error("the sample weights sum to zero: no row takes part in the fit")]
     NoWeight,
-    /// All rows that count are of one class.
+    /// Logistic loss and only one class among the rows with weight.
+    #[error("only one class has rows with positive weight; with folds, use fewer")]
     OneClass,
-    /// A target, weight or offset is not finite, or a sum over a column overflows.
+    /// A number that is NaN or infinite.
+    #[error("a target, weight, offset or penalty factor is not a finite number, or a sum over them overflows")]
     NonFinite,
+    /// A weight or penalty factor below 0, or an `l1_ratio` outside [0, 1].
+    #[error("a sample weight or penalty factor is negative, or l1_ratio lies outside [0, 1]")]
+    Negative,
+    /// A logistic target other than -1 and +1.
+    #[error("a target of the logistic loss is neither -1 nor +1")]
+    NotASign,
+    /// Slices whose lengths do not fit the matrix.
+    #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
+    Shape,
 }
-
-impl std::fmt::Display for Unfit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::NoWeight => "No row has a positive weight.",
-            Self::OneClass => "All rows that count are of one class; with folds, use fewer.",
-            Self::NonFinite => "A target, weight, offset or column sum is not a finite number.",
-        })
-    }
-}
-
-impl std::error::Error for Unfit {}
 
 /// Data, loss, penalty and options, with all that does not depend on λ computed once.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// Makes a problem ready. Costs two passes over X, more with unpenalised columns.
     pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options) -> Result<Self, Unfit> {
+        check_penalty(&data, &penalty)?;
         let weights = normalised(&data)?;
         check_target(&data, loss, &weights)?;
         let scales = match (options.standardize, data.x.values) {
@@ -151,6 +152,19 @@ impl<'a> Problem<'a> {
     }
 }
 
+fn check_penalty(data: &Data<'_>, penalty: &Penalty<'_>) -> Result<(), Unfit> {
+    let n = data.x.n_rows;
+    let fits = |slice: Option<&[f64]>, len: usize| slice.is_none_or(|slice| slice.len() == len);
+    if data.y.len() != n || !fits(data.weights, n) || !fits(data.offset, n) || !fits(penalty.factors, data.x.len()) {
+        return Err(Unfit::Shape);
+    }
+    let factors = penalty.factors.unwrap_or_default();
+    if !(0.0..=1.0).contains(&penalty.l1_ratio) || factors.iter().any(|&factor| factor < 0.0) {
+        return Err(Unfit::Negative);
+    }
+    if factors.iter().any(|factor| !factor.is_finite()) { Err(Unfit::NonFinite) } else { Ok(()) }
+}
+
 fn normalised(data: &Data<'_>) -> Result<Vec<f64>, Unfit> {
     let n = data.y.len();
     let weights = match data.weights {
@@ -158,25 +172,29 @@ fn normalised(data: &Data<'_>) -> Result<Vec<f64>, Unfit> {
         None => return Err(Unfit::NoWeight),
         Some(weights) => weights,
     };
+    if weights.iter().any(|&weight| weight < 0.0) {
+        return Err(Unfit::Negative);
+    }
     let total: f64 = weights.iter().sum();
-    if !total.is_finite() {
-        return Err(Unfit::NonFinite);
+    match total.is_finite() {
+        false => Err(Unfit::NonFinite),
+        true if total <= 0.0 => Err(Unfit::NoWeight),
+        true => Ok(weights.iter().map(|weight| weight / total).collect()),
     }
-    if total <= 0.0 || weights.iter().any(|&weight| weight < 0.0) {
-        return Err(Unfit::NoWeight);
-    }
-    Ok(weights.iter().map(|weight| weight / total).collect())
 }
 
 fn check_target(data: &Data<'_>, loss: Loss, weights: &[f64]) -> Result<(), Unfit> {
     if data.y.iter().any(|y| !y.is_finite()) || data.offset.is_some_and(|offset| offset.iter().any(|o| !o.is_finite())) {
         return Err(Unfit::NonFinite);
     }
-    let counts = |sign: f64| data.y.iter().zip(weights).any(|(&y, &weight)| weight > 0.0 && y == sign);
-    match loss {
-        Loss::Logistic if !(counts(1.0) && counts(-1.0)) => Err(Unfit::OneClass),
-        _ => Ok(()),
+    if loss == Loss::Squared {
+        return Ok(());
     }
+    if data.y.iter().any(|y| y.abs() != 1.0) {
+        return Err(Unfit::NotASign);
+    }
+    let counts = |sign: f64| data.y.iter().zip(weights).any(|(&y, &weight)| weight > 0.0 && y == sign);
+    if counts(1.0) && counts(-1.0) { Ok(()) } else { Err(Unfit::OneClass) }
 }
 
 /// Weighted population standard deviation of each column, in two passes over it: Σ s(x − m)² over the non-zeros plus

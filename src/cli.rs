@@ -1,16 +1,19 @@
 //! The command line: words, flags, and how the process begins and ends. What the words do is in other rooms.
 
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
+use crate::client::Client;
 use crate::config::{Config, Limits};
+use crate::demo::{self, DemoOptions};
 use crate::serve::Server;
 
 /// Trains sparse models over HTTP.
@@ -25,6 +28,17 @@ pub struct Cli {
 enum Command {
     /// Serve the API and work the queue.
     Serve(Box<Config>),
+    /// Tell the main job: a server, real data, a certified sparse model, predictions.
+    Demo(DemoOptions),
+    /// Ask a server whether it is ready; ends with 0 if so. For containers.
+    Healthcheck(HealthcheckOptions),
+}
+
+#[derive(Debug, Args)]
+struct HealthcheckOptions {
+    /// Address of the server; an unspecified one (0.0.0.0) is asked on loopback.
+    #[arg(long, env = "SPARSEFIT_LISTEN", default_value = "127.0.0.1:7878")]
+    listen: SocketAddr,
 }
 
 /// Anything that ends the program before its time.
@@ -35,6 +49,8 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
             Command::Serve(config) => serve(&config),
+            Command::Demo(options) => tell_demo(options),
+            Command::Healthcheck(options) => healthcheck(options.listen),
         };
         match ended {
             Ok(code) => code,
@@ -48,7 +64,7 @@ impl Cli {
 }
 
 fn serve(config: &Config) -> Result<ExitCode, Failure> {
-    log_to_stderr(config)?;
+    log_to_stderr(&config.log, config.log_json)?;
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(serve_until_told(config));
     // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.
@@ -87,8 +103,27 @@ impl Stop {
     }
 }
 
-fn log_to_stderr(config: &Config) -> Result<(), Failure> {
-    let level: LevelFilter = config.log.parse()?;
+fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {
+    log_to_stderr("warn", false)?;
+    let runtime = Runtime::new()?;
+    let told = runtime.block_on(demo::run(options));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    told.map(|()| ExitCode::SUCCESS)
+}
+
+fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
+    let address = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, listen.port())),
+        _ => listen,
+    };
+    let answer = Runtime::new()?.block_on(Client::new(address).get("/readyz"))?;
+    let _ = writeln!(std::io::stdout(), "{}", answer.text());
+    Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn log_to_stderr(level: &str, as_json: bool) -> Result<(), Failure> {
+    let level: LevelFilter = level.parse()?;
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    if config.log_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
+    if as_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
 }

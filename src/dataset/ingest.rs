@@ -31,7 +31,7 @@ pub fn ingest(body: impl Read, upload: &Upload, data: &File, names: &File, scrat
     let parsed = match parse(&mut body, upload, &mut gather) {
         Ok(parsed) => parsed,
         Err(IngestError::Io(error)) => return Err(body.explain(error)),
-        Err(_) if body.is_empty() => return Err(empty().into()),
+        Err(IngestError::Fault(fault)) if fault.code == Code::MalformedJson && body.is_empty() => return Err(empty().into()),
         Err(fault) => return Err(fault),
     };
     let upload_sha256 = body.sha256();

@@ -15,6 +15,8 @@ mod preview;
 mod runs;
 mod stored;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

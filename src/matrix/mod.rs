@@ -6,6 +6,8 @@
 
 mod buffer;
 mod columns;
+mod kernels;
 
 pub use buffer::Buffer;
 pub use columns::{Column, Columns, ColumnsView, Number, Values, ValuesView};
+pub use kernels::{add_scaled, add_scaled_weighted, dot, sum_weighted};

@@ -14,6 +14,27 @@ use std::ops::ControlFlow;
 
 use crate::matrix::ColumnsView;
 
+mod certificate;
+mod descent;
+mod dual;
+mod folds;
+mod gram;
+mod loss;
+mod path;
+mod problem;
+mod quadratic;
+mod state;
+mod support;
+mod target;
+mod watch;
+
+pub use certificate::{Certificate, certify};
+pub use folds::{CvDeviance, cross_validate};
+pub use path::{Point, lambda_grid, path, solve};
+pub use problem::{Problem, Unfit};
+pub use support::ambiguous_support;
+pub use target::{TargetPoint, target_nonzeros};
+
 /// How a prediction is compared with the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {

@@ -1,20 +1,23 @@
-//! One attempt at one job: the fit on a thread of its own, and beside it the loop that proves life, passes progress
-//! on and hears of cancel, time limit, lost lease and shutdown.
+//! One attempt at one job: the fit on a thread of its own, and beside it those who prove life, pass progress on, and
+//! listen for cancel, time limit, lost lease and shutdown.
 
-use std::ops::ControlFlow;
+use std::convert::Infallible;
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 
+use super::Worker;
+use super::halt::{Halt, Shared, Stopping};
 use crate::dataset::Dataset;
-use crate::job::{Failure, Progress, Reason};
+use crate::job::{Failure, Reason};
 use crate::model::Model;
 use crate::spec::ResolvedFit;
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
-use crate::train::{self, Run, TrainError};
+use crate::train::{Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -22,86 +25,6 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_millis(250);
 /// How long a finished fit is kept while the store is away.
 const FINISH_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether the process is stopping.
-#[derive(Clone, Debug)]
-pub struct Stopping(Option<watch::Receiver<bool>>);
-
-impl Stopping {
-    /// For a step that nobody interrupts.
-    pub fn never() -> Self {
-        Self(None)
-    }
-
-    /// Follows a flag that turns true once.
-    pub fn when(flag: watch::Receiver<bool>) -> Self {
-        Self(Some(flag))
-    }
-
-    /// Whether it is already so.
-    pub fn now(&self) -> bool {
-        self.0.as_ref().is_some_and(|flag| *flag.borrow())
-    }
-
-    /// Resolves when it is so.
-    pub async fn wait(&mut self) {
-        if let Some(flag) = &mut self.0
-            && flag.wait_for(|stop| *stop).await.is_ok()
-        {
-            return;
-        }
-        std::future::pending().await
-    }
-}
-
-/// Why the fit was told to stop; the first word wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Halt {
-    No = 0,
-    Cancel = 1,
-    Shutdown = 2,
-    TimeLimit = 3,
-    Lost = 4,
-}
-
-/// What the fit's thread and the watching loop share.
-struct Shared {
-    halt: AtomicU8,
-    progress: Mutex<Progress>,
-}
-
-impl Shared {
-    fn halt(&self, why: Halt) {
-        // A second reason changes nothing: the fit stops for the first.
-        let _ = self.halt.compare_exchange(Halt::No as u8, why as u8, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    fn halted(&self) -> Halt {
-        match self.halt.load(Ordering::Acquire) {
-            1 => Halt::Cancel,
-            2 => Halt::Shutdown,
-            3 => Halt::TimeLimit,
-            4 => Halt::Lost,
-            _ => Halt::No,
-        }
-    }
-
-    /// Called from inside the solver: never waits for the loop.
-    fn observe(&self, progress: &Progress) -> ControlFlow<()> {
-        if self.halt.load(Ordering::Relaxed) != Halt::No as u8 {
-            return ControlFlow::Break(());
-        }
-        if let Ok(mut latest) = self.progress.try_lock() {
-            latest.clone_from(progress);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn latest(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// How a fit's thread ended.
 enum Outcome {
@@ -112,86 +35,96 @@ enum Outcome {
 }
 
 /// Works a claimed job to its end and stores the ending.
-pub(super) async fn work(store: &Store, claim: Claim, threads: usize, stopping: &mut Stopping) -> Result<(), StoreError> {
-    let shared = Arc::new(Shared { halt: AtomicU8::new(0), progress: Mutex::new(claim.job.progress.clone()) });
+pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping) -> Result<(), StoreError> {
     let ending = match serde_json::from_value::<ResolvedFit>(claim.job.spec_resolved.clone()) {
         Err(error) => {
             tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
             Some(failed("internal_error", "The stored specification is not understood.", false, None))
         }
-        Ok(spec) => watch_fit(store, &claim, spec, threads, &shared, stopping).await?,
+        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await?,
     };
     let Some(ending) = ending else {
         tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
         return Ok(());
     };
-    finish(store, &claim, ending).await
+    finish(&worker.store, &claim, ending).await
 }
 
 /// Runs the fit and watches over it. `None` = the claim was lost.
-async fn watch_fit(
-    store: &Store,
-    claim: &Claim,
-    spec: ResolvedFit,
-    threads: usize,
-    shared: &Arc<Shared>,
-    stopping: &mut Stopping,
-) -> Result<Option<Ending>, StoreError> {
-    let limit = spec.limits.max_runtime_s.map(Duration::from_secs_f64);
-    let deadline = tokio::time::sleep(limit.unwrap_or(Duration::MAX).min(Duration::from_secs(1 << 30)));
-    let fit = load_and_fit(store, claim, spec, threads, shared);
-    tokio::pin!(deadline, fit);
+async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
+    let shared = Arc::new(Shared::new(claim.job.progress.clone()));
+    let limit = spec.limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // Each listens by itself: a slow database holds up the heartbeat, never the cancel.
+    tokio::select! {
+        outcome = load_and_fit(worker, claim, spec, &shared) => Ok(ending(outcome?, shared.halted())),
+        never = hear_cancel(&worker.store, claim, &shared) => match never {},
+        never = prove_life(&worker.store, claim, &shared) => match never {},
+        never = hear_stop(stopping, &shared) => match never {},
+        never = hear_time(limit, &shared) => match never {},
+    }
+}
+
+/// A cancel asked in this process is heard as soon as it is committed.
+async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
     let mut changes = store.hub().watch_job(&claim.job.id);
-    // A cancel between the claim and the subscription is seen by this first look.
-    look_for_cancel(store, claim, shared).await;
+    // one that was committed between the claim and the subscription is in the row
+    match store.job(&claim.job.project, &claim.job.id).await {
+        Ok(Some(job)) if job.cancel_requested => shared.halt(Halt::Cancel),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(job = %claim.job.id, %error, "the row could not be read; the heartbeat will hear of a cancel"),
+    }
+    changes.cancelled().await;
+    shared.halt(Halt::Cancel);
+    pending().await
+}
+
+/// Heartbeats, sooner than they must be when there is progress to tell.
+async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
     let mut ticks = tokio::time::interval(PROGRESS);
-    let mut beaten = Instant::now();
-    let mut told = claim.job.progress.clone();
-    let (mut heed_stop, mut heed_deadline) = (true, true);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut beaten) = (claim.job.progress.clone(), Instant::now());
     loop {
-        tokio::select! {
-            outcome = &mut fit => return outcome.map(|outcome| ending(outcome, shared.halted())),
-            () = changes.changed() => look_for_cancel(store, claim, shared).await,
-            () = stopping.wait(), if heed_stop => { heed_stop = false; shared.halt(Halt::Shutdown) }
-            () = &mut deadline, if heed_deadline => { heed_deadline = false; shared.halt(Halt::TimeLimit) }
-            _ = ticks.tick() => {
-                let latest = shared.latest();
-                if latest != told || beaten.elapsed() >= HEARTBEAT {
-                    beat(store, claim, &latest, shared).await;
-                    (told, beaten) = (latest, Instant::now());
-                }
+        ticks.tick().await;
+        let latest = shared.latest();
+        if latest == told && beaten.elapsed() < HEARTBEAT {
+            continue;
+        }
+        match store.heartbeat(claim, &latest).await {
+            Ok(Beat::Continue) => (told, beaten) = (latest, Instant::now()),
+            Ok(Beat::CancelAsked) => {
+                shared.halt(Halt::Cancel);
+                (told, beaten) = (latest, Instant::now());
+            }
+            Ok(Beat::Lost) => {
+                shared.halt(Halt::Lost);
+                return pending().await;
+            }
+            // fencing keeps this safe: if the lease runs out meanwhile, the ending is refused
+            Err(error) => {
+                tracing::warn!(job = %claim.job.id, %error, "a heartbeat was not stored");
+                beaten = Instant::now();
+                told = latest;
             }
         }
     }
 }
 
-/// The rows are the truth: a hint only makes us read them.
-async fn look_for_cancel(store: &Store, claim: &Claim, shared: &Shared) {
-    match store.job(&claim.job.project, &claim.job.id).await {
-        Ok(Some(job)) if job.cancel_requested => shared.halt(Halt::Cancel),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(job = %claim.job.id, %error, "a hint could not be followed; the heartbeat will"),
-    }
+async fn hear_stop(stopping: &mut Stopping, shared: &Shared) -> Infallible {
+    stopping.wait().await;
+    shared.halt(Halt::Shutdown);
+    pending().await
 }
 
-async fn beat(store: &Store, claim: &Claim, progress: &Progress, shared: &Shared) {
-    match store.heartbeat(claim, progress).await {
-        Ok(Beat::Continue) => {}
-        Ok(Beat::CancelAsked) => shared.halt(Halt::Cancel),
-        Ok(Beat::Lost) => shared.halt(Halt::Lost),
-        // Fencing keeps this safe: if the lease runs out meanwhile, the ending is refused.
-        Err(error) => tracing::warn!(job = %claim.job.id, %error, "a heartbeat was not stored"),
+async fn hear_time(limit: Option<Duration>, shared: &Shared) -> Infallible {
+    if let Some(limit) = limit {
+        tokio::time::sleep(limit).await;
+        shared.halt(Halt::TimeLimit);
     }
+    pending().await
 }
 
-async fn load_and_fit(
-    store: &Store,
-    claim: &Claim,
-    spec: ResolvedFit,
-    threads: usize,
-    shared: &Arc<Shared>,
-) -> Result<Outcome, StoreError> {
-    let dataset = match store.open_dataset(&claim.dataset).await {
+async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
+    let dataset = match worker.store.open_dataset(&claim.dataset).await {
         Ok(dataset) => dataset,
         Err(StoreError::Damaged(damage)) => {
             tracing::error!(job = %claim.job.id, dataset = %claim.dataset.id, %damage, "a stored data set is damaged");
@@ -200,28 +133,42 @@ async fn load_and_fit(
         Err(error) => return Err(error),
     };
     let (send, receive) = oneshot::channel();
-    let shared = Arc::clone(shared);
-    let name = format!("fit-{}", claim.job.id);
-    let spawned = std::thread::Builder::new().name(name).spawn(move || {
-        // Nobody listens any more when the process is going down; the job is rescued then.
-        let _ = send.send(fit(&dataset, &spec, threads, &shared));
+    let (worker, shared, job) = (worker.clone(), Arc::clone(shared), claim.job.id.clone());
+    let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
+        let outcome = fit(&worker, &dataset, &spec, &shared).unwrap_or_else(|panic| {
+            tracing::error!(%job, panic, "a fit panicked");
+            Outcome::Panicked
+        });
+        // let go of the data before the job is seen to have ended
+        drop(dataset);
+        // nobody listens any more when the process is going down: the job is rescued then
+        let _ = send.send(outcome);
     });
     spawned.map_err(StoreError::Io)?;
-    // The sender is dropped unsent only if the thread died outside `catch_unwind`.
+    // the sender is dropped unsent only if the thread died outside `catch_unwind`
     Ok(receive.await.unwrap_or(Outcome::Panicked))
 }
 
-fn fit(dataset: &Dataset, spec: &ResolvedFit, threads: usize, shared: &Shared) -> Outcome {
-    let observe = |progress: &Progress| shared.observe(progress);
-    let run = Run { threads, observe: &observe };
-    match catch_unwind(AssertUnwindSafe(|| train::fit(dataset, spec, &run))) {
-        Ok(Ok(model)) => Outcome::Model(Box::new(model)),
-        Ok(Err(TrainError::Cancelled)) => Outcome::Stopped,
-        Ok(Err(TrainError::Unfit { code, detail })) => Outcome::Unfit { code, detail },
-        Err(_) => Outcome::Panicked,
-    }
+/// Fits; a panic becomes its message.
+fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared) -> Result<Outcome, String> {
+    let observe = |progress: &crate::job::Progress| shared.observe(progress);
+    let run = Run { threads: worker.threads, observe: &observe };
+    let fitted = catch_unwind(AssertUnwindSafe(|| (worker.fit)(dataset, spec, &run))).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })?;
+    Ok(match fitted {
+        Ok(model) => match model.check() {
+            Ok(()) => Outcome::Model(Box::new(model)),
+            Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
+        },
+        Err(TrainError::Cancelled) => Outcome::Stopped,
+        Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+    })
 }
 
+/// A fit that is done counts as done, even when it was told to stop at the same moment; only a cancel and a lost
+/// claim win over it.
 fn ending(outcome: Outcome, halted: Halt) -> Option<Ending> {
     let ending = match (halted, outcome) {
         (Halt::Lost, _) => return None,

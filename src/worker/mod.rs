@@ -4,12 +4,21 @@
 //! step in a loop, with rescue and sweep beside it.
 
 mod attempt;
+mod halt;
 mod pool;
+#[cfg(test)]
+mod tests;
 
-pub use attempt::Stopping;
+use std::sync::Arc;
+
 pub use pool::Pool;
 
+use crate::dataset::Dataset;
+use crate::model::Model;
+use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
+use crate::train::{self, Run, TrainError};
+use halt::Stopping;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +31,31 @@ pub enum Worked {
 
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
-    step(store, owner, threads, &mut Stopping::never()).await
+    step(&Worker::new(store, owner, threads), &mut Stopping::never()).await
+}
+
+/// What fits.
+type Fit = dyn Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync;
+
+/// One who works: on which jobs, under which name, with how many threads, and how.
+#[derive(Clone)]
+struct Worker {
+    store: Store,
+    owner: Arc<str>,
+    threads: usize,
+    fit: Arc<Fit>,
+}
+
+impl Worker {
+    fn new(store: &Store, owner: &str, threads: usize) -> Self {
+        Self { store: store.clone(), owner: owner.into(), threads, fit: Arc::new(train::fit) }
+    }
 }
 
 /// [`run_one`] that hands its job back, attempt unspent, once `stopping` says so.
-pub(crate) async fn step(store: &Store, owner: &str, threads: usize, stopping: &mut Stopping) -> Result<Worked, StoreError> {
-    match store.claim(owner).await? {
+async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
+    match worker.store.claim(&worker.owner).await? {
         None => Ok(Worked::Idle),
-        Some(claim) => attempt::work(store, claim, threads, stopping).await.map(|()| Worked::Job),
+        Some(claim) => attempt::work(worker, claim, stopping).await.map(|()| Worked::Job),
     }
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::attempt::Stopping;
-use super::{Worked, step};
-use crate::store::Store;
+use super::halt::Stopping;
+use super::{Worked, Worker, step};
+use crate::store::{Store, StoreError, WorkWatch};
 
-/// Without a hint a worker looks for new work this often.
+/// Without a hint a worker looks for new work about this often.
 const POLL: Duration = Duration::from_secs(1);
 /// Jobs whose lease ran out are looked for this often.
 const RESCUE: Duration = Duration::from_secs(2);
 /// Files without a row are looked for this often.
 const SWEEP: Duration = Duration::from_secs(30);
-/// A file without a row may be an upload under way in another process; after this long without a write it is not.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+/// A file without a row may be that of an upload that just began; of one under way the sweep itself knows.
+const LEFT_OVER: Duration = Duration::from_secs(10);
 /// After an error of the store a loop waits this long.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -34,19 +34,22 @@ impl Pool {
     /// Starts `workers` workers, each fitting with `threads` threads; `owner` names this life of the process.
     /// Rescue and sweep run even without workers.
     pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
+        Self::of(&Worker::new(store, owner, threads), workers)
+    }
+
+    pub(super) fn of(worker: &Worker, workers: usize) -> Self {
         let (stop, flag) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let alive = Arc::new(AtomicUsize::new(workers));
         for _ in 0..workers {
-            let living = Living(alive.clone());
-            let work = work(store.clone(), owner.to_owned(), threads, Stopping::when(flag.clone()));
+            let (worker, flag, living) = (worker.clone(), Stopping::when(flag.clone()), Living(alive.clone()));
             tasks.spawn(async move {
-                work.await;
+                work(worker, flag).await;
                 drop(living);
             });
         }
-        tasks.spawn(rescue(store.clone(), Stopping::when(flag.clone())));
-        tasks.spawn(sweep(store.clone(), Stopping::when(flag)));
+        tasks.spawn(rescue(worker.store.clone(), Stopping::when(flag.clone())));
+        tasks.spawn(sweep(worker.store.clone(), Stopping::when(flag)));
         Self { stop, tasks, alive }
     }
 
@@ -62,7 +65,7 @@ impl Pool {
     }
 }
 
-/// Counts a worker out however it ends, by panic as well.
+/// Counts a worker out however it ends.
 struct Living(Arc<AtomicUsize>);
 
 impl Drop for Living {
@@ -71,30 +74,35 @@ impl Drop for Living {
     }
 }
 
-async fn work(store: Store, owner: String, threads: usize, mut stopping: Stopping) {
+async fn work(worker: Worker, mut stopping: Stopping) {
+    // subscribed before the queue is looked at: what is announced in between is not missed
+    let mut work = worker.store.hub().watch_work();
     while !stopping.now() {
-        match step(&store, &owner, threads, &mut stopping).await {
-            Ok(Worked::Job) => {}
-            Ok(Worked::Idle) => {
-                tokio::select! {
-                    () = store.hub().work(POLL) => {}
-                    () = stopping.wait() => {}
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "a worker could not go on");
-                pause(BACK_OFF, &mut stopping).await;
-            }
+        let (one, mut until) = (worker.clone(), stopping.clone());
+        match alive("worker", async move { step(&one, &mut until).await }).await {
+            Some(Worked::Job) => {}
+            Some(Worked::Idle) => idle(&worker, &mut work, &mut stopping).await,
+            None => pause(BACK_OFF, &mut stopping).await,
         }
+    }
+}
+
+/// Waits for new work. Without a hint the workers of several processes look at different moments.
+async fn idle(worker: &Worker, work: &mut WorkWatch, stopping: &mut Stopping) {
+    let mut byte = [0];
+    worker.store.ambient().random.fill(&mut byte);
+    let poll = POLL.mul_f64(0.75 + f64::from(byte[0]) / 512.0);
+    tokio::select! {
+        () = work.changed(poll) => {}
+        () = stopping.wait() => {}
     }
 }
 
 async fn rescue(store: Store, mut stopping: Stopping) {
     while !stopping.now() {
-        match store.rescue(None).await {
-            Ok(0) => {}
-            Ok(jobs) => tracing::warn!(jobs, "jobs of dead workers were rescued"),
-            Err(error) => tracing::error!(%error, "rescue failed"),
+        let one = store.clone();
+        if let Some(jobs @ 1..) = alive("rescue", async move { one.rescue(None).await }).await {
+            tracing::warn!(jobs, "jobs of dead workers were rescued");
         }
         pause(RESCUE, &mut stopping).await;
     }
@@ -102,13 +110,22 @@ async fn rescue(store: Store, mut stopping: Stopping) {
 
 async fn sweep(store: Store, mut stopping: Stopping) {
     while !stopping.now() {
-        match store.sweep(LEFT_OVER).await {
-            Ok(0) => {}
-            Ok(files) => tracing::info!(files, "left-over files were removed"),
-            Err(error) => tracing::error!(%error, "sweep failed"),
+        let one = store.clone();
+        if let Some(files @ 1..) = alive("sweep", async move { one.sweep(LEFT_OVER).await }).await {
+            tracing::info!(files, "left-over files were removed");
         }
         pause(SWEEP, &mut stopping).await;
     }
+}
+
+/// One turn of a loop, in a task of its own: an error and a panic are logged here, once, and the loop goes on.
+async fn alive<T: Send + 'static>(loop_name: &str, turn: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Option<T> {
+    match tokio::spawn(turn).await {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => tracing::error!(loop_name, %error, "a background loop could not go on; trying again"),
+        Err(panic) => tracing::error!(loop_name, %panic, "a background loop panicked; going on"),
+    }
+    None
 }
 
 async fn pause(time: Duration, stopping: &mut Stopping) {

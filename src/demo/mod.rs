@@ -1,0 +1,107 @@
+//! `sparsefit demo`: the main job told with a real server, real data and the public API alone.
+//!
+//! Starts a server on a free loopback port over a temporary directory, then is a client like any other. Must never name the
+//! rooms behind the API: what it cannot learn over HTTP it does not know.
+
+mod data;
+mod draw;
+mod party;
+mod report;
+mod screen;
+mod talk;
+mod year;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Instant;
+
+use crate::ambient::Ambient;
+use crate::client::Client;
+use crate::config::{Config, Limits};
+use crate::serve::Server;
+use screen::Screen;
+use talk::Talk;
+
+/// Why the demo ended before its end.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Options of `sparsefit demo`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct DemoOptions {
+    /// Leave the server up until Ctrl-C.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Tells the whole story on standard output.
+///
+/// # Errors
+/// The first step that does not succeed, in one sentence.
+pub async fn run(options: DemoOptions) -> Result<(), Failure> {
+    let since = Instant::now();
+    let folder = tempfile::Builder::new().prefix("sparsefit-demo-").tempdir()?;
+    let server = Server::start(&config(folder.path()), Limits::default(), Ambient::system()).await?;
+    let mut screen = Screen::stdout();
+    let told = tell(&mut screen, server.addr, options, since).await;
+    let told = match (told, options.keep) {
+        (Ok(()), true) => tokio::signal::ctrl_c().await.map_err(Failure::from),
+        (told, _) => told,
+    };
+    screen.settle()?;
+    server.shutdown().await;
+    told
+}
+
+/// Nothing from the environment: a demo must not meet anybody's real data.
+fn config(folder: &Path) -> Config {
+    Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        data_dir: folder.to_owned(),
+        database_url: None,
+        workers: 1,
+        fit_threads: 0,
+        insecure_no_auth: false,
+        hosts: Vec::new(),
+        log_json: false,
+        log: "warn".to_owned(),
+    }
+}
+
+async fn tell<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: DemoOptions, since: Instant) -> Result<(), Failure> {
+    let talk = Talk::new(Client::new(address));
+    let speeches = data::speeches()?;
+    let version = talk.get("/version").await?;
+    screen.title(&format!("sparsefit {} · sparse models over HTTP, with a proof for each", talk::text(&version, "version")?))?;
+    screen.heading("A server")?;
+    screen.say(&format!("The real one, on http://{address}, over a temporary directory. All that follows is asked of it over HTTP."))?;
+    year::upload(screen, &talk, speeches.train.len()).await?;
+    year::fit(screen, &talk).await?;
+    year::model(screen, &talk).await?;
+    year::held_out(screen, &talk, &speeches).await?;
+    party::act(screen, &talk, &speeches).await?;
+    go_on(screen, address, options, since)
+}
+
+/// The end: how long it took, and what to type next.
+fn go_on<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: DemoOptions, since: Instant) -> Result<(), Failure> {
+    screen.heading("Go on from here")?;
+    let took = format!("All of this took {:.1} s.", since.elapsed().as_secs_f64());
+    if options.keep {
+        screen.say(&format!("{took} The server stays until Ctrl-C; from another shell:"))?;
+        for line in year::curls(&address.to_string()) {
+            screen.verbatim(&line)?;
+        }
+    } else {
+        screen.say(&format!(
+            "{took} `sparsefit demo --keep` leaves this server up. With one of your own (`cargo run --release -- serve`), in this directory:"
+        ))?;
+        for line in [year::curl_upload(LISTEN_DEFAULT), year::curl_fit(LISTEN_DEFAULT)].into_iter().chain(year::curls(LISTEN_DEFAULT)) {
+            screen.verbatim(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where `sparsefit serve` listens when nothing is said.
+const LISTEN_DEFAULT: &str = "127.0.0.1:7878";

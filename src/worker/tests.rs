@@ -1,0 +1,293 @@
+//! The worker with fits made up for the purpose: each test says what the fit does, and looks at what the store holds.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::ambient::Ambient;
+use crate::config::Limits;
+use crate::dataset::{Encoding, Format, Upload, ingest};
+use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
+use crate::spec;
+use crate::store::{Cancellation, DatasetRow, Enqueued, NewJob, StoreConfig};
+
+const P: &str = "default";
+
+struct House {
+    store: Store,
+    dataset: DatasetRow,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self::with_lease(Duration::from_secs(3600)).await
+    }
+
+    async fn with_lease(lease: Duration) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100 };
+        let store = Store::open(config, Ambient::system()).await.unwrap();
+        let incoming = store.incoming().unwrap();
+        let upload = Upload {
+            format: Format::Libsvm { index_base: 1, n_features: None },
+            encoding: Encoding::Identity,
+            target_kind: None,
+            limits: Limits::default().upload,
+        };
+        let body = &b"1.5 1:1 2:0.5\n-0.5 1:-1 3:2\n2.25 2:1 3:-1\n0 1:0.25\n"[..];
+        let ingested = ingest(body, &upload, incoming.data(), incoming.names(), incoming.scratch()).unwrap();
+        let dataset = store.add_dataset(P, "d", incoming, ingested).await.unwrap();
+        Self { store, dataset, _directory: directory }
+    }
+
+    async fn submit(&self, limits: Value) -> Job {
+        let spec = json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits});
+        let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": spec});
+        let request = spec::parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
+        let (resolved, warnings) = request.fit.resolve(&self.dataset.meta, None).unwrap();
+        let dataset = DatasetRef { name: "d".into(), version: self.dataset.version, sha256: self.dataset.meta.sha256.clone() };
+        let job = NewJob {
+            project: P.into(),
+            kind: "fit".into(),
+            model: request.model,
+            dataset,
+            priority: Priority::Normal,
+            spec: request.spec,
+            spec_resolved: serde_json::to_value(resolved).unwrap(),
+            estimate: Value::Null,
+            metadata: json!({}),
+            warnings,
+            request_id: "req_1".into(),
+        };
+        match self.store.enqueue(job).await.unwrap() {
+            Enqueued::Job(job) => *job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync + 'static) -> Worker {
+        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1) }
+    }
+
+    async fn step(&self, worker: &Worker) -> Worked {
+        step(worker, &mut Stopping::never()).await.unwrap()
+    }
+
+    async fn job(&self, job: &Job) -> Job {
+        self.store.job(P, &job.id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the job is as wanted, woken by the hub; a second without a word is enough to look again.
+    async fn until(&self, job: &Job, wanted: impl Fn(&Job) -> bool) -> Job {
+        let mut watch = self.store.hub().watch_job(&job.id);
+        loop {
+            let now = self.job(job).await;
+            if wanted(&now) {
+                return now;
+            }
+            let _ = tokio::time::timeout(Duration::from_secs(1), watch.changed()).await;
+        }
+    }
+}
+
+/// A fit that goes on until it is told to stop.
+fn endless(_: &Dataset, _: &ResolvedFit, run: &Run<'_>) -> Result<Model, TrainError> {
+    let mut progress = Progress::default();
+    while (run.observe)(&progress) == ControlFlow::Continue(()) {
+        progress.fraction = (progress.fraction + 1e-9).min(0.5);
+        std::thread::yield_now();
+    }
+    Err(TrainError::Cancelled)
+}
+
+/// A fit whose model says that nothing matters.
+fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Model, TrainError> {
+    let certificate = crate::model::Certificate {
+        status: crate::model::CertificateStatus::Certified,
+        primal: 0.0,
+        dual: 0.0,
+        gap: 0.0,
+        relative_gap: 0.0,
+        tol: spec.solver.tol,
+        tol_kind: spec.solver.tol_kind.clone(),
+        max_kkt_violation: 0.0,
+        kkt_feature: None,
+        epochs: 0,
+        full_passes: 0.0,
+    };
+    let card = crate::model::Card {
+        kind: spec.kind.clone(),
+        loss: "squared".into(),
+        classes: None,
+        objective: String::new(),
+        lambda: 0.1,
+        lambda_max: 0.1,
+        l1_ratio: 1.0,
+        intercept: dataset.y.iter().sum::<f64>() / dataset.y.len() as f64,
+        bracket: None,
+        equivalents: Value::Null,
+        sparsity: crate::model::Sparsity::of(dataset.meta.shape[1], &[], &[], |index| index.to_string()),
+        metrics: json!({}),
+        selection: None,
+        certificate,
+        warnings: vec![Warning { code: "w".into(), detail: "d".into(), features: vec![] }],
+        engine: json!({}),
+    };
+    Ok(Model { card, indices: vec![], values: vec![], path: vec![], cv: None })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submitted_job_becomes_a_model_and_then_there_is_nothing_to_do() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let worker = house.worker(null_model);
+    assert_eq!(house.step(&worker).await, Worked::Job);
+    assert_eq!(house.step(&worker).await, Worked::Idle);
+    let ended = house.job(&job).await;
+    assert_eq!((ended.status, ended.progress.fraction, ended.warnings.len()), (Status::Succeeded, 1.0, 1));
+    let row = house.store.model(P, "m", None).await.unwrap().unwrap();
+    assert_eq!(row.job, job.id);
+    assert_eq!(house.store.open_model(&row).await.unwrap().model.card.intercept, (1.5 - 0.5 + 2.25) / 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_reaches_the_row_while_the_fit_runs() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let worker = house.worker(move |dataset, spec, run| {
+        let _ = (run.observe)(&Progress { fraction: 0.5, eta_s: Some(1.0), ..Progress::default() });
+        wait.lock().unwrap().recv().unwrap();
+        null_model(dataset, spec, run)
+    });
+    let ((), worked) = tokio::join!(
+        async {
+            let seen = house.until(&job, |job| job.progress.fraction == 0.5).await;
+            assert_eq!((seen.status, seen.progress.eta_s), (Status::Running, Some(1.0)));
+            go.send(()).unwrap();
+        },
+        house.step(&worker)
+    );
+    assert_eq!((worked, house.job(&job).await.status), (Worked::Job, Status::Succeeded));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_job_is_cancelled_and_leaves_no_model() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let worker = house.worker(endless);
+    let ((), worked) = tokio::join!(
+        async {
+            house.until(&job, |job| job.status == Status::Running).await;
+            assert!(matches!(house.store.request_cancel(P, &job.id).await.unwrap(), Cancellation::Asked(_)));
+        },
+        house.step(&worker)
+    );
+    let ended = house.job(&job).await;
+    assert_eq!((worked, ended.status, ended.reason), (Worked::Job, Status::Cancelled, Some(Reason::User)));
+    assert!(house.store.model(P, "m", None).await.unwrap().is_none());
+    let queued = house.submit(json!({})).await;
+    assert!(matches!(house.store.request_cancel(P, &queued.id).await.unwrap(), Cancellation::Cancelled(_)));
+    assert_eq!(house.step(&worker).await, Worked::Idle);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_fails_its_job_and_nothing_else() {
+    let house = House::new().await;
+    let (first, second) = (house.submit(json!({})).await, house.submit(json!({})).await);
+    let bad = first.id.clone();
+    assert_eq!(house.step(&house.worker(move |_, _, _| panic!("secret of {bad}"))).await, Worked::Job);
+    let failed = house.job(&first).await;
+    let error = failed.error.unwrap();
+    assert_eq!((failed.status, &*error.code, failed.reason), (Status::Failed, "internal_error", None));
+    assert!(!error.detail.contains("secret"), "what a client reads is opaque");
+    assert_eq!(house.step(&house.worker(null_model)).await, Worked::Job);
+    assert_eq!(house.job(&second).await.status, Status::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fit_that_cannot_be_done_says_why() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let worker = house.worker(|_, _, _| Err(TrainError::Unfit { code: "invalid_target", detail: "One class only.".into() }));
+    house.step(&worker).await;
+    let error = house.job(&job).await.error.unwrap();
+    assert_eq!((&*error.code, &*error.detail, error.retryable), ("invalid_target", "One class only.", false));
+
+    let job = house.submit(json!({})).await;
+    let worker = house.worker(|dataset, spec, run| {
+        let mut model = null_model(dataset, spec, run)?;
+        model.card.intercept = f64::NAN;
+        Ok(model)
+    });
+    house.step(&worker).await;
+    let failed = house.job(&job).await;
+    assert_eq!((failed.status, &*failed.error.unwrap().code), (Status::Failed, "numerical_error"), "no NaN is ever stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_limit_ends_the_fit() {
+    let house = House::new().await;
+    let job = house.submit(json!({"max_runtime_s": 0.05})).await;
+    house.step(&house.worker(endless)).await;
+    let ended = house.job(&job).await;
+    assert_eq!((ended.status, ended.reason), (Status::Failed, Some(Reason::TimeLimit)));
+    assert_eq!(ended.error.unwrap().code, "time_limit_exceeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lost_its_claim_stops_and_stores_nothing() {
+    let house = House::with_lease(Duration::ZERO).await;
+    let job = house.submit(json!({})).await;
+    let worker = house.worker(endless);
+    let ((), worked) = tokio::join!(
+        async {
+            house.until(&job, |job| job.status == Status::Running).await;
+            assert_eq!(house.store.rescue(None).await.unwrap(), 1);
+        },
+        house.step(&worker)
+    );
+    let queued = house.job(&job).await;
+    assert_eq!((worked, queued.status, queued.attempt), (Worked::Job, Status::Queued, 1));
+    house.step(&house.worker(null_model)).await;
+    let ended = house.job(&job).await;
+    assert_eq!((ended.status, ended.attempt), (Status::Succeeded, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_works_what_is_queued_and_hands_back_what_runs_when_it_stops() {
+    let house = House::new().await;
+    let pool = Pool::of(&house.worker(null_model), 2);
+    let jobs = [house.submit(json!({})).await, house.submit(json!({})).await, house.submit(json!({})).await];
+    for job in &jobs {
+        house.until(job, |job| job.status == Status::Succeeded).await;
+    }
+    pool.shutdown().await;
+
+    let pool = Pool::of(&house.worker(endless), 1);
+    let job = house.submit(json!({})).await;
+    house.until(&job, |job| job.status == Status::Running).await;
+    pool.shutdown().await;
+    let back = house.job(&job).await;
+    assert_eq!((back.status, back.attempt, back.started_at), (Status::Queued, 0, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_dataset_fails_its_job() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let blobs = house._directory.path().join("data").join("blobs");
+    let file = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    house.step(&house.worker(null_model)).await;
+    assert_eq!(house.job(&job).await.error.unwrap().code, "artifact_corrupt");
+}

@@ -1,0 +1,49 @@
+//! One suite for both database engines: the same tests under the same names, `sqlite::…` and `postgres::…`.
+
+#[path = "../support/postgres.rs"]
+mod fixture;
+
+mod files;
+mod house;
+mod jobs;
+mod queue;
+mod schema;
+mod versions;
+
+macro_rules! on_both_engines {
+    ($($file:ident: $($test:ident),+;)*) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    crate::$file::$test(crate::house::House::sqlite()).await;
+                }
+            )+)*
+        }
+
+        mod postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    if let Some(house) = crate::house::House::postgres().await {
+                        crate::$file::$test(house).await;
+                    }
+                }
+            )+)*
+        }
+    };
+}
+
+on_both_engines! {
+    versions: version_numbers_are_never_given_twice, a_project_sees_nothing_of_another,
+        lists_show_the_latest_of_each_name_newest_first_in_pages, a_dataset_is_kept_while_a_living_job_needs_it;
+    jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
+        a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
+        what_is_committed_is_announced;
+    queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
+        the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
+        a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
+    files: what_a_crash_leaves_is_swept_and_nothing_else, names_stay_as_long_as_a_row_needs_them, a_damaged_artefact_is_noticed,
+        a_refused_ending_leaves_no_file, a_store_whose_directory_is_gone_is_not_writable;
+    schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;
+}

@@ -1,0 +1,71 @@
+//! Who may know whom: the import table. `ARCHITECTURE.md` shows the same rows, and a test compares the two.
+
+/// What one room may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The ring it lies in.
+    pub ring: &'static str,
+    /// A file or folder directly under `src/`.
+    pub room: &'static str,
+    /// Our rooms it may import, besides itself.
+    pub ours: &'static str,
+    /// Crates it may name.
+    pub theirs: &'static str,
+}
+
+const fn rule(ring: &'static str, room: &'static str, ours: &'static str, theirs: &'static str) -> Rule {
+    Rule { ring, room, ours, theirs }
+}
+
+/// One row a room, from the ground up.
+pub const RULES: &[Rule] = &[
+    rule("ground", "ambient", "", "getrandom time"),
+    rule("ground", "id", "ambient", "serde time"),
+    rule("ground", "fault", "", ""),
+    rule("ground", "json", "fault", "serde serde_json"),
+    rule("numbers", "matrix", "", "bytemuck memmap2"),
+    rule("numbers", "solver", "matrix", ""),
+    rule(
+        "domain",
+        "dataset",
+        "fault json matrix",
+        "bytemuck fast_float2 flate2 memchr memmap2 serde serde_json sha2 tempfile thiserror zstd",
+    ),
+    rule("domain", "job", "id", "serde serde_json"),
+    rule("domain", "spec", "dataset fault job json", "serde serde_json"),
+    rule("domain", "model", "dataset fault job json", "serde serde_json sha2"),
+    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sprs thiserror"),
+    rule(
+        "storage",
+        "store",
+        "ambient dataset fault id job matrix model spec",
+        "serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
+    ),
+    rule("work", "worker", "ambient dataset fault id job model spec store train", "serde_json tokio tracing"),
+    rule(
+        "edge",
+        "api",
+        "ambient config dataset fault id job model spec store",
+        "arc_swap axum bytes flate2 http_body_util hyper prometheus_client serde serde_json serde_norway sha2 time tokio tower tower_http tracing zstd",
+    ),
+    rule("edge", "client", "", "bytes http_body_util hyper hyper_util serde_json tokio"),
+    rule("edge", "demo", "ambient client config serve", "bytes clap flate2 serde serde_json tempfile tokio"),
+    rule("root", "config", "dataset model spec", "clap serde"),
+    rule("root", "serve", "ambient api config store worker", "axum hyper hyper_util thiserror tokio tracing"),
+    rule("root", "cli", "ambient client config demo serve", "bytes clap tokio tracing tracing_subscriber"),
+    rule("root", "main", "", "clap sparsefit"),
+    rule("root", "lib", "", ""),
+];
+
+/// The table as `ARCHITECTURE.md` shows it: one line a room, without heading.
+pub fn table() -> Vec<String> {
+    let words = |list: &str| match list {
+        "" => "–".to_owned(),
+        list => list.split(' ').map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
+    };
+    RULES
+        .iter()
+        .filter(|rule| rule.room != "lib")
+        .map(|rule| format!("| {} | `{}` | {} | {} |", rule.ring, rule.room, words(rule.ours), words(rule.theirs)))
+        .collect()
+}

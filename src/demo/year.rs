@@ -4,12 +4,12 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::data::{self, Speech, Speeches};
 use super::draw::{bytes, count, fit as cut};
 use super::report;
 use super::screen::Screen;
 use super::talk::{Talk, number, whole};
-use super::Failure;
 
 const DATASET: &str = "addresses";
 const LASSO: &str = "year";

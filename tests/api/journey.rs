@@ -78,7 +78,8 @@ async fn every_form_of_a_row_gives_the_same_prediction() {
     let app = TestApp::start().await;
     crate::data::with_model(&app).await;
     let want = app.post("/api/v1/models/m/predict", &json!({ "instances": [[1, 5, 2]] })).await.expect(200).json;
-    assert_eq!((&want["model"], &want["version"], &want["predictions"][0]["label"]), (&json!("m"), &json!(1), &json!(1.0)));
+    assert_eq!((&want["model"], &want["version"]), (&json!("m"), &json!(1)));
+    assert_eq!(want["predictions"][0]["label"].as_f64(), Some(1.0), "{want}");
     let bodies = [
         json!({ "instances": [{ "indices": [0, 1, 2], "values": [1, 5, 2] }] }),
         json!({ "instances": [{ "features": { "0": 1, "1": 5, "2": 2 } }] }),

@@ -57,7 +57,7 @@ async fn chunks_beside_a_length_win_and_the_connection_is_closed() {
 async fn too_long_a_body_is_refused_before_it_is_sent_when_the_client_asks_first() {
     let app = TestApp::start().await;
     let bytes = format!(
-        "POST /api/v1/datasets?name=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        "POST /api/v1/datasets?name=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nContent-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
         u64::from(u32::MAX) * 4
     );
     let answer = app.raw(bytes.as_bytes()).await;
@@ -87,7 +87,7 @@ async fn a_client_that_goes_away_midway_leaves_no_trace() {
     let bytes = format!(
         "POST /api/v1/datasets?name=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nContent-Length: 1000\r\n\r\n{TINY}"
     );
-    app.raw(bytes.as_bytes()).await;
+    app.raw_and_leave(bytes.as_bytes()).await;
     app.get("/api/v1/datasets/d").await.expect_problem(404, "not_found");
     assert_eq!(app.stored().await, serde_json::json!([[], [], []]));
     app.stop().await;

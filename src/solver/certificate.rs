@@ -203,7 +203,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 .map(|i| {
                     let offset = data.offset.map_or(0.0, |o| o[i]);
                     let u = t * theta[i] / self.s[i];
-                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) - u * offset)
+                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) + u * offset)
                 })
                 .sum();
             let over: f64 = sides()

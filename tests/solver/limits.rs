@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sparsefit::solver::{Data, Loss, Options, Penalty, Problem, Progress, Stop, Unfit, cross_validate, lambda_grid, path, solve};
 
-use crate::made::{case, go_on};
+use crate::made::{case, close, go_on};
 
 #[test]
 fn a_cancel_is_heard_wherever_it_comes() {
@@ -95,6 +95,7 @@ fn a_target_without_variation_and_an_empty_matrix_are_fitted() {
     let x = made.columns();
     let problem = made.problem(&x, 1e-6);
     let point = solve(&problem, 0.1, None, &go_on);
-    assert_eq!((point.stop, point.intercept), (Stop::Converged, 9.5));
+    assert_eq!(point.stop, Stop::Converged);
+    close(point.intercept, 9.5, 1e-14, "the mean");
     assert_eq!(problem.lambda_max(), 0.0);
 }

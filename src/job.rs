@@ -109,6 +109,14 @@ pub struct Progress {
     pub current: Option<Current>,
 }
 
+impl Progress {
+    /// Fills `eta_s` from the time since the fit began, once enough of it is done to tell.
+    pub fn estimate_rest(&mut self, elapsed_s: f64) {
+        const ENOUGH: f64 = 0.02;
+        self.eta_s = (self.fraction >= ENOUGH && elapsed_s > 0.0).then(|| elapsed_s * (1.0 - self.fraction) / self.fraction);
+    }
+}
+
 /// Something the client should know that is no error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Warning {

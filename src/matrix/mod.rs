@@ -6,6 +6,8 @@
 
 mod buffer;
 mod columns;
+mod kernels;
 
 pub use buffer::Buffer;
 pub use columns::{Column, Columns, ColumnsView, Number, Values, ValuesView};
+pub use kernels::dot;

@@ -15,9 +15,16 @@ use std::ops::ControlFlow;
 use crate::matrix::ColumnsView;
 
 mod certificate;
+mod clock;
+mod descent;
+mod dual;
 mod folds;
+mod inner;
+mod linear;
+mod loss;
 mod path;
 mod problem;
+mod quadratic;
 mod support;
 mod target;
 

@@ -1,6 +1,9 @@
 //! Solutions at one λ and along a falling path of λ.
 
+use super::clock::Clock;
+use super::descent::Engine;
 use super::{Observe, Problem, Stop};
+use crate::matrix::{Number, ValuesView};
 
 /// A solution at one λ.
 #[derive(Clone, Debug)]
@@ -27,16 +30,85 @@ pub struct Point {
 
 /// Solves at one λ, from a warm start or from the null model.
 pub fn solve(problem: &Problem, lambda: f64, warm: Option<&Point>, observe: &Observe) -> Point {
-    unimplemented!()
+    match problem.data.x.values {
+        ValuesView::Single(values) => solve_typed(problem, values, lambda, warm, observe),
+        ValuesView::Double(values) => solve_typed(problem, values, lambda, warm, observe),
+    }
+}
+
+fn solve_typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], lambda: f64, warm: Option<&Point>, observe: &Observe) -> Point {
+    let clock = Clock::new(observe);
+    let mut engine = match warm {
+        Some(point) => Engine::warm(problem, values, clock, point),
+        None => Engine::new(problem, values, clock),
+    };
+    engine.solve(lambda, 0)
 }
 
 /// Solves at falling `lambdas`, each warm from the one before. `Converged` when every λ has converged,
 /// `LimitReached` when one has not; a cancelled point is not handed out.
 pub fn path(problem: &Problem, lambdas: &[f64], observe: &Observe, each: &mut dyn FnMut(usize, Point)) -> Stop {
-    unimplemented!()
+    path_of_fold(problem, lambdas, None, observe, each)
+}
+
+/// A path that says in its progress which fold it is for.
+pub(crate) fn path_of_fold(
+    problem: &Problem,
+    lambdas: &[f64],
+    fold: Option<usize>,
+    observe: &Observe,
+    each: &mut dyn FnMut(usize, Point),
+) -> Stop {
+    match problem.data.x.values {
+        ValuesView::Single(values) => path_typed(problem, values, lambdas, fold, observe, each),
+        ValuesView::Double(values) => path_typed(problem, values, lambdas, fold, observe, each),
+    }
+}
+
+fn path_typed<'a, V: Number>(
+    problem: &Problem<'a>,
+    values: &'a [V],
+    lambdas: &[f64],
+    fold: Option<usize>,
+    observe: &Observe,
+    each: &mut dyn FnMut(usize, Point),
+) -> Stop {
+    let mut clock = Clock::new(observe);
+    clock.progress.fold = fold;
+    let mut engine = Engine::new(problem, values, clock);
+    let mut stop = Stop::Converged;
+    for (index, &lambda) in lambdas.iter().enumerate() {
+        let point = engine.solve(lambda, index);
+        match point.stop {
+            Stop::Cancelled => return Stop::Cancelled,
+            Stop::LimitReached => stop = Stop::LimitReached,
+            Stop::Converged => {}
+        }
+        each(index, point);
+    }
+    stop
 }
 
 /// `n` values from `max` to `max · min_ratio`, log-spaced, both ends inclusive; `[max]` for n = 1.
 pub fn lambda_grid(max: f64, min_ratio: f64, n: usize) -> Vec<f64> {
-    unimplemented!()
+    let value = |i: usize| match i {
+        0 => max,
+        i if i + 1 == n => max * min_ratio,
+        i => max * (min_ratio.ln() * i as f64 / (n - 1) as f64).exp(),
+    };
+    (0..n).map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_holds_both_ends_and_falls_by_one_ratio() {
+        let grid = lambda_grid(2.0, 1e-4, 5);
+        assert_eq!((grid[0], grid[4], grid.len()), (2.0, 2.0 * 1e-4, 5));
+        assert!(grid.windows(2).all(|pair| (pair[1] / pair[0] - 0.1).abs() < 1e-12));
+        assert_eq!(lambda_grid(3.0, 0.1, 1), [3.0]);
+        assert!(lambda_grid(3.0, 0.1, 0).is_empty());
+    }
 }

@@ -1,8 +1,11 @@
 //! The problem of one fit: data, loss and penalty with what is computed of them once.
 //!
-//! Knows the equation; knows nothing of how it is solved.
+//! Knows the equation; knows nothing of how it is solved. Everything is kept on the **original** scale of the
+//! coefficients: standardising only changes the penalty of column j from `f_j` to `f_jσ_j` (L1) and `f_jσ_j²` (L2).
 
+use super::descent::Engine;
 use super::{Data, Loss, Options, Penalty};
+use crate::matrix::{Column, ColumnsView, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,37 +32,250 @@ pub enum Unfit {
 
 /// One fit as an equation. Borrows the data; owns means, scales and the null model.
 pub struct Problem<'a> {
-    data: Data<'a>,
+    pub(crate) data: Data<'a>,
+    pub(crate) loss: Loss,
+    pub(crate) penalty: Penalty<'a>,
+    pub(crate) options: Options,
+    /// s / Σs.
+    pub(crate) share: Vec<f64>,
+    /// Weighted mean of each column with an intercept, else 0.
+    pub(crate) center: Vec<f64>,
+    /// σ_j, or 0 for a column that stays at 0.
+    pub(crate) scale: Vec<f64>,
+    /// Σ share·(x − center)².
+    pub(crate) spread: Vec<f64>,
+    /// L1 penalty of |w_j| for λ = 1.
+    pub(crate) l1: Vec<f64>,
+    /// L2 penalty of w_j²/2 for λ = 1.
+    pub(crate) l2: Vec<f64>,
+    /// Unpenalised columns that may move.
+    pub(crate) free: Vec<u32>,
+    /// −∂(mean loss)/∂w at the null model.
+    pub(crate) null_gradient: Vec<f64>,
+    /// Null model: coefficients of the unpenalised columns, and the intercept.
+    pub(crate) null_model: (Vec<f64>, f64),
+    null_objective: f64,
+    null_intercept: f64,
+    lambda_max: f64,
 }
 
 impl<'a> Problem<'a> {
-    /// Looks at every non-zero about twice.
+    /// Looks at every non-zero about three times.
     pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options) -> Result<Self, Unfit> {
-        unimplemented!()
+        let share = check(&data, loss, &penalty)?;
+        let columns = match data.x.values {
+            ValuesView::Single(values) => statistics(data.x, values, &share, &options),
+            ValuesView::Double(values) => statistics(data.x, values, &share, &options),
+        };
+        let (center, scale, spread) = columns;
+        if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
+            return Err(Unfit::NonFinite);
+        }
+        let factor = |j: usize| penalty.factors.map_or(1.0, |f| f[j]);
+        let l1: Vec<f64> = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
+        let l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
+        let free = (0..scale.len()).filter(|&j| scale[j] > 0.0 && factor(j) == 0.0).map(|j| j as u32).collect();
+        let mut problem = Self {
+            data,
+            loss,
+            penalty,
+            options,
+            share,
+            center,
+            scale,
+            spread,
+            l1,
+            l2,
+            free,
+            null_gradient: Vec::new(),
+            null_model: (Vec::new(), 0.0),
+            null_objective: 0.0,
+            null_intercept: 0.0,
+            lambda_max: 0.0,
+        };
+        problem.find_null();
+        let finite = problem.null_objective.is_finite() && problem.lambda_max.is_finite();
+        if finite { Ok(problem) } else { Err(Unfit::NonFinite) }
     }
 
     /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`.
     pub fn lambda_max(&self) -> f64 {
-        unimplemented!()
+        self.lambda_max
     }
 
     /// F(w = 0, best b): the unit of the relative gap.
     pub fn null_objective(&self) -> f64 {
-        unimplemented!()
+        self.null_objective
     }
 
     /// Best intercept at w = 0; 0 without an intercept.
     pub fn null_intercept(&self) -> f64 {
-        unimplemented!()
+        self.null_intercept
     }
 
     /// Weighted mean deviance at w = 0 with the best intercept.
     pub fn null_deviance(&self) -> f64 {
-        unimplemented!()
+        2.0 * self.null_objective
     }
 
     /// σ_j of each stored column; 1 unless standardising; 0 for a column that is constant and so kept at 0.
     pub fn scales(&self) -> &[f64] {
-        unimplemented!()
+        &self.scale
     }
+
+    /// Offsets + `b` for each row.
+    pub(crate) fn start(&self, b: f64) -> Vec<f64> {
+        match self.data.offset {
+            Some(offset) => offset.iter().map(|o| o + b).collect(),
+            None => vec![b; self.data.x.n_rows],
+        }
+    }
+
+    /// Mean loss at linear predictors `eta`.
+    pub(crate) fn mean_loss(&self, eta: &[f64]) -> f64 {
+        let rows = self.share.iter().zip(self.data.y).zip(eta);
+        rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.value(y, eta) } else { 0.0 }).sum()
+    }
+
+    /// Moves `b` and `eta` to the best intercept and returns θ_i = −share_i·loss'(η_i), whose sum is then 0 but for
+    /// rounding. Without an intercept only θ is computed.
+    pub(crate) fn balance(&self, eta: &mut [f64], b: &mut f64) -> Vec<f64> {
+        let y = self.data.y;
+        let residuals = |eta: &[f64]| -> Vec<f64> {
+            let rows = self.share.iter().zip(y).zip(eta);
+            rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.descent(y, eta) } else { 0.0 }).collect()
+        };
+        let mut theta = residuals(eta);
+        if !self.options.intercept {
+            return theta;
+        }
+        // Newton kept inside a bracket: the sum of θ falls as b rises.
+        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        for _ in 0..100 {
+            let sum: f64 = theta.iter().sum();
+            let size: f64 = theta.iter().map(|t| t.abs()).sum();
+            if sum.abs() <= 1e-15 * size {
+                break;
+            }
+            if sum > 0.0 {
+                low = *b
+            } else {
+                high = *b
+            }
+            let step = sum / self.bend(&theta);
+            let mut next = *b + if self.loss == Loss::Squared { step } else { step.clamp(-4.0, 4.0) };
+            if !(next > low && next < high) {
+                next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
+            }
+            let moved = next - *b;
+            if moved == 0.0 || !moved.is_finite() {
+                break;
+            }
+            eta.iter_mut().for_each(|eta| *eta += moved);
+            *b = next;
+            theta = residuals(eta);
+            if moved.abs() <= 4.0 * f64::EPSILON * b.abs() {
+                break;
+            }
+        }
+        theta
+    }
+
+    /// Σ share·loss'' given θ.
+    fn bend(&self, theta: &[f64]) -> f64 {
+        let rows = self.share.iter().zip(theta).filter(|(s, _)| **s > 0.0);
+        rows.map(|(s, t)| s * self.loss.curvature(t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
+    }
+
+    fn find_null(&mut self) {
+        let mut b = 0.0;
+        let mut eta = self.start(b);
+        self.balance(&mut eta, &mut b);
+        self.null_intercept = b;
+        self.null_objective = self.mean_loss(&eta);
+        let (coefficients, b, gradient) = match self.data.x.values {
+            ValuesView::Single(values) => Engine::null(self, values),
+            ValuesView::Double(values) => Engine::null(self, values),
+        };
+        let ratio = self.penalty.l1_ratio.max(1e-3);
+        self.lambda_max = (0..self.scale.len())
+            .filter_map(|j| {
+                let bound = self.penalty.factors.map_or(1.0, |f| f[j]) * self.scale[j] * ratio;
+                (bound > 0.0).then(|| gradient[j].abs() / bound)
+            })
+            .fold(0.0, f64::max);
+        self.null_model = (coefficients, b);
+        self.null_gradient = gradient;
+    }
+}
+
+/// Checks what the types do not say, and returns s / Σs.
+fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> {
+    let (n, p) = (data.x.n_rows, data.x.len());
+    let fits = |slice: Option<&[f64]>, len| slice.is_none_or(|s| s.len() == len);
+    if data.y.len() != n || !fits(data.weights, n) || !fits(data.offset, n) || !fits(penalty.factors, p) {
+        return Err(Unfit::Shape);
+    }
+    let all = [Some(data.y), data.weights, data.offset, penalty.factors];
+    if all.into_iter().flatten().flatten().any(|x| !x.is_finite()) || !penalty.l1_ratio.is_finite() {
+        return Err(Unfit::NonFinite);
+    }
+    let negative = |slice: Option<&[f64]>| slice.is_some_and(|s| s.iter().any(|&x| x < 0.0));
+    if negative(data.weights) || negative(penalty.factors) || !(0.0..=1.0).contains(&penalty.l1_ratio) {
+        return Err(Unfit::Negative);
+    }
+    let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
+    let total: f64 = (0..n).map(weight).sum();
+    if total <= 0.0 {
+        return Err(Unfit::NoWeight);
+    }
+    if !total.is_finite() {
+        return Err(Unfit::NonFinite);
+    }
+    if loss == Loss::Logistic {
+        if data.y.iter().any(|&y| y != 1.0 && y != -1.0) {
+            return Err(Unfit::NotASign);
+        }
+        let has = |sign: f64| (0..n).any(|i| data.y[i] == sign && weight(i) > 0.0);
+        if !has(1.0) || !has(-1.0) {
+            return Err(Unfit::OneClass);
+        }
+    }
+    Ok((0..n).map(|i| weight(i) / total).collect())
+}
+
+/// Centre, scale and spread of every column.
+fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &Options) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let taking_part = share.iter().filter(|s| **s > 0.0).count();
+    let (mut center, mut scale, mut spread) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
+    for j in 0..x.len() {
+        let column = x.column(j, values);
+        let (mean, square, mass) = column.moments(share);
+        let variance = column.iter().map(|(i, x)| share[i] * (x - mean) * (x - mean)).sum::<f64>();
+        // Rows without an entry are at 0; their share is what is left of 1.
+        let variance = variance + mean * mean * (1.0 - mass).max(0.0);
+        let still = is_constant(column, share, taking_part) || variance <= 1e-28 * square;
+        if options.intercept {
+            center[j] = mean;
+        }
+        spread[j] = if options.intercept { variance } else { square };
+        let dead = square == 0.0 || (still && (options.intercept || options.standardize));
+        scale[j] = match (dead, options.standardize) {
+            (true, _) => 0.0,
+            (false, true) => variance.sqrt(),
+            (false, false) => 1.0,
+        };
+    }
+    (center, scale, spread)
+}
+
+/// Whether all rows with weight hold one value.
+fn is_constant<V: Number>(column: Column<V>, share: &[f64], taking_part: usize) -> bool {
+    let mut seen = column.iter().filter(|(i, _)| share[*i] > 0.0);
+    let Some((_, first)) = seen.next() else { return true };
+    let mut count = 1;
+    seen.all(|(_, x)| {
+        count += 1;
+        x == first
+    }) && count == taking_part
 }

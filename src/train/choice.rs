@@ -1,0 +1,118 @@
+//! Which λ of the path: the last, or the one cross-validation chooses.
+
+use super::progress::Tracker;
+use super::target::Rows;
+use super::{Inputs, TrainError, cv_of, go_on, unfit};
+use crate::model::{Cv, CvRow};
+use crate::solver::{self, Loss, Point, Stop, Unfit};
+use crate::spec::{self, ResolvedFit, Rule};
+
+/// The λ chosen.
+pub(super) struct Chosen {
+    /// Position in the path.
+    pub(super) index: usize,
+    /// What chose it.
+    pub(super) cv: Option<Cv>,
+    /// λ_low and λ_high of a search for a number of non-zeros.
+    pub(super) bracket: Option<[f64; 2]>,
+}
+
+pub(super) fn choose(
+    inputs: &Inputs<'_>,
+    spec: &ResolvedFit,
+    rows: &Rows<'_>,
+    points: &[Point],
+    bracket: Option<[f64; 2]>,
+    threads: usize,
+    tracker: &Tracker<'_>,
+) -> Result<Chosen, TrainError> {
+    go_on(tracker.path_done())?;
+    let Some((n_folds, stratify, seed, rule)) = cv_of(spec) else {
+        return Ok(Chosen { index: points.len() - 1, cv: None, bracket });
+    };
+    // Class shares are those of the two sides the loss sees.
+    let strata = (stratify && rows.loss == Loss::Logistic).then_some(rows.y.as_slice());
+    let fold_of_row = spec::folds(rows.y.len(), strata, n_folds, seed);
+    let lambdas: Vec<f64> = points.iter().map(|point| point.lambda).collect();
+    let observe = |at: &solver::Progress| tracker.fold(at);
+    let (data, loss, penalty, options) = (inputs.data, inputs.loss, inputs.penalty, inputs.options);
+    let deviance = solver::cross_validate(data, loss, penalty, options, &fold_of_row, n_folds as usize, &lambdas, threads, &observe)
+        .map_err(unfit_fold)?;
+    if deviance.stop == Stop::Cancelled {
+        return Err(TrainError::Cancelled);
+    }
+    let table: Vec<CvRow> = lambdas.iter().enumerate().map(|(i, &lambda)| row(i, lambda, deviance.per_fold.row(i).to_vec())).collect();
+    if table.iter().any(|row| !row.mean.is_finite() || !row.se.is_finite()) {
+        return Err(unfit("numerical_error", "A held-out deviance is not a finite number."));
+    }
+    let (index_min, index_1se) = best(&table);
+    let index = match rule {
+        Rule::Min => index_min,
+        Rule::OneSe => index_1se,
+    };
+    let cv = Cv {
+        metric: "deviance".into(),
+        folds: n_folds,
+        seed,
+        stratify,
+        index_min: index_min as u64,
+        index_1se: index_1se as u64,
+        rows: table,
+    };
+    Ok(Chosen { index, cv: Some(cv), bracket })
+}
+
+/// Some fold's training rows cannot be fitted although all rows together can.
+fn unfit_fold(why: Unfit) -> TrainError {
+    match why {
+        Unfit::OneClass => unfit("invalid_target", "Without the rows of one fold only one class is left; ask for fewer folds."),
+        Unfit::NoWeight => unfit("invalid_weight", "Without the rows of one fold no weight is left; ask for fewer folds."),
+        other => other.into(),
+    }
+}
+
+/// Mean over the folds; SE = sd of the fold means / √folds. A fold that holds out no weight measures nothing (NaN) and
+/// is left out.
+fn row(index: usize, lambda: f64, mut per_fold: Vec<f64>) -> CvRow {
+    per_fold.retain(|deviance| !deviance.is_nan());
+    let k = per_fold.len() as f64;
+    let mean = per_fold.iter().sum::<f64>() / k;
+    let variance = per_fold.iter().map(|fold| (fold - mean).powi(2)).sum::<f64>() / (k - 1.0).max(1.0);
+    CvRow { index: index as u64, lambda, mean, se: (variance / k).sqrt(), per_fold }
+}
+
+/// The least mean (the largest λ among equals), and the largest λ whose mean ≤ min mean + SE at the min.
+fn best(table: &[CvRow]) -> (usize, usize) {
+    let mut least = 0;
+    for (i, row) in table.iter().enumerate() {
+        if row.mean < table[least].mean {
+            least = i;
+        }
+    }
+    let bound = table[least].mean + table[least].se;
+    let sparsest = table.iter().position(|row| row.mean <= bound).unwrap_or(least);
+    (least, sparsest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_se_rule_takes_the_largest_lambda_within_one_error_of_the_least_mean() {
+        let table: Vec<CvRow> = [[5.0, 7.0], [2.0, 4.0], [1.5, 3.5], [1.6, 3.6]]
+            .iter()
+            .enumerate()
+            .map(|(i, f)| row(i, 1.0 / (i + 1) as f64, f.to_vec()))
+            .collect();
+        assert_eq!(table[2].mean, 2.5);
+        assert!((table[2].se - 1.0).abs() < 1e-15);
+        assert_eq!(best(&table), (2, 1));
+    }
+
+    #[test]
+    fn of_equal_means_the_largest_lambda_wins() {
+        let table: Vec<CvRow> = (0..3).map(|i| row(i, 1.0 / (i + 1) as f64, vec![1.0, 1.0])).collect();
+        assert_eq!(best(&table), (0, 0));
+    }
+}

@@ -1,0 +1,97 @@
+//! How well a point predicts the rows it was fitted on.
+
+use serde_json::{Value, json};
+
+use super::target::Rows;
+use crate::matrix::{ColumnsView, Number, ValuesView};
+use crate::solver::{Data, Loss, Point};
+
+/// Metrics on the training rows: `deviance`, and by loss `mse r2` or `log_loss accuracy auc`.
+pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, null_deviance: f64) -> Value {
+    let eta = linear_predictor(data, point);
+    let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
+    let ratio = if null_deviance > 0.0 { 1.0 - point.deviance / null_deviance } else { 0.0 };
+    match rows.loss {
+        Loss::Squared => {
+            json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": point.deviance, "r2": r2(&rows.y, &eta, weight) })
+        }
+        Loss::Logistic => json!({
+            "deviance": point.deviance,
+            "deviance_ratio": ratio,
+            "log_loss": point.deviance / 2.0,
+            "accuracy": accuracy(&rows.y, &eta, weight),
+            "auc": auc(&rows.y, &eta, weight),
+        }),
+    }
+}
+
+/// η = Xw + b + o.
+fn linear_predictor(data: &Data<'_>, point: &Point) -> Vec<f64> {
+    let mut eta = data.offset.map_or_else(|| vec![0.0; data.y.len()], <[f64]>::to_vec);
+    eta.iter_mut().for_each(|eta| *eta += point.intercept);
+    match data.x.values {
+        ValuesView::Single(values) => add_columns(&data.x, values, point, &mut eta),
+        ValuesView::Double(values) => add_columns(&data.x, values, point, &mut eta),
+    }
+    eta
+}
+
+fn add_columns<V: Number>(x: &ColumnsView<'_>, values: &[V], point: &Point, eta: &mut [f64]) {
+    for (&j, &coefficient) in point.columns.iter().zip(&point.values) {
+        let column = x.range(j as usize);
+        for (&row, &value) in x.rows[column.clone()].iter().zip(&values[column]) {
+            eta[row as usize] += coefficient * value.into();
+        }
+    }
+}
+
+fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
+    let total: f64 = (0..y.len()).map(&weight).sum();
+    let mean = (0..y.len()).map(|i| weight(i) * y[i]).sum::<f64>() / total;
+    let spread: f64 = (0..y.len()).map(|i| weight(i) * (y[i] - mean).powi(2)).sum();
+    let missed: f64 = (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).powi(2)).sum();
+    (spread > 0.0).then(|| 1.0 - missed / spread)
+}
+
+/// Share of weight on the right side of probability ½.
+fn accuracy(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
+    let total: f64 = (0..y.len()).map(&weight).sum();
+    (0..y.len()).filter(|&i| (eta[i] >= 0.0) == (y[i] > 0.0)).map(&weight).sum::<f64>() / total
+}
+
+/// Area under the ROC curve: the weighted share of (positive, negative) pairs in the right order, ties half.
+fn auc(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
+    let mut order: Vec<usize> = (0..y.len()).collect();
+    order.sort_unstable_by(|&a, &b| eta[a].total_cmp(&eta[b]));
+    let (mut below, mut pairs, mut positive) = (0.0, 0.0, 0.0);
+    for ties in order.chunk_by(|&a, &b| eta[a] == eta[b]) {
+        let of_sign = |sign: bool| ties.iter().filter(|&&i| (y[i] > 0.0) == sign).map(|&i| weight(i)).sum::<f64>();
+        let (up, down) = (of_sign(true), of_sign(false));
+        pairs += up * (below + down / 2.0);
+        below += down;
+        positive += up;
+    }
+    (positive > 0.0 && below > 0.0).then(|| pairs / (positive * below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auc_counts_ordered_pairs_and_halves_ties() {
+        let unit = |_: usize| 1.0;
+        assert_eq!(auc(&[-1.0, 1.0], &[0.0, 1.0], unit), Some(1.0));
+        assert_eq!(auc(&[1.0, -1.0], &[0.0, 1.0], unit), Some(0.0));
+        assert_eq!(auc(&[1.0, -1.0, 1.0, -1.0], &[0.5; 4], unit), Some(0.5));
+        assert_eq!(auc(&[1.0, -1.0, 1.0], &[2.0, 1.0, 0.0], unit), Some(0.5));
+        assert_eq!(auc(&[1.0, 1.0], &[0.0, 1.0], unit), None);
+        assert_eq!(auc(&[-1.0, 1.0, 1.0], &[1.0, 0.0, 2.0], |i| if i == 1 { 3.0 } else { 1.0 }), Some(0.25));
+    }
+
+    #[test]
+    fn r2_is_one_for_the_truth_and_absent_for_a_constant_target() {
+        assert_eq!(r2(&[1.0, 2.0], &[1.0, 2.0], |_| 1.0), Some(1.0));
+        assert_eq!(r2(&[2.0, 2.0], &[1.0, 2.0], |_| 1.0), None);
+    }
+}

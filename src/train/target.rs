@@ -1,0 +1,98 @@
+//! Which numbers of the data set a loss compares with, and the penalty factor of each stored column.
+
+use crate::dataset::{Class, Dataset};
+use crate::solver::{self, Data};
+use crate::spec::{Loss, ResolvedFit, feature_index};
+
+use super::{TrainError, unfit};
+
+/// The rows of a fit.
+pub(super) struct Rows<'a> {
+    pub(super) loss: solver::Loss,
+    /// Targets; ±1 for logistic loss.
+    pub(super) y: Vec<f64>,
+    pub(super) weights: Option<&'a [f64]>,
+    /// Both classes, negative first; `None` = the rest.
+    pub(super) classes: Option<Vec<Option<Class>>>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(dataset: &'a Dataset, spec: &ResolvedFit) -> Result<Self, TrainError> {
+        let weights = dataset.weights.as_deref().filter(|_| spec.weights);
+        match &spec.loss {
+            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
+            Loss::Logistic { positive_class } => {
+                let (y, classes) = signs(dataset, positive_class)?;
+                Ok(Self { loss: solver::Loss::Logistic, y, weights, classes: Some(classes) })
+            }
+        }
+    }
+
+    pub(super) fn data<'b>(&'b self, dataset: &'b Dataset) -> Data<'b> {
+        Data { x: dataset.x.view(), y: &self.y, weights: self.weights, offset: dataset.offset.as_deref() }
+    }
+}
+
+/// The target as numbers: itself, or the numbers its classes are named by.
+fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
+    let Some(classes) = &dataset.meta.target.classes else {
+        return Ok(dataset.y.to_vec());
+    };
+    let values: Option<Vec<f64>> = classes.iter().map(|class| if let Class::Number(value) = class { Some(*value) } else { None }).collect();
+    let values = values.ok_or_else(|| unfit("invalid_target", "Squared loss needs a numeric target; its classes are texts."))?;
+    Ok(dataset.y.iter().map(|&position| values[position as usize]).collect())
+}
+
+/// +1 where the row is of the positive class, −1 elsewhere; and the two classes.
+fn signs(dataset: &Dataset, positive: &Class) -> Result<(Vec<f64>, Vec<Option<Class>>), TrainError> {
+    let is_positive = |hit: bool| if hit { 1.0 } else { -1.0 };
+    let (y, negative): (Vec<f64>, Option<Class>) = match &dataset.meta.target.classes {
+        Some(classes) => {
+            let position = classes.iter().position(|class| class == positive).ok_or_else(|| absent(positive))?;
+            let other = if classes.len() == 2 { Some(classes[1 - position].clone()) } else { None };
+            (dataset.y.iter().map(|&y| is_positive(y as usize == position)).collect(), other)
+        }
+        None => {
+            let Class::Number(value) = positive else { return Err(absent(positive)) };
+            (dataset.y.iter().map(|y| is_positive(y == value)).collect(), None)
+        }
+    };
+    let n_positive = y.iter().filter(|&&y| y > 0.0).count();
+    match n_positive {
+        0 => Err(absent(positive)),
+        n if n == y.len() => Err(unfit("invalid_target", "Every row is of the positive class.")),
+        _ => Ok((y, vec![negative, Some(positive.clone())])),
+    }
+}
+
+fn absent(positive: &Class) -> TrainError {
+    let name = match positive {
+        Class::Number(value) => value.to_string(),
+        Class::Text(text) => format!("{text:?}"),
+    };
+    unfit("invalid_target", format!("No row is of the positive class {name}."))
+}
+
+/// Penalty factor of each stored column; `None` = all 1.
+pub(super) fn factors(dataset: &Dataset, spec: &ResolvedFit) -> Result<Option<Vec<f64>>, TrainError> {
+    if spec.penalty.factors.is_empty() {
+        return Ok(None);
+    }
+    let x = dataset.x.view();
+    let mut factors = vec![1.0; x.len()];
+    for (name, &factor) in &spec.penalty.factors {
+        let feature = feature_index(name, dataset.meta.shape[1], dataset.names.as_deref())
+            .ok_or_else(|| unfit("invalid_parameter", format!("The penalty factor of {name:?} names no feature.")))?;
+        // A feature without a non-zero has no column: its coefficient is 0 whatever its factor.
+        if let Some(position) = x.position(feature) {
+            factors[position] = factor;
+        }
+    }
+    Ok(Some(factors))
+}
+
+/// The display name of a feature: its name, else its decimal index.
+pub(super) fn display_name(dataset: &Dataset, feature: u32) -> String {
+    let named = dataset.names.as_ref().and_then(|names| names.get(feature));
+    named.map_or_else(|| feature.to_string(), str::to_owned)
+}

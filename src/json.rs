@@ -3,6 +3,7 @@
 //! Knows nothing of what is read. A [`Trail`] costs nothing while all goes well: steps are noted only while an error
 //! travels outwards. Nesting is bounded by `serde_json` (128).
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 
@@ -83,6 +84,51 @@ pub fn read<'de, S: DeserializeSeed<'de>>(body: &'de [u8], trail: &Trail, seed: 
     let value = seed.deserialize(&mut reader).map_err(|error| trail.explain(&error))?;
     reader.end().map_err(|error| trail.explain(&error))?;
     Ok(value)
+}
+
+/// Reads `part`, a slice of `body` found by an earlier reading; lines and columns count in `body`.
+pub fn read_part<'de, S: DeserializeSeed<'de>>(body: &[u8], part: &'de str, trail: &Trail, seed: S) -> Result<S::Value, Fault> {
+    read(part.as_bytes(), trail, seed).map_err(|mut fault| {
+        let start = (part.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+        let before = body.get(..start).unwrap_or_default();
+        let lines = before.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() as u64;
+        for place in &mut fault.places {
+            if place.line == Some(1) {
+                place.column = place.column.map(|inner| inner + column);
+            }
+            place.line = place.line.map(|inner| inner + lines);
+        }
+        fault
+    })
+}
+
+/// Seed for a key or text, borrowed where it has no escapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
 }
 
 /// One step of a JSON Pointer in URI fragment form (RFC 6901 §6), with its slash; overlong keys are cut.

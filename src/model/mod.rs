@@ -3,19 +3,28 @@
 //! Knows nothing of HTTP, SQL or solvers. A model takes ≤ 32 bytes per non-zero plus a constant; nothing in it has the
 //! length of the feature space: names are read from the data set's names file.
 
+mod coefficients;
 mod container;
+mod csr;
+mod instances;
+mod libsvm;
+mod options;
+mod predictor;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
+mod score;
 mod sparsity;
-
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, Names};
-use crate::fault::Fault;
+use crate::dataset::Class;
 use crate::job::Warning;
+
+pub use coefficients::{CoefficientView, Coefficients, display_name};
+pub use predictor::Predictor;
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,12 +176,6 @@ pub struct Histogram {
     pub counts: Vec<u64>,
 }
 
-/// A model ready to predict: looks features up without the feature space.
-#[derive(Debug)]
-pub struct Predictor {
-    // the model room decides; holds the Model and the mapped names
-}
-
 /// The forms a prediction body can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictFormat {
@@ -217,32 +220,4 @@ pub struct Predictions {
     pub unknown_features: u64,
     /// Non-zero-coefficient features that occurred.
     pub active_features_seen: u64,
-}
-
-impl Predictor {
-    /// Makes a model ready to predict.
-    pub fn new(_model: Arc<Model>, _names: Option<Arc<Names>>) -> Self {
-        unimplemented!()
-    }
-
-    /// The model.
-    pub fn model(&self) -> &Arc<Model> {
-        unimplemented!()
-    }
-
-    /// Display name of a feature: its name, else its decimal index.
-    pub fn display_name(&self, _index: u32) -> String {
-        unimplemented!()
-    }
-
-    /// Predicts all rows of a body, or says which row is wrong.
-    pub fn predict(
-        &self,
-        _body: &[u8],
-        _format: PredictFormat,
-        _options: &PredictOptions,
-        _limits: &PredictLimits,
-    ) -> Result<Predictions, Fault> {
-        unimplemented!()
-    }
 }

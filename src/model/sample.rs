@@ -1,10 +1,33 @@
 //! Models for the tests of this room.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{Card, Certificate, CertificateStatus, Cv, CvRow, Model, PathRow, Sparsity};
-use crate::dataset::Class;
+use crate::dataset::{Class, Encoding, Format, IngestLimits, Names, Upload, ingest};
 use crate::job::Warning;
+
+/// A names file, written as an upload writes it.
+pub(crate) fn names(names: &[&str]) -> Arc<Names> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("names");
+    let (data, file) = (tempfile::tempfile().unwrap(), File::create(&path).unwrap());
+    let body = json!({"format": "dense", "values": [vec![1; names.len()]], "y": [1], "feature_names": names}).to_string();
+    let limits = IngestLimits {
+        decoded_bytes: 1 << 20,
+        rows: 10,
+        nnz: 1 << 20,
+        index_max: 1 << 20,
+        line_bytes: 1 << 20,
+        number_bytes: 64,
+        sort_memory_bytes: 1 << 20,
+    };
+    let upload = Upload { format: Format::Json, encoding: Encoding::Identity, target_kind: None, limits };
+    let ingested = ingest(body.as_bytes(), &upload, &data, &file, directory.path()).unwrap();
+    Arc::new(Names::open(&path, &ingested.names_sha256.unwrap()).unwrap())
+}
 
 /// A logistic model over 100 features.
 pub(super) fn model(indices: &[u32], values: &[f64]) -> Model {

@@ -336,6 +336,22 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
 }
 
 #[test]
+fn penalty_factors_go_by_name_or_index_but_once_a_feature() {
+    let names = crate::model::sample::names(&["age", "0", "b c", "3"]);
+    let named = Meta { shape: [100, 4], named: true, ..regression() };
+    let asked = |factors: Value| {
+        let spec = json!({"penalty": {"type": "l1", "factors": factors}});
+        parse(&job(&spec)).unwrap().fit.resolve(&named, Some(&names)).map_err(|fault| places(&fault))
+    };
+    assert!(asked(json!({"age": 0, "b c": 1, "1": 2, "3": 0.5})).is_ok());
+    // A name comes before an index: "0" is feature 1.
+    assert_eq!([feature_index("0", 4, Some(&names)), feature_index("1", 4, Some(&names))], [Some(1), Some(1)]);
+    assert_eq!(asked(json!({"0": 1, "1": 1})).unwrap_err(), ["#/spec/penalty/factors/1 conflict"]);
+    assert_eq!(asked(json!({"wage": 1})).unwrap_err(), ["#/spec/penalty/factors/wage unknown_value"]);
+    assert_eq!(asked(json!({"age": 0, "0": 0, "2": 0, "3": 0})).unwrap_err(), ["#/spec/penalty/factors conflict"]);
+}
+
+#[test]
 fn one_class_can_be_fitted_against_the_rest_of_any_target() {
     let many = meta(TargetKind::Multiclass, &[1.0, 2.0, 3.0]);
     for (class, meta) in [(2.0, &many), (7.5, &regression()), (3.0, &meta(TargetKind::Count, &[])), (-1.0, &binary())] {

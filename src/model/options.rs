@@ -1,0 +1,109 @@
+//! What a prediction's answer shall hold: options of the body before those of the query, checked against the model.
+
+use super::PredictOptions;
+use crate::fault::{Code, Fault, Place};
+use crate::json::clip;
+
+const TOP_CONTRIBUTIONS: usize = 10;
+
+/// Options understood.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) prediction: bool,
+    pub(super) probability: bool,
+    pub(super) label: bool,
+    pub(super) linear_predictor: bool,
+    pub(super) contributions: bool,
+    pub(super) unknown: bool,
+    /// An unknown feature is an error.
+    pub(super) refuse_unknown: bool,
+    /// The label is the positive class from this probability on.
+    pub(super) threshold: f64,
+    pub(super) top_contributions: usize,
+}
+
+impl Wanted {
+    /// Merges `body` (which wins) with `query`.
+    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, classifies: bool) -> Result<Self, Fault> {
+        let mut wanted = Self {
+            prediction: !classifies,
+            probability: classifies,
+            label: classifies,
+            linear_predictor: false,
+            contributions: false,
+            unknown: false,
+            refuse_unknown: false,
+            threshold: 0.5,
+            top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
+        };
+        if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
+            wanted.set_output(words, classifies, from)?;
+        }
+        if let Some((word, from)) = either(body.unknown_features.as_ref(), query.unknown_features.as_ref()) {
+            wanted.refuse_unknown = match word.as_str() {
+                "ignore" => false,
+                "error" => true,
+                other => {
+                    let detail = format!("must be ignore or error, got \"{}\"", clip(other, 60));
+                    return Err(from.wrong("unknown_features", None, "unknown_value", detail));
+                }
+            };
+        }
+        if let Some((threshold, from)) = either(body.threshold, query.threshold) {
+            if !classifies {
+                return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold"));
+            }
+            if !(0.0..=1.0).contains(&threshold) {
+                return Err(from.wrong("threshold", None, "out_of_range", format!("must be in [0, 1], got {threshold}")));
+            }
+            wanted.threshold = threshold;
+        }
+        Ok(wanted)
+    }
+
+    fn set_output(&mut self, words: &[String], classifies: bool, from: From) -> Result<(), Fault> {
+        if words.is_empty() {
+            return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
+        }
+        (self.prediction, self.probability, self.label) = (false, false, false);
+        for (index, word) in words.iter().enumerate() {
+            let field = match word.as_str() {
+                "prediction" if !classifies => &mut self.prediction,
+                "probability" if classifies => &mut self.probability,
+                "label" if classifies => &mut self.label,
+                "linear_predictor" => &mut self.linear_predictor,
+                "contributions" => &mut self.contributions,
+                "unknown" => &mut self.unknown,
+                other => {
+                    let own = if classifies { "probability, label" } else { "prediction" };
+                    let detail = format!("this model gives {own}, linear_predictor, contributions, unknown; not \"{}\"", clip(other, 60));
+                    return Err(from.wrong("output", Some(index), "unknown_value", detail));
+                }
+            };
+            *field = true;
+        }
+        Ok(())
+    }
+}
+
+/// Where an option was given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum From {
+    Body,
+    Query,
+}
+
+impl From {
+    fn wrong(self, name: &str, index: Option<usize>, code: &'static str, detail: impl Into<String>) -> Fault {
+        let place = match (self, index) {
+            (Self::Query, _) => Place::parameter(name, code, detail),
+            (Self::Body, None) => Place::pointer(format!("#/{name}"), code, detail),
+            (Self::Body, Some(index)) => Place::pointer(format!("#/{name}/{index}"), code, detail),
+        };
+        Fault::at(Code::InvalidParameter, place)
+    }
+}
+
+fn either<T>(body: Option<T>, query: Option<T>) -> Option<(T, From)> {
+    body.map(|value| (value, From::Body)).or_else(|| query.map(|value| (value, From::Query)))
+}

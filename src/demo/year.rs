@@ -9,7 +9,7 @@ use super::draw::{bytes, count, fit as cut};
 use super::report;
 use super::screen::Screen;
 use super::talk::{Talk, number, whole};
-use super::{Failure, draw};
+use super::Failure;
 
 const DATASET: &str = "addresses";
 const LASSO: &str = "year";
@@ -183,7 +183,7 @@ mod tests {
         let reasons: Vec<Value> = (0..4).map(|i| json!({"feature": format!("commencement {i}"), "value": -12.3})).collect();
         let line = predicted(&json!({"prediction": 1843.6, "contributions": reasons}), &speech(1841)).expect("drawn");
         assert!(line.starts_with("1841       1844   William Henry Harris…"), "{line}");
-        assert!(line.chars().count() <= draw::WIDTH - 3, "{line}");
+        assert!(line.chars().count() <= 77, "{line}");
     }
 
     #[test]

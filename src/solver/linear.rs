@@ -28,7 +28,7 @@ pub(crate) fn factorise(a: &mut [f64], n: usize, clock: &mut Clock) -> bool {
         }
         let diagonal = row[i];
         let pivot = diagonal - dot(&row[..i], &row[..i]);
-        if !(pivot > 1e-14 * diagonal) {
+        if pivot.is_nan() || pivot <= 1e-14 * diagonal {
             return false;
         }
         row[i] = pivot.sqrt();

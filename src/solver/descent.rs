@@ -139,7 +139,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 stalled += 1;
             }
             (last_gap, last_primal) = (gap, primal);
-            let goal = unit * sharper * (INNER * tol).max(0.02 * gap);
+            let goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
             self.improve(&set, primal, goal, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.full_pass();
@@ -179,14 +179,19 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.problem.free.is_empty() {
             return self.theta.clone();
         }
-        let h = self.curvatures(&self.theta);
+        // No floor under the curvatures: they keep θ inside the domain of the conjugate.
+        let h = self.curvatures(&self.theta, 0.0);
         let columns: Vec<_> = self.problem.free.iter().map(|&j| self.column(j)).collect();
         let m = columns.len();
         let intercept = self.problem.options.intercept;
         let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
         let all: Vec<usize> = (0..m).collect();
         let mut g = model.gram(&all, &mut self.clock);
-        (0..m).for_each(|k| g[k * m + k] *= 1.0 + 1e-12);
+        for k in 0..m {
+            // A column whose rows have no curvature left has no gradient left either.
+            let pivot = g[k * m + k];
+            g[k * m + k] = if pivot > 0.0 { pivot * (1.0 + 1e-12) } else { 1.0 };
+        }
         if linear::factorise(&mut g, m, &mut self.clock) {
             // Twice: the second solve removes the rounding of the first.
             for _ in 0..2 {
@@ -201,10 +206,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         model.q.iter().zip(&h).map(|(q, h)| q - shift * h).collect()
     }
 
-    fn curvatures(&self, theta: &[f64]) -> Vec<f64> {
+    /// share·loss'', with a floor under loss''.
+    fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
         let rows = self.problem.share.iter().zip(theta);
-        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(1e-10) } else { 0.0 }).collect()
+        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
     }
 
     fn full_pass(&mut self) {
@@ -329,7 +335,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = primal;
         let mut last_gap = f64::INFINITY;
         for round in 0..100 {
-            let h = self.curvatures(&self.theta);
+            let h = self.curvatures(&self.theta, 1e-10);
             let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
             let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
             let gap = if round == 0 { last_gap } else { self.gap_over(set, &model, primal) };

@@ -203,7 +203,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 .map(|i| {
                     let offset = data.offset.map_or(0.0, |o| o[i]);
                     let u = t * theta[i] / self.s[i];
-                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) - u * offset)
+                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) + u * offset)
                 })
                 .sum();
             let over: f64 = sides()
@@ -214,9 +214,19 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             -conjugates - over
         };
         // A hair inside, so that rounding cannot leave the constraint.
-        let inside = fits.min(1.0) * (1.0 - 1e-15);
-        let full = if ratio < 1.0 || fits >= 1.0 { value(1.0) } else { f64::NEG_INFINITY };
-        value(inside).max(full)
+        let edge = fits * (1.0 - 1e-15);
+        let mut scales = vec![edge.min(1.0)];
+        if ratio < 1.0 {
+            scales.push(1.0);
+        }
+        if self.problem.loss == Loss::Squared && edge.is_finite() {
+            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s.
+            let used = || (0..theta.len()).filter(|&i| self.s[i] > 0.0);
+            let slope: f64 = used().map(|i| theta[i] * (data.y[i] - data.offset.map_or(0.0, |o| o[i]))).sum();
+            let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();
+            scales.push(if bend > 0.0 { (slope / bend).clamp(-edge, edge) } else { 0.0 });
+        }
+        scales.into_iter().map(value).fold(f64::NEG_INFINITY, f64::max)
     }
 
     /// F at w = 0 with the best intercept, by bisection on the slope.

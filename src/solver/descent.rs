@@ -33,6 +33,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// X̃ᵀdual, all columns.
     gradient: Vec<f64>,
     lambda: f64,
+    /// Goal for the relative gap; the problem's own unless a search needs it sharper.
+    pub(crate) tol: f64,
     /// Gram matrix of the squared loss and the columns it is for.
     kept_gram: Option<(Vec<u32>, Vec<f64>)>,
 }
@@ -73,6 +75,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             theta: Vec::new(),
             dual: Vec::new(),
             lambda: 0.0,
+            tol: problem.options.tol,
             kept_gram: None,
         }
     }
@@ -106,7 +109,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             0.0 => 1.0,
             null => null,
         };
-        let tol = self.problem.options.tol;
+        let tol = self.tol;
         let mut primal = self.evaluate();
         if self.gradient.len() != self.w.len() {
             self.full_pass();
@@ -141,7 +144,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             primal = self.evaluate();
             self.full_pass();
         };
-        self.point(gap, stop)
+        let good_enough = stop == Stop::LimitReached && gap <= self.problem.options.tol;
+        self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
@@ -395,7 +399,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let mut here = b + length * shift;
             self.theta = self.problem.balance(&mut self.eta, &mut here);
             let lower = self.problem.mean_loss(&self.eta) + self.penalty();
-            if lower < primal {
+            // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
+            let rounding = if length == 1.0 { 1e-14 * primal } else { 0.0 };
+            if lower < primal + rounding {
                 self.b = here;
                 return Some(lower);
             }

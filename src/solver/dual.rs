@@ -1,7 +1,7 @@
 //! The dual objective at a rescaled residual: the lower bound that a solve stops on.
 //!
 //! For coefficients w and θ = −share·loss'(η) the dual value at t·θ is
-//! −Σ share·loss*(−tθ/share) + t·Σθ·offset − Σ pen*(t·c), c = Xᵀθ (Ndiaye et al., JMLR 2017). Columns without an L2
+//! −Σ share·loss*(−tθ/share) − t·Σθ·offset − Σ pen*(t·c), c = Xᵀθ (Ndiaye et al., JMLR 2017). Columns without an L2
 //! part need t·|c| ≤ their bound; columns with one need nothing. θ must sum to 0 when there is an intercept and be
 //! orthogonal to the unpenalised columns.
 
@@ -81,6 +81,6 @@ impl<'p, 'a> Line<'p, 'a> {
             .map(|((theta, share), &y)| share * problem.loss.conjugate(y, t * theta / share))
             .sum();
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
-        offsets - conjugates
+        -offsets - conjugates
     }
 }

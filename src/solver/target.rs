@@ -35,6 +35,8 @@ pub fn target_nonzeros(problem: &Problem, k: usize, observe: &Observe) -> Target
 
 fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observe: &Observe) -> TargetPoint {
     let mut engine = Engine::new(problem, values, Clock::new(observe));
+    // The count of non-zeros settles later than the objective.
+    engine.tol = engine.tol.min(1e-10);
     let top = problem.lambda_max();
     let mut high = top;
     let mut point = engine.solve(top, 0);

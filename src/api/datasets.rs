@@ -9,17 +9,18 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::body::{self, Pump, PumpedBody};
 use super::error::Problem;
-use super::json::{rfc3339, tagged, value, whole_number};
+use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
-use super::request::{MediaType, Query, Segments, bad_parameter, content_type, is_name, project_of, version_number};
+use super::request::{MediaType, Query, Segments, bad_parameter, content_type, project_of, version_number};
 use super::state::Api;
-use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Statistics, Target, TargetKind, Upload};
+use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statistics, Target, TargetKind, Upload};
 use crate::fault::{Code, Fault, Place};
 use crate::id::Kind;
+use crate::spec::is_name;
 use crate::store::{DatasetRow, Deletion, Incoming};
 
 /// A data set version as clients see it.
@@ -58,14 +59,27 @@ struct FeaturesOut {
     href: String,
 }
 
+#[derive(Serialize)]
+struct RowsOut {
+    object: &'static str,
+    data: Vec<Row>,
+}
+
+/// One feature and its name.
+#[derive(Serialize)]
+struct FeatureOut<'a> {
+    index: u32,
+    name: &'a str,
+}
+
 fn href(row: &DatasetRow) -> String {
     format!("/api/v1/datasets/{}/versions/{}", row.name, row.version)
 }
 
-fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Value, Problem> {
+fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Raw, Problem> {
     let meta = &row.meta;
     let cells = u128::from(meta.shape[0]) * u128::from(meta.shape[1]);
-    value(&DatasetOut {
+    raw(&DatasetOut {
         object: "dataset_version",
         dataset: &row.name,
         version: row.version,
@@ -292,7 +306,7 @@ pub(crate) async fn rows(
     let dataset = api.store.open_dataset(&row).await?;
     let rows = tokio::task::spawn_blocking(move || dataset::rows(&dataset, offset, limit)).await;
     let rows = rows.map_err(|error| Problem::internal(format!("rows: {error}")))?;
-    Ok(Json(json!({ "object": "rows", "data": value(&rows)? })).into_response())
+    Ok(Json(RowsOut { object: "rows", data: rows }).into_response())
 }
 
 /// `GET …/features`: names by index; no entries for a data set without names.
@@ -314,9 +328,9 @@ pub(crate) async fn features(
     let end = begin.saturating_add(window.limit).min(names.len() as u64);
     let entry = |index: u64| {
         let index = u32::try_from(index).ok()?;
-        Some(json!({ "index": index, "name": names.get(index)? }))
+        Some(raw(&FeatureOut { index, name: names.get(index)? }))
     };
-    let data = (begin..end).filter_map(entry).collect();
+    let data = (begin..end).filter_map(entry).collect::<Result<_, _>>()?;
     let next = (end < names.len() as u64).then(|| page::seal(&list, &end.to_string()));
     Ok(page::list(&uri, data, next))
 }

@@ -7,21 +7,21 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::body;
 use super::door::RequestId;
 use super::error::Problem;
-use super::json::{millis, rfc3339, value};
+use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
-use super::request::{Query, Segments, content_type, is_name, project_of, wait_preferred};
+use super::request::{Query, Segments, content_type, project_of, wait_preferred};
 use super::state::Api;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
-use crate::spec::{self, JobRequest};
+use crate::spec::{self, JobRequest, is_name};
 use crate::store::{Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, NewJob};
 
 /// While waiting, the row is read at least this often: another process may have changed it.
@@ -69,6 +69,15 @@ struct Links {
     cancel: String,
 }
 
+/// Answer to `?validate_only=true`.
+#[derive(Serialize)]
+struct ValidationOut {
+    object: &'static str,
+    spec_resolved: Value,
+    estimate: Value,
+    warnings: Vec<Warning>,
+}
+
 fn href(job: &Job) -> String {
     format!("/api/v1/jobs/{}", job.id)
 }
@@ -78,9 +87,9 @@ fn status_word(job: &Job) -> &'static str {
     if job.status == Status::Running && job.cancel_requested { "cancelling" } else { job.status.as_str() }
 }
 
-async fn show(api: &Api, job: &Job) -> Result<Value, Problem> {
+async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
     let queue_position = if job.status == Status::Queued { api.store.queue_position(job).await? } else { None };
-    value(&JobOut {
+    raw(&JobOut {
         object: "job",
         id: job.id.as_str(),
         kind: &job.kind,
@@ -130,13 +139,8 @@ pub(crate) async fn submit(
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
     let job = resolve(&api, project, asked, &dataset, &request_id).await?;
     if validate_only {
-        let answer = json!({
-            "object": "job_validation",
-            "spec_resolved": job.spec_resolved,
-            "estimate": job.estimate,
-            "warnings": value(&job.warnings)?,
-        });
-        return Ok(Json(answer).into_response());
+        let NewJob { spec_resolved, estimate, warnings, .. } = job;
+        return Ok(Json(ValidationOut { object: "job_validation", spec_resolved, estimate, warnings }).into_response());
     }
     let job = match api.store.enqueue(job).await? {
         Enqueued::Job(job) => *job,

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -32,9 +33,29 @@ pub(crate) fn whole_number(number: u128) -> Value {
     }
 }
 
-/// Any of our own types as a JSON value.
+/// JSON that is written already; keys keep the order of their type.
+pub(crate) type Raw = Box<RawValue>;
+
+/// Any of our own types, written.
+pub(crate) fn raw(thing: &impl Serialize) -> Result<Raw, Problem> {
+    to_raw_value(thing).map_err(unwritable)
+}
+
+/// Any of our own types as a JSON value, to be stored.
 pub(crate) fn value(thing: &impl Serialize) -> Result<Value, Problem> {
-    serde_json::to_value(thing).map_err(|error| Problem::internal(format!("serialising: {error}")))
+    serde_json::to_value(thing).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Problem {
+    Problem::internal(format!("serialising: {error}"))
+}
+
+/// `thing` with `"object": …` as its first member.
+#[derive(Serialize)]
+pub(crate) struct Object<T> {
+    pub(crate) object: &'static str,
+    #[serde(flatten)]
+    pub(crate) thing: T,
 }
 
 /// A JSON answer that a client may keep and ask for again by `tag`, which names exactly this content.

@@ -9,17 +9,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cache::Served;
 use super::error::Problem;
-use super::json::{rfc3339, tagged, value};
+use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
 use super::request::{Query, Segments, project_of, version_number};
 use super::state::Api;
+use crate::dataset::Class;
 use crate::fault::Code;
 use crate::id::Kind;
-use crate::model::{Cv, Model};
+use crate::job::{DatasetRef, Warning};
+use crate::model::{Certificate, Cv, CvRow, Model, PathRow, Sparsity};
 use crate::spec;
 use crate::store::{Deletion, ModelRow};
 
@@ -30,28 +32,77 @@ fn href(row: &ModelRow) -> String {
     format!("/api/v1/models/{}/versions/{}", row.name, row.version)
 }
 
-/// The `model_version` object: the card, and the version's place in the store.
-fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Value, Problem> {
-    let mut object = value(&*row.card)?;
-    let Some(fields) = object.as_object_mut() else { return Err(Problem::internal("a card is no object")) };
-    let mut put = |key: &str, value: Value| fields.insert(key.to_owned(), value);
-    put("object", "model_version".into());
-    put("model", row.name.as_str().into());
-    put("version", row.version.into());
-    put("id", row.id.as_str().into());
-    put("aliases", json!([]));
-    put("created_at", rfc3339(row.created_at).into());
-    put("job", row.job.as_str().into());
-    put("dataset", value(&row.dataset)?);
-    put("size_bytes", row.size_bytes.into());
-    put("etag", format!("\"{}\"", row.id).into());
-    if let Some(versions) = versions {
-        put("versions", versions.into());
-    }
-    if let Some(sparsity) = fields.get_mut("sparsity").and_then(Value::as_object_mut) {
-        sparsity.insert("histogram_href".to_owned(), format!("{}/histogram?bins=30", href(row)).into());
-    }
-    Ok(object)
+/// A model version as clients see it: its card, and its place in the store.
+#[derive(Serialize)]
+struct ModelOut<'a> {
+    object: &'static str,
+    model: &'a str,
+    version: i64,
+    id: &'a str,
+    aliases: [&'a str; 0],
+    kind: &'a str,
+    loss: &'a str,
+    classes: &'a Option<Vec<Option<Class>>>,
+    created_at: String,
+    job: &'a str,
+    dataset: &'a DatasetRef,
+    engine: &'a Value,
+    objective: &'a str,
+    lambda: f64,
+    lambda_max: f64,
+    l1_ratio: f64,
+    intercept: f64,
+    bracket: Option<[f64; 2]>,
+    equivalents: &'a Value,
+    sparsity: SparsityOut<'a>,
+    metrics: &'a Value,
+    selection: &'a Option<Value>,
+    certificate: &'a Certificate,
+    warnings: &'a [Warning],
+    size_bytes: u64,
+    etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<&'a [i64]>,
+}
+
+#[derive(Serialize)]
+struct SparsityOut<'a> {
+    #[serde(flatten)]
+    measures: &'a Sparsity,
+    histogram_href: String,
+}
+
+fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
+    let card = &row.card;
+    raw(&ModelOut {
+        object: "model_version",
+        model: &row.name,
+        version: row.version,
+        id: row.id.as_str(),
+        aliases: [],
+        kind: &card.kind,
+        loss: &card.loss,
+        classes: &card.classes,
+        created_at: rfc3339(row.created_at),
+        job: row.job.as_str(),
+        dataset: &row.dataset,
+        engine: &card.engine,
+        objective: &card.objective,
+        lambda: card.lambda,
+        lambda_max: card.lambda_max,
+        l1_ratio: card.l1_ratio,
+        intercept: card.intercept,
+        bracket: card.bracket,
+        equivalents: &card.equivalents,
+        sparsity: SparsityOut { measures: &card.sparsity, histogram_href: format!("{}/histogram?bins=30", href(row)) },
+        metrics: &card.metrics,
+        selection: &card.selection,
+        certificate: &card.certificate,
+        warnings: &card.warnings,
+        size_bytes: row.size_bytes,
+        etag: format!("\"{}\"", row.id),
+        versions,
+    })
 }
 
 /// `GET /api/v1/models`: the latest version of each name.
@@ -208,13 +259,20 @@ fn api_names(served: &Served, shown: &[usize]) -> Option<Vec<String>> {
     Some(shown.iter().map(|at| names.get(indices[*at]).map_or_else(|| indices[*at].to_string(), str::to_owned)).collect())
 }
 
+#[derive(Serialize)]
+struct PathOut<'a> {
+    object: &'static str,
+    selected: Option<u64>,
+    data: &'a [PathRow],
+}
+
 /// `GET …/path`.
 pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &headers, &path).await?;
     let model = served.predictor.model();
     let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
-    let body = json!({ "object": "path", "selected": selected, "data": value(&model.path)? });
+    let body = PathOut { object: "path", selected, data: &model.path };
     Ok(tagged(&format!("{}-path", served.row.id), &body))
 }
 
@@ -223,23 +281,45 @@ fn cv_of(served: &Served) -> Result<&Cv, Problem> {
     served.predictor.model().cv.as_ref().ok_or_else(absent)
 }
 
+#[derive(Serialize)]
+struct CvOut<'a> {
+    object: &'static str,
+    metric: &'a str,
+    folds: u64,
+    seed: u64,
+    stratify: bool,
+    index_min: u64,
+    index_1se: u64,
+    data: &'a [CvRow],
+    fold_of_row_href: String,
+}
+
 /// `GET …/cv`.
 pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &headers, &path).await?;
     let cv = cv_of(&served)?;
-    let body = json!({
-        "object": "cv",
-        "metric": cv.metric,
-        "folds": cv.folds,
-        "seed": cv.seed,
-        "stratify": cv.stratify,
-        "index_min": cv.index_min,
-        "index_1se": cv.index_1se,
-        "data": value(&cv.rows)?,
-        "fold_of_row_href": format!("{}/cv/folds", href(&served.row)),
-    });
+    let body = CvOut {
+        object: "cv",
+        metric: &cv.metric,
+        folds: cv.folds,
+        seed: cv.seed,
+        stratify: cv.stratify,
+        index_min: cv.index_min,
+        index_1se: cv.index_1se,
+        data: &cv.rows,
+        fold_of_row_href: format!("{}/cv/folds", href(&served.row)),
+    };
     Ok(tagged(&format!("{}-cv", served.row.id), &body))
+}
+
+#[derive(Serialize)]
+struct FoldsOut {
+    object: &'static str,
+    folds: u64,
+    seed: u64,
+    stratify: bool,
+    data: Vec<u32>,
 }
 
 /// `GET …/cv/folds`: the fold of each row. Not stored: folds are a pure function of the data set's target, their number
@@ -254,7 +334,7 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: 
     let dataset = api.store.open_dataset(&row).await?;
     let fold_of_row = tokio::task::spawn_blocking(move || spec::folds(dataset.y.len(), stratify.then_some(&*dataset.y), folds, seed));
     let fold_of_row = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
-    let body = json!({ "object": "folds", "folds": folds, "seed": seed, "stratify": stratify, "data": fold_of_row });
+    let body = FoldsOut { object: "folds", folds, seed, stratify, data: fold_of_row };
     Ok(tagged(&format!("{}-folds", served.row.id), &body))
 }
 
@@ -270,7 +350,7 @@ pub(crate) async fn histogram(
     query.finish()?;
     let served = served(&api, &headers, &path).await?;
     let histogram = served.predictor.model().histogram(usize::try_from(bins).unwrap_or(1));
-    Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &with_object("histogram", &histogram)?))
+    Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &Object { object: "histogram", thing: histogram }))
 }
 
 /// `GET …/certificate`.
@@ -282,14 +362,6 @@ pub(crate) async fn certificate(
 ) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &headers, &path).await?;
-    let certificate = with_object("certificate", &served.predictor.model().card.certificate)?;
+    let certificate = Object { object: "certificate", thing: &served.predictor.model().card.certificate };
     Ok(tagged(&format!("{}-certificate", served.row.id), &certificate))
-}
-
-fn with_object(object: &str, thing: &impl Serialize) -> Result<Value, Problem> {
-    let mut value = value(thing)?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("object".to_owned(), object.into());
-    }
-    Ok(value)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::error::{Problem, facts, slug};
-use super::json::value;
+use super::json::Object;
 use super::request::{Query, Segments};
 use super::state::Api;
 use crate::fault::Code;
@@ -70,11 +70,7 @@ pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Resp
 /// `GET /api/v1/limits`.
 pub(crate) async fn limits(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    let mut limits = value(&api.limits)?;
-    if let Some(fields) = limits.as_object_mut() {
-        fields.insert("object".to_owned(), "limits".into());
-    }
-    Ok(Json(limits).into_response())
+    Ok(Json(Object { object: "limits", thing: api.limits }).into_response())
 }
 
 /// `GET /openapi.json`.

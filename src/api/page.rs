@@ -10,10 +10,10 @@ use axum::Json;
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::error::Problem;
+use super::json::Raw;
 use super::request::Query;
 use crate::fault::{Code, Fault, Place};
 use crate::id::{Id, Kind};
@@ -113,13 +113,13 @@ fn checksum(list: &str, position: &[u8]) -> [u8; SEAL_BYTES] {
 #[derive(Serialize)]
 struct List {
     object: &'static str,
-    data: Vec<Value>,
+    data: Vec<Raw>,
     has_more: bool,
     next_cursor: Option<String>,
 }
 
 /// The envelope of a list, with a `Link: …; rel="next"` when there is more.
-pub(crate) fn list(uri: &Uri, data: Vec<Value>, next_cursor: Option<String>) -> Response {
+pub(crate) fn list(uri: &Uri, data: Vec<Raw>, next_cursor: Option<String>) -> Response {
     let link = next_cursor.as_deref().and_then(|cursor| next_link(uri, cursor));
     let mut response = Json(List { object: "list", data, has_more: next_cursor.is_some(), next_cursor }).into_response();
     if let Some(link) = link {

@@ -14,10 +14,11 @@ use super::body;
 use super::cache::Served;
 use super::datasets::libsvm_parameters;
 use super::error::Problem;
-use super::request::{Query, Segments, content_type, is_name, project_of, version_number};
+use super::request::{Query, Segments, content_type, project_of, version_number};
 use super::state::Api;
 use crate::fault::Code;
 use crate::model::{PredictFormat, PredictOptions, Predictions};
+use crate::spec::is_name;
 
 /// Bodies up to this are predicted on the spot; larger ones on a thread that may block.
 const INLINE_BYTES: usize = 64 << 10;

@@ -40,13 +40,6 @@ pub(crate) fn version_number(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| *number >= 1 && number.to_string() == text)
 }
 
-/// Whether `name` is a legal name of a data set or model: `[a-z0-9][a-z0-9._-]{0,62}`.
-pub(crate) fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len()) && plain(bytes[0]) && bytes.iter().all(|byte| plain(*byte) || b"._-".contains(byte))
-}
-
 /// A parameter that is wrong, named.
 pub(crate) fn bad_parameter(name: &str, code: &'static str, detail: impl Into<String>) -> Problem {
     Fault::at(Code::InvalidParameter, Place::parameter(name, code, detail)).into()
@@ -192,16 +185,6 @@ mod tests {
         }
         let mut query = Query { pairs: vec![("limit".into(), "9".repeat(40))] };
         assert_eq!(query.take_number("limit", 1).expect("a number"), Some(u64::MAX));
-    }
-
-    #[test]
-    fn names_follow_the_contract() {
-        for good in ["a", "0", "news20.t", "a-b_c", &"x".repeat(63)] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", ".a", "-a", "_a", "A", "a/b", "../x", "ä", "a b", &"x".repeat(64)] {
-            assert!(!is_name(bad), "{bad}");
-        }
     }
 
     #[test]

@@ -42,10 +42,9 @@ impl Pool {
         let mut tasks = JoinSet::new();
         let alive = Arc::new(AtomicUsize::new(workers));
         for _ in 0..workers {
-            let living = Living(alive.clone());
-            let work = work(worker.clone(), Stopping::when(flag.clone()));
+            let (worker, flag, living) = (worker.clone(), Stopping::when(flag.clone()), Living(alive.clone()));
             tasks.spawn(async move {
-                work.await;
+                work(worker, flag).await;
                 drop(living);
             });
         }
@@ -66,7 +65,7 @@ impl Pool {
     }
 }
 
-/// Counts a worker out however it ends, by panic as well.
+/// Counts a worker out however it ends.
 struct Living(Arc<AtomicUsize>);
 
 impl Drop for Living {

@@ -1,0 +1,14 @@
+//! The public API, seen from outside: a real listener, real sockets, a temporary store. Nothing here looks at a clock.
+//!
+//! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
+
+mod app;
+mod bad_inputs;
+mod contract;
+mod data;
+mod jobs;
+mod journey;
+mod lists;
+mod protocol;
+mod schema;
+mod shutdown;

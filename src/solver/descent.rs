@@ -100,8 +100,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.problem.data.x.column(j as usize, self.values)
     }
 
-    /// Solves at `lambda` from where the engine is.
+    /// Solves at `lambda` from where the engine is. Without any penalty there is no bound to scale a dual point to:
+    /// a λ below 1e-14·λ_max is taken as that, and the point says so.
     pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
+        let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
         let previous = self.lambda;
         self.lambda = lambda;

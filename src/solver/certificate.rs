@@ -267,7 +267,14 @@ fn conjugate(loss: Loss, y: f64, u: f64) -> f64 {
     match loss {
         Loss::Squared => u * u / 2.0 - u * y,
         Loss::Logistic => {
-            let a = y * u;
+            // Rows separated by an unpenalised column sit on the edge of the domain; rounding may leave it by a hair.
+            let a = if (y * u).abs() < 1e-12 {
+                0.0
+            } else if (y * u - 1.0).abs() < 1e-12 {
+                1.0
+            } else {
+                y * u
+            };
             let plogp = |p: f64| if p == 0.0 { 0.0 } else { p * p.ln() };
             if (0.0..=1.0).contains(&a) { plogp(a) + plogp(1.0 - a) } else { f64::INFINITY }
         }

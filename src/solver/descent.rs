@@ -100,8 +100,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.problem.data.x.column(j as usize, self.values)
     }
 
-    /// Solves at `lambda` from where the engine is.
+    /// Solves at `lambda` from where the engine is. Without any penalty there is no bound to scale a dual point to:
+    /// a λ below 1e-14·λ_max is taken as that, and the point says so.
     pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
+        let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
         let previous = self.lambda;
         self.lambda = lambda;
@@ -139,7 +141,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 stalled += 1;
             }
             (last_gap, last_primal) = (gap, primal);
-            let goal = unit * sharper * (INNER * tol).max(0.02 * gap);
+            let goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
             self.improve(&set, primal, goal, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.full_pass();
@@ -179,14 +181,19 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.problem.free.is_empty() {
             return self.theta.clone();
         }
-        let h = self.curvatures(&self.theta);
+        // No floor under the curvatures: they keep θ inside the domain of the conjugate.
+        let h = self.curvatures(&self.theta, 0.0);
         let columns: Vec<_> = self.problem.free.iter().map(|&j| self.column(j)).collect();
         let m = columns.len();
         let intercept = self.problem.options.intercept;
         let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
         let all: Vec<usize> = (0..m).collect();
         let mut g = model.gram(&all, &mut self.clock);
-        (0..m).for_each(|k| g[k * m + k] *= 1.0 + 1e-12);
+        for k in 0..m {
+            // A column whose rows have no curvature left has no gradient left either.
+            let pivot = g[k * m + k];
+            g[k * m + k] = if pivot > 0.0 { pivot * (1.0 + 1e-12) } else { 1.0 };
+        }
         if linear::factorise(&mut g, m, &mut self.clock) {
             // Twice: the second solve removes the rounding of the first.
             for _ in 0..2 {
@@ -201,10 +208,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         model.q.iter().zip(&h).map(|(q, h)| q - shift * h).collect()
     }
 
-    fn curvatures(&self, theta: &[f64]) -> Vec<f64> {
+    /// share·loss'', with a floor under loss''.
+    fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
         let rows = self.problem.share.iter().zip(theta);
-        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(1e-10) } else { 0.0 }).collect()
+        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
     }
 
     fn full_pass(&mut self) {
@@ -329,15 +337,15 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = primal;
         let mut last_gap = f64::INFINITY;
         for round in 0..100 {
-            let h = self.curvatures(&self.theta);
-            let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
-            let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
-            let gap = if round == 0 { last_gap } else { self.gap_over(set, &model, primal) };
+            let gap = if round == 0 { last_gap } else { self.gap_over(set, primal) };
             if gap <= goal || self.clock.cancelled || self.clock.progress.epoch >= max_epochs {
                 return;
             }
             let inner_goal = if gap.is_finite() { (0.3 * goal).max(0.03 * gap) } else { goal.max(1e-3 * primal) };
             last_gap = gap;
+            let h = self.curvatures(&self.theta, 1e-10);
+            let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
+            let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
             let mut at = self.coordinates(set);
             let size = 2.0 * primal;
             if worth_a_gram(&model) {
@@ -356,12 +364,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    /// Gap of the problem restricted to `set`, whose columns are those of `model`.
-    fn gap_over(&mut self, set: &[u32], model: &Residual<V>, primal: f64) -> f64 {
+    /// Gap of the problem restricted to `set`.
+    fn gap_over(&mut self, set: &[u32], primal: f64) -> f64 {
         self.dual = self.project();
         let sum: f64 = self.dual.iter().sum();
         let mut products = Vec::with_capacity(set.len());
-        for (column, &j) in model.columns.iter().zip(set) {
+        for &j in set {
+            let column = self.column(j);
             self.clock.touch(column.nnz());
             products.push(column.dot(&self.dual) - self.problem.center[j as usize] * sum);
         }

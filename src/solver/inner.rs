@@ -263,3 +263,17 @@ fn arc<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, support: &[usize],
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::prox;
+
+    #[test]
+    fn the_prox_agrees_with_brute_force() {
+        for (z, l1, bend) in [(2.0, 0.5, 1.5), (-1.0, 0.3, 0.7), (0.2, 0.3, 1.0), (-3.0, 0.0, 2.0)] {
+            let value = |w: f64| 0.5 * bend * w * w - z * w + l1 * w.abs();
+            let best = (-50_000..=50_000).map(|k| f64::from(k) * 1e-4).min_by(|a, b| value(*a).total_cmp(&value(*b)));
+            assert!((best.unwrap_or(f64::NAN) - prox(z, l1, bend)).abs() <= 1e-4);
+        }
+    }
+}

@@ -4,6 +4,9 @@
 
 use super::Loss;
 
+/// How far outside its domain a conjugate still counts as on the edge.
+const EDGE: f64 = 1e-12;
+
 impl Loss {
     /// loss(y, η).
     pub(crate) fn value(self, y: f64, eta: f64) -> f64 {
@@ -37,7 +40,8 @@ impl Loss {
         match self {
             Self::Squared => 0.5 * u * u - u * y,
             Self::Logistic => {
-                let a = u * y;
+                // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
+                let a = if (-EDGE..=1.0 + EDGE).contains(&(u * y)) { (u * y).clamp(0.0, 1.0) } else { u * y };
                 if (0.0..=1.0).contains(&a) { entropy(a) + entropy(1.0 - a) } else { f64::INFINITY }
             }
         }

@@ -55,11 +55,13 @@ impl<'a, V: Number> Residual<'a, V> {
             let (sum, square, part) = column.moments(h);
             let mean = if intercept { sum / mass } else { 0.0 };
             center.push(mean);
-            curvature.push(if intercept {
+            let centred = square - mean * mean * mass;
+            // Only a nearly constant column loses digits in the difference; it is worth a second look.
+            curvature.push(if intercept && centred < 1e-4 * square {
                 let near: f64 = column.iter().map(|(i, x)| h[i] * (x - mean) * (x - mean)).sum();
                 near + mean * mean * (mass - part).max(0.0)
             } else {
-                square
+                centred
             });
         }
         Self::with_moments(columns, center, curvature, h, mass, q)

@@ -31,7 +31,12 @@ fn deviance_of_copies(made: &Case, folds: &[u32], fold: u32, lambdas: &[f64]) ->
 
 #[test]
 fn folds_as_masks_are_folds_as_copies() {
-    for (name, made) in all_cases() {
+    for (name, mut made) in all_cases() {
+        // Unpenalised, this column separates the rows of a fold: its coefficient, and so the held-out deviance, has
+        // no finite limit to agree on.
+        if let Some(factors) = &mut made.factors {
+            factors[8] = 1.0;
+        }
         let folds: Vec<u32> = (0..40).map(|i| (i * 7 % FOLDS) as u32).collect();
         let x = made.columns();
         let lambdas = lambda_grid(made.problem(&x, 1e-11).lambda_max(), 1e-2, 8);

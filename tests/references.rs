@@ -1,0 +1,219 @@
+//! Our solver against solutions found by other libraries (`tests/references/references.json`; how they were made and
+//! certified is said in the README beside it). Every objective is recomputed here from the raw data, not taken from the
+//! solver.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::Deserialize;
+use sparsefit::matrix::{Columns, Values};
+use sparsefit::solver::{Data, Loss, Options, Penalty, Point, Problem, Stop, certify, solve};
+
+#[derive(Deserialize)]
+struct References {
+    tiny: Vec<Tiny>,
+    real: Vec<Real>,
+}
+
+#[derive(Deserialize)]
+struct Tiny {
+    name: String,
+    loss: String,
+    intercept: bool,
+    standardize: bool,
+    l1_ratio: f64,
+    x: Vec<Vec<f64>>,
+    y: Vec<f64>,
+    weights: Option<Vec<f64>>,
+    factors: Option<Vec<f64>>,
+    offset: Option<Vec<f64>>,
+    lambda_max: Option<f64>,
+    lambda: f64,
+    coefficients: Vec<f64>,
+    intercept_value: f64,
+    objective: f64,
+}
+
+#[derive(Deserialize)]
+struct Real {
+    file: String,
+    loss: String,
+    positive_class: Option<f64>,
+    standardize: bool,
+    lambda_max: f64,
+    lambda: f64,
+    objective: f64,
+    support: Vec<u32>,
+    margin: f64,
+    coefficients: Option<Vec<f64>>,
+    intercept_value: f64,
+}
+
+fn references() -> References {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/references.json");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn loss(name: &str) -> Loss {
+    match name {
+        "squared" => Loss::Squared,
+        "logistic" => Loss::Logistic,
+        other => panic!("no loss {other}"),
+    }
+}
+
+/// Columns of a matrix given as non-zeros (row, feature, value), in single precision where nothing is lost.
+fn columns(n_rows: usize, mut entries: Vec<(u32, u32, f64)>) -> Columns {
+    entries.retain(|e| e.2 != 0.0);
+    entries.sort_unstable_by_key(|e| (e.1, e.0));
+    let (mut features, mut offsets) = (Vec::new(), vec![0_u64]);
+    for (at, entry) in entries.iter().enumerate() {
+        if features.last() != Some(&entry.1) {
+            if at > 0 {
+                offsets.push(at as u64);
+            }
+            features.push(entry.1);
+        }
+    }
+    offsets.push(entries.len() as u64);
+    let rows: Vec<u32> = entries.iter().map(|e| e.0).collect();
+    let values = if entries.iter().all(|e| f64::from(e.2 as f32) == e.2) {
+        Values::Single(entries.iter().map(|e| e.2 as f32).collect::<Vec<f32>>().into())
+    } else {
+        Values::Double(entries.iter().map(|e| e.2).collect::<Vec<f64>>().into())
+    };
+    Columns::new(n_rows, features.into(), offsets.into(), rows.into(), values).unwrap()
+}
+
+fn options(standardize: bool, intercept: bool, tol: f64) -> Options {
+    Options { intercept, standardize, tol, max_epochs: 1_000_000 }
+}
+
+fn close(ours: f64, reference: f64, relative: f64) -> bool {
+    (ours - reference).abs() <= relative * reference.abs().max(1e-12)
+}
+
+/// (feature, coefficient) of the non-zeros.
+fn coefficients(problem_columns: &Columns, point: &Point) -> Vec<(u32, f64)> {
+    let features = problem_columns.view().features;
+    point.columns.iter().zip(&point.values).map(|(&column, &value)| (features[column as usize], value)).collect()
+}
+
+/// The objective as contract.md writes it, from dense rows and dense coefficients.
+fn objective(case: &Tiny, w: &[f64], b: f64) -> f64 {
+    let n = case.y.len();
+    let s = case.weights.clone().unwrap_or_else(|| vec![1.0; n]);
+    let total: f64 = s.iter().sum();
+    let mut value = 0.0;
+    for i in 0..n {
+        let eta = b + case.offset.as_ref().map_or(0.0, |o| o[i]) + case.x[i].iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
+        let loss = match case.loss.as_str() {
+            "squared" => 0.5 * (case.y[i] - eta).powi(2),
+            _ => (-case.y[i] * eta).exp().ln_1p(),
+        };
+        value += s[i] / total * loss;
+    }
+    for (j, w) in w.iter().enumerate() {
+        let mean: f64 = (0..n).map(|i| s[i] / total * case.x[i][j]).sum();
+        let variance: f64 = (0..n).map(|i| s[i] / total * (case.x[i][j] - mean).powi(2)).sum();
+        let v = if case.standardize { w * variance.sqrt() } else { *w };
+        let factor = case.factors.as_ref().map_or(1.0, |f| f[j]);
+        value += case.lambda * factor * (case.l1_ratio * v.abs() + 0.5 * (1.0 - case.l1_ratio) * v * v);
+    }
+    value
+}
+
+fn check_tiny(case: &Tiny) {
+    let name = &case.name;
+    let entries = case.x.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
+    let x = columns(case.y.len(), entries.collect());
+    // Factors belong to stored columns; a feature that is 0 everywhere has none.
+    let factors: Option<Vec<f64>> = case.factors.as_ref().map(|f| x.view().features.iter().map(|&j| f[j as usize]).collect());
+    let data = Data { x: x.view(), y: &case.y, weights: case.weights.as_deref(), offset: case.offset.as_deref() };
+    let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref() };
+    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, case.intercept, 1e-12)).unwrap();
+    if let Some(lambda_max) = case.lambda_max {
+        assert!(close(problem.lambda_max(), lambda_max, 1e-10), "{name}: λ_max {} is not {lambda_max}", problem.lambda_max());
+    }
+    let point = solve(&problem, case.lambda, None, &|_| ControlFlow::Continue(()));
+    assert_eq!(point.stop, Stop::Converged, "{name}: the gap is {}", point.relative_gap);
+    let mut w = vec![0.0; case.coefficients.len()];
+    for (j, value) in coefficients(&x, &point) {
+        w[j as usize] = value;
+    }
+    let ours = objective(case, &w, point.intercept);
+    assert!(close(ours, case.objective, 1e-8), "{name}: objective {ours} is not {}", case.objective);
+    for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
+        assert!((ours - reference).abs() <= 1e-4, "{name}: coefficient {j} is {ours}, not {reference}");
+        assert_eq!(*ours == 0.0, *reference == 0.0, "{name}: feature {j} is in one support and not in the other");
+    }
+    assert!((point.intercept - case.intercept_value).abs() <= 1e-4, "{name}: intercept {}", point.intercept);
+    let certificate = certify(&problem, &point);
+    assert!(close(certificate.primal, ours, 1e-12), "{name}: the certificate's primal is {}", certificate.primal);
+    assert!(certificate.dual <= case.objective * (1.0 + 1e-12), "{name}: a dual above the optimum");
+}
+
+#[test]
+fn tiny_problems_have_the_coefficients_other_libraries_find() {
+    let tiny = references().tiny;
+    assert!(tiny.len() >= 15);
+    tiny.iter().for_each(check_tiny);
+}
+
+/// LIBSVM lines with indices from 1, read without the code under test.
+fn read(path: &Path) -> (Vec<f64>, Vec<(u32, u32, f64)>) {
+    let text = String::from_utf8(zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
+    let (mut y, mut entries) = (Vec::new(), Vec::new());
+    for (i, line) in text.lines().enumerate() {
+        let mut tokens = line.split_ascii_whitespace();
+        y.push(tokens.next().unwrap().parse().unwrap());
+        for token in tokens {
+            let (index, value) = token.split_once(':').unwrap();
+            entries.push((i as u32, index.parse::<u32>().unwrap() - 1, value.parse().unwrap()));
+        }
+    }
+    (y, entries)
+}
+
+fn check_real(case: &Real, path: &Path) {
+    let (mut y, entries) = read(path);
+    if let Some(positive) = case.positive_class {
+        y.iter_mut().for_each(|y| *y = if *y == positive { 1.0 } else { -1.0 });
+    }
+    let name = format!("{} (scaled: {}) at λ = {}", case.file, case.standardize, case.lambda);
+    let x = columns(y.len(), entries);
+    let data = Data { x: x.view(), y: &y, weights: None, offset: None };
+    let penalty = Penalty { l1_ratio: 1.0, factors: None };
+    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, 1e-9)).unwrap();
+    assert!(close(problem.lambda_max(), case.lambda_max, 1e-9), "{name}: λ_max {} is not {}", problem.lambda_max(), case.lambda_max);
+    let point = solve(&problem, case.lambda, None, &|_| ControlFlow::Continue(()));
+    assert_eq!(point.stop, Stop::Converged, "{name}: the gap is {}", point.relative_gap);
+    let certificate = certify(&problem, &point);
+    assert!(certificate.relative_gap <= 1.01e-9, "{name}: certified gap {}", certificate.relative_gap);
+    assert!(close(certificate.primal, case.objective, 1e-6), "{name}: objective {} is not {}", certificate.primal, case.objective);
+    let ours = coefficients(&x, &point);
+    if let Some(reference) = &case.coefficients {
+        // Only where it is unique may the support be compared: every feature outside is clearly inside its bound.
+        assert!(case.margin > 1e-4);
+        assert_eq!(ours.iter().map(|c| c.0).collect::<Vec<_>>(), case.support, "{name}: support");
+        let size = reference.iter().fold(0.0_f64, |size, w| size.max(w.abs()));
+        for ((j, ours), reference) in ours.iter().zip(reference) {
+            assert!((ours - reference).abs() <= 1e-4 * size, "{name}: coefficient {j} is {ours}, not {reference}");
+        }
+        assert!((point.intercept - case.intercept_value).abs() <= 1e-4 * case.intercept_value.abs(), "{name}: intercept");
+    }
+}
+
+#[test]
+fn real_data_have_the_objective_other_libraries_find() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let mut absent = Vec::new();
+    for case in references().real {
+        let path = folder.join(&case.file);
+        if path.exists() { check_real(&case, &path) } else { absent.push(case.file) }
+    }
+    absent.dedup();
+    if !absent.is_empty() {
+        eprintln!("NOT COMPARED with other libraries, for want of ../shared/data: {}", absent.join(", "));
+    }
+}

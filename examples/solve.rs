@@ -1,121 +1,161 @@
-//! Solves a LIBSVM file from the command line: for profiling the solver without the server.
+//! Profiles the solver on a LIBSVM file (plain or .zst): gap, non-zeros, epochs, passes and time.
 //!
-//! `cargo run --release --example solve -- FILE(.zst) squared|logistic[:CLASS] FRACTION[,FRACTION…]|path:N:RATIO|cv:N:RATIO [none|scale] [noicpt] [l1_ratio=R] [tol=T]`
+//! `solve FILE squared|logistic|class:C path:N:RATIO | FRACTION,.. [l1=1] [tol=1e-6] [plain] [nointercept] [dense64]`
+//! `cv:FOLDS:N:RATIO` runs a cross-validation with two threads, `target:K` searches for K non-zeros.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use sparsefit::matrix::{Columns, Values};
-use sparsefit::solver::{self, Data, Loss, Options, Penalty, Point, Problem};
+use sparsefit::solver::{
+    Data, Loss, Options, Penalty, Point, Problem, Progress, certify, cross_validate, lambda_grid, path, solve, target_nonzeros,
+};
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [file, loss, what, rest @ ..] = args.as_slice() else {
-        eprintln!("usage: solve FILE LOSS WHAT [OPTION…]");
-        return;
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [file, loss, task, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: solve FILE LOSS TASK [options]".into());
     };
-    let (x, mut y) = read(file);
-    let has = |word: &str| rest.iter().any(|arg| arg == word);
-    let number = |key: &str, default: f64| rest.iter().find_map(|arg| arg.strip_prefix(key)?.parse().ok()).unwrap_or(default);
-    let loss = if let Some(class) = loss.strip_prefix("logistic") {
-        let top = y.iter().copied().fold(f64::MIN, f64::max);
-        let positive = class.strip_prefix(':').and_then(|class| class.parse().ok()).unwrap_or(top);
-        y.iter_mut().for_each(|y| *y = if *y == positive { 1.0 } else { -1.0 });
-        Loss::Logistic
-    } else {
-        Loss::Squared
-    };
-    let options = Options { intercept: !has("noicpt"), standardize: !has("none"), tol: number("tol=", 1e-6), max_epochs: 1_000_000 };
-    let data = Data { x: x.view(), y: &y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: number("l1_ratio=", 1.0), factors: None };
     let start = Instant::now();
-    let problem = Problem::new(data, loss, penalty, options).expect("the data can be fitted");
+    let (x, labels) = read(file)?;
+    let view = x.view();
+    eprintln!("{file}: {} x {}, {} non-zeros, read in {:.2} s", view.n_rows, view.len(), view.nnz(), start.elapsed().as_secs_f64());
+    let (loss, y) = target(loss, labels)?;
+    let has = |word: &str| rest.iter().any(|a| a == word);
+    let number = |word: &str, default: f64| -> f64 {
+        rest.iter().find_map(|a| a.strip_prefix(word)).and_then(|v| v.parse().ok()).unwrap_or(default)
+    };
+    let options = Options {
+        intercept: !has("nointercept"),
+        standardize: !has("plain"),
+        tol: number("tol=", 1e-6),
+        max_epochs: number("epochs=", 1e4) as u64,
+    };
+    let penalty = Penalty { l1_ratio: number("l1=", 1.0), factors: None };
+    let data = Data { x: view, y: &y, weights: None, offset: None };
+    let go_on = |_: &Progress| ControlFlow::Continue(());
+    let start = Instant::now();
+    let problem = Problem::new(data, loss, penalty, options)?;
     println!(
-        "n {} p {} nnz {} set-up {:.3}s λ_max {}",
-        y.len(),
-        x.view().len(),
-        x.view().nnz(),
+        "set up {:.4} s, lambda_max {:.6e}, null {:.6e}",
         start.elapsed().as_secs_f64(),
-        problem.lambda_max()
+        problem.lambda_max(),
+        problem.null_objective()
     );
-    let go_on = |_: &solver::Progress| ControlFlow::Continue(());
-    let show = |point: &Point, since: Instant| {
-        let proof = solver::certify(&problem, point);
-        println!(
-            "λ/λ_max {:.6} nnz {:6} epochs {:6} passes {:8.1} gap {:.2e} certified gap {:.2e} {:?} {:.3}s",
-            point.lambda / problem.lambda_max(),
-            point.columns.len(),
-            point.epochs,
-            point.full_passes,
-            point.relative_gap,
-            proof.relative_gap,
-            point.stop,
-            since.elapsed().as_secs_f64()
-        );
-    };
     let start = Instant::now();
-    if let Some((n, ratio)) = what.strip_prefix("path:").or(what.strip_prefix("cv:")).and_then(|grid| grid.split_once(':')) {
-        let lambdas = solver::lambda_grid(problem.lambda_max(), ratio.parse().expect("a ratio"), n.parse().expect("a number"));
-        let mut worst: f64 = 0.0;
-        let stop = solver::path(&problem, &lambdas, &go_on, &mut |i, point| {
-            worst = worst.max(solver::certify(&problem, &point).relative_gap);
-            if i % 10 == 9 || point.stop != solver::Stop::Converged {
-                show(&point, start);
+    let parts: Vec<&str> = task.split(':').collect();
+    match parts.as_slice() {
+        ["path", n, ratio] => {
+            let lambdas = lambda_grid(problem.lambda_max(), ratio.parse()?, n.parse()?);
+            let mut points = Vec::new();
+            let stop = path(&problem, &lambdas, &go_on, &mut |_, point| points.push(point));
+            let seconds = start.elapsed().as_secs_f64();
+            let worst = points.iter().map(|p| p.relative_gap).fold(0.0, f64::max);
+            let passes: f64 = points.iter().map(|p| p.full_passes).sum();
+            let epochs: u64 = points.iter().map(|p| p.epochs).sum();
+            if has("each") {
+                points.iter().for_each(|point| line(&problem, point));
             }
-        });
-        println!("path {stop:?} worst certified gap {worst:.2e} {:.3}s", start.elapsed().as_secs_f64());
-        if what.starts_with("cv:") {
-            let start = Instant::now();
-            let folds: Vec<u32> = (0..y.len() as u32).map(|i| i.wrapping_mul(2_654_435_761) % 5).collect();
-            let cv =
-                solver::cross_validate(data, loss, penalty, options, &folds, 5, &lambdas, 2, &go_on).expect("every fold can be fitted");
-            println!("cv {:?} {:.3}s", cv.stop, start.elapsed().as_secs_f64());
+            points.last().iter().for_each(|point| line(&problem, point));
+            println!("{stop:?}: {seconds:.3} s, worst gap {worst:.2e}, passes {passes:.0}, epochs {epochs}");
         }
-    } else {
-        for fraction in what.split(',') {
-            let start = Instant::now();
-            let lambda = fraction.parse::<f64>().expect("a fraction") * problem.lambda_max();
-            show(&solver::solve(&problem, lambda, None, &go_on), start);
+        ["cv", folds, n, ratio] => {
+            let folds: usize = folds.parse()?;
+            let of_row: Vec<u32> = (0..view.n_rows).map(|i| (i % folds) as u32).collect();
+            let lambdas = lambda_grid(problem.lambda_max(), ratio.parse()?, n.parse()?);
+            let cv = cross_validate(data, loss, penalty, options, &of_row, folds, &lambdas, 2, &go_on)?;
+            let last = cv.per_fold.row(lambdas.len() - 1);
+            println!("{:?}: {:.3} s, last row {last:.4}", cv.stop, start.elapsed().as_secs_f64());
+        }
+        ["target", k] => {
+            let found = target_nonzeros(&problem, k.parse()?, &go_on);
+            println!("{:.3} s, bracket {:?}", start.elapsed().as_secs_f64(), found.bracket);
+            line(&problem, &found.point);
+        }
+        _ => {
+            for fraction in task.split(',') {
+                let start = Instant::now();
+                let point = solve(&problem, problem.lambda_max() * fraction.parse::<f64>()?, None, &go_on);
+                print!("{fraction}: {:.4} s ", start.elapsed().as_secs_f64());
+                line(&problem, &point);
+            }
         }
     }
+    Ok(())
 }
 
-fn read(file: &str) -> (Columns, Vec<f64>) {
-    let bytes = std::fs::read(file).expect("the file can be read");
-    let mut text = String::new();
-    if file.ends_with(".zst") {
-        let mut decoder = zstd::stream::read::Decoder::new(&bytes[..]).expect("a zstd stream");
-        decoder.window_log_max(27).expect("a window");
-        decoder.read_to_string(&mut text).expect("text");
-    } else {
-        text = String::from_utf8(bytes).expect("text");
+fn line(problem: &Problem, point: &Point) {
+    let certificate = certify(problem, point);
+    println!(
+        "lambda {:.4e} gap {:.2e} certified {:.2e} kkt {:.1e} primal {:.10e} nnz {} epochs {} passes {:.1} {:?}",
+        point.lambda,
+        point.relative_gap,
+        certificate.relative_gap,
+        certificate.max_kkt_violation,
+        certificate.primal,
+        point.columns.len(),
+        point.epochs,
+        point.full_passes,
+        point.stop
+    );
+}
+
+fn target(loss: &str, labels: Vec<f64>) -> Result<(Loss, Vec<f64>), Box<dyn std::error::Error>> {
+    if loss == "squared" {
+        return Ok((Loss::Squared, labels));
     }
-    let mut columns: BTreeMap<u32, (Vec<u32>, Vec<f64>)> = BTreeMap::new();
-    let mut y = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+    let top = labels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let class = match loss.strip_prefix("class:") {
+        Some(class) => class.parse()?,
+        None => top,
+    };
+    Ok((Loss::Logistic, labels.into_iter().map(|y| if y == class { 1.0 } else { -1.0 }).collect()))
+}
+
+fn read(file: &str) -> Result<(Columns, Vec<f64>), Box<dyn std::error::Error>> {
+    let mut text = String::new();
+    let raw = std::fs::File::open(file)?;
+    if file.ends_with(".zst") {
+        let mut decoder = zstd::Decoder::new(raw)?;
+        decoder.window_log_max(27)?;
+        decoder.read_to_string(&mut text)?;
+    } else {
+        std::io::BufReader::new(raw).read_to_string(&mut text)?;
+    }
+    let mut labels = Vec::new();
+    let mut entries: Vec<(u32, u32, f64)> = Vec::new();
+    for line in text.lines() {
         let mut tokens = line.split_ascii_whitespace();
-        let row = y.len() as u32;
-        y.push(tokens.next().and_then(|label| label.parse().ok()).expect("a label"));
-        for (index, value) in tokens.filter_map(|token| token.split_once(':')) {
-            let value: f64 = value.parse().expect("a value");
+        let Some(label) = tokens.next() else { continue };
+        let row = labels.len() as u32;
+        labels.push(label.parse()?);
+        for token in tokens {
+            let (index, value) = token.split_once(':').ok_or("a token without a colon")?;
+            let value: f64 = value.parse()?;
             if value != 0.0 {
-                let column = columns.entry(index.parse().expect("an index")).or_default();
-                column.0.push(row);
-                column.1.push(value);
+                entries.push((index.parse::<u32>()? - 1, row, value));
             }
         }
     }
-    let (mut features, mut offsets, mut rows, mut values) = (Vec::new(), vec![0u64], Vec::new(), Vec::new());
-    for (feature, (r, v)) in columns {
-        features.push(feature);
-        rows.extend(r);
-        values.extend(v);
-        offsets.push(rows.len() as u64);
+    entries.sort_unstable_by_key(|&(feature, row, _)| (feature, row));
+    let (mut features, mut offsets) = (Vec::new(), vec![0u64]);
+    for (k, entry) in entries.iter().enumerate() {
+        if features.last() != Some(&entry.0) {
+            features.push(entry.0);
+            if k > 0 {
+                offsets.push(k as u64);
+            }
+        }
     }
-    let single = values.iter().all(|v| f64::from(*v as f32) == *v);
-    let values =
-        if single { Values::Single(values.iter().map(|v| *v as f32).collect::<Vec<_>>().into()) } else { Values::Double(values.into()) };
-    (Columns::new(y.len(), features.into(), offsets.into(), rows.into(), values).expect("a matrix"), y)
+    offsets.push(entries.len() as u64);
+    let single = entries.iter().all(|e| f64::from(e.2 as f32) == e.2);
+    let values = if single {
+        Values::Single(entries.iter().map(|e| e.2 as f32).collect::<Vec<_>>().into())
+    } else {
+        Values::Double(entries.iter().map(|e| e.2).collect::<Vec<_>>().into())
+    };
+    let rows: Vec<u32> = entries.iter().map(|e| e.1).collect();
+    let columns = Columns::new(labels.len(), features.into(), offsets.into(), rows.into(), values)?;
+    Ok((columns, labels))
 }

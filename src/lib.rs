@@ -1,7 +1,7 @@
 //! sparsefit: a server that trains sparse models over HTTP.
 //!
 //! Rooms in a row; data moves one way; the middle knows nothing of the ends. `ARCHITECTURE.md` has the map and
-//! the import table, which `tests/tidy.rs` enforces.
+//! the import table, which `tests/tidy` enforces.
 
 pub mod ambient;
 pub mod fault;

@@ -104,7 +104,7 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
-/// Three significant digits: `0.0123`, `4.57`, `1.2e-7`.
+/// About three significant digits: `0.0123`, `4.57`, `1.2e-7`, `1e-6`.
 pub(super) fn figures(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
@@ -112,7 +112,7 @@ pub(super) fn figures(number: f64) -> String {
     match number.abs().log10().floor() as i32 {
         -3..=2 => format!("{number:.*}", (2 - number.abs().log10().floor() as i32).max(0) as usize),
         3..=6 => format!("{number:.0}"),
-        _ => format!("{number:.1e}"),
+        _ => format!("{number:.1e}").replace(".0e", "e"),
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     fn quantities_read_as_a_person_writes_them() {
         assert_eq!([0, 999, 1000, 20_657, 1_234_567].map(count), ["0", "999", "1,000", "20,657", "1,234,567"]);
         assert_eq!([12, 3100, 30_700_000].map(bytes), ["12 B", "3.1 kB", "30.7 MB"]);
-        assert_eq!([0.0, 52.31, 1.834, 0.01234, 1.2e-7, 250_300.0].map(figures), ["0", "52.3", "1.83", "0.0123", "1.2e-7", "250300"]);
+        assert_eq!([0.0, 52.31, 1.834, 0.01234, 1.2e-7, 1e-6].map(figures), ["0", "52.3", "1.83", "0.0123", "1.2e-7", "1e-6"]);
         assert_eq!([signed(-7.25, 1), signed(3.0, 0)], ["−7.2", "+3"]);
     }
 

@@ -89,19 +89,18 @@ fn go_on<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: DemoOpt
     let took = format!("All of this took {:.1} s.", since.elapsed().as_secs_f64());
     if options.keep {
         screen.say(&format!("{took} The server stays until Ctrl-C; from another shell:"))?;
-        for line in year::curls(&address.to_string()) {
-            screen.verbatim(&line)?;
-        }
+        screen.verbatim(&format!("\nB=http://{address}"))?;
     } else {
         screen.say(&format!(
-            "{took} `sparsefit demo --keep` leaves this server up. With one of your own (`cargo run --release -- serve`), in this directory:"
+            "{took} With --keep the server would still be there. To go on with one of your own, in the project's directory:"
         ))?;
-        for line in [year::curl_upload(LISTEN_DEFAULT), year::curl_fit(LISTEN_DEFAULT)].into_iter().chain(year::curls(LISTEN_DEFAULT)) {
-            screen.verbatim(&line)?;
+        screen.verbatim("\ncargo run --release -- serve &\nB=http://127.0.0.1:7878")?;
+        for command in year::curls_from_nothing() {
+            screen.verbatim(command)?;
         }
+    }
+    for command in year::curls() {
+        screen.verbatim(command)?;
     }
     Ok(())
 }
-
-/// Where `sparsefit serve` listens when nothing is said.
-const LISTEN_DEFAULT: &str = "127.0.0.1:7878";

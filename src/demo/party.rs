@@ -37,8 +37,7 @@ pub(super) async fn act<W: Write>(screen: &mut Screen<W>, talk: &Talk, speeches:
 }
 
 fn job() -> Value {
-    json!({"type": "fit", "model": MODEL, "dataset": {"name": DATASET},
-        "spec": {"lambda": {"mode": "path", "min_ratio": 0.1}, "selection": {"method": "cv"}}})
+    json!({"type": "fit", "model": MODEL, "dataset": {"name": DATASET}, "spec": {"selection": {"method": "cv"}}})
 }
 
 /// Right answers, those of always naming the larger party, and addresses.

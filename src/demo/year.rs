@@ -4,18 +4,20 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::data::{self, Speech, Speeches};
 use super::draw::{bytes, count, fit as cut};
 use super::report;
 use super::screen::Screen;
 use super::talk::{Talk, number, whole};
-use super::Failure;
 
 const DATASET: &str = "addresses";
 const LASSO: &str = "year";
 const RIDGE: &str = "year-ridge";
-/// Ridge needs smaller λ than the default path reaches where features outnumber rows.
-const RIDGE_LAMBDAS: [f64; 10] = [1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0];
+/// Predictions shown, less one.
+const SHOWN: usize = 8;
+/// Ridge needs smaller λ than the default path reaches where features outnumber rows; below 1 the error no longer changes.
+const RIDGE_LAMBDAS: [f64; 5] = [100.0, 30.0, 10.0, 3.0, 1.0];
 
 pub(super) async fn upload<W: Write>(screen: &mut Screen<W>, talk: &Talk, rows: usize) -> Result<(), Failure> {
     screen.heading("Upload: what presidents say")?;
@@ -115,11 +117,13 @@ pub(super) async fn held_out<W: Write>(screen: &mut Screen<W>, talk: &Talk, spee
         ))?;
         answers.push(predictions);
     }
+    screen.line(&paint.dim("stored: coefficients, path and cross-validation, as /models serves them"))?;
     screen.line("")?;
-    screen.line(&paint.bold(&format!("{:<6}{:>9}   {:<22}{}", "year", "predicted", "president", "because of")))?;
+    screen.line(&paint.bold(&format!("{:<6}{:>9}   {:<22}{}", "year", "predicted", "president", "largest contributions, in years")))?;
     let lasso = answers.into_iter().next().unwrap_or_default();
-    for (prediction, speech) in lasso.iter().zip(unseen).skip(2).step_by(7) {
-        screen.line(&predicted(prediction, speech)?)?;
+    // From the first to the last, evenly: nobody chose the flattering ones.
+    for row in (0..=SHOWN).map(|i| i * unseen.len().saturating_sub(1) / SHOWN) {
+        screen.line(&predicted(&lasso[row], &unseen[row])?)?;
     }
     Ok(())
 }
@@ -131,31 +135,28 @@ fn predicted(prediction: &Value, speech: &Speech) -> Result<String, Failure> {
         .to_owned())
 }
 
-/// The upload as one types it in the project's directory.
-pub(super) fn curl_upload(address: &str) -> String {
-    format!(
-        "curl -sX POST 'http://{address}/api/v1/datasets?name={DATASET}' --data-binary @demo-data/sotu-train.json.gz \\\n     \
-         -H 'Content-Type: application/json' -H 'Content-Encoding: gzip'"
-    )
+/// What one types to go on, once `$B` is the address of a server: upload and fit for one that is empty.
+pub(super) fn curls_from_nothing() -> [&'static str; 2] {
+    [
+        r#"curl -sX POST "$B/api/v1/datasets?name=addresses" \
+     -H 'Content-Type: application/json' -H 'Content-Encoding: gzip' \
+     --data-binary @demo-data/sotu-train.json.gz"#,
+        r#"curl -sX POST "$B/api/v1/jobs" -H 'Prefer: wait=60' \
+     -H 'Content-Type: application/json' -d '{"type": "fit",
+       "model": "year", "dataset": {"name": "addresses"},
+       "spec": {"selection": {"method": "cv", "rule": "1se"}}}'"#,
+    ]
 }
 
-/// The fit as one types it; answered when it has ended.
-pub(super) fn curl_fit(address: &str) -> String {
-    format!(
-        "curl -sX POST http://{address}/api/v1/jobs -H 'Content-Type: application/json' -H 'Prefer: wait=30' \\\n     -d '{{\"type\":\"fit\",\
-         \"model\":\"{LASSO}\",\"dataset\":{{\"name\":\"{DATASET}\"}},\\\n          \"spec\":{{\"selection\":{{\"method\":\"cv\",\"rule\":\"1se\"}}}}}}'"
-    )
-}
-
-/// What to ask of a server that has the model.
-pub(super) fn curls(address: &str) -> Vec<String> {
-    vec![
-        format!("curl -s 'http://{address}{}'", place(LASSO, "/coefficients?top=5")),
-        format!("curl -s http://{address}{}", place(LASSO, "/certificate")),
-        format!(
-            "curl -sX POST http://{address}/api/v1/models/{LASSO}/predict -H 'Content-Type: application/json' \\\n     -d '{{\"instances\":[{{\"features\":\
-             {{\"america\":6,\"jobs\":5,\"tonight\":4}}}}],\\\n          \"output\":[\"prediction\",\"contributions\"]}}'"
-        ),
+/// And what one asks of a server that has the model.
+pub(super) fn curls() -> [&'static str; 3] {
+    [
+        r#"curl -s "$B/api/v1/models/year/versions/1/coefficients?top=5""#,
+        r#"curl -s "$B/api/v1/models/year/versions/1/certificate""#,
+        r#"curl -sX POST "$B/api/v1/models/year/predict" \
+     -H 'Content-Type: application/json' -d '{"instances": [{"features":
+       {"america": 6, "work": 5, "god bless": 2}}],
+       "output": ["prediction", "contributions"]}'"#,
     ]
 }
 
@@ -187,12 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_for_a_shell_are_at_most_eighty_wide_and_hold_json() {
-        for line in [curl_upload("127.0.0.1:65535"), curl_fit("127.0.0.1:65535")].into_iter().chain(curls("127.0.0.1:65535")) {
-            if let Some((_, rest)) = line.split_once("-d '") {
-                let body = rest.trim_end_matches('\'').replace("\\\n", "");
-                serde_json::from_str::<Value>(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    fn the_lines_for_a_shell_fit_the_screen_and_hold_json() {
+        for command in curls_from_nothing().iter().chain(&curls()) {
+            assert!(command.lines().all(|line| line.chars().count() <= 80), "{command}");
+            if let Some((_, body)) = command.split_once("-d '") {
+                serde_json::from_str::<Value>(body.trim_end_matches('\'')).unwrap_or_else(|error| panic!("{error}: {body}"));
             }
         }
+        assert!(curls().iter().all(|command| command.contains(LASSO)));
+        assert!(curls_from_nothing()[0].contains(DATASET));
     }
 }

@@ -10,4 +10,4 @@ mod kernels;
 
 pub use buffer::Buffer;
 pub use columns::{Column, Columns, ColumnsView, Number, Values, ValuesView};
-pub use kernels::{add_scaled, add_scaled_weighted, dot, sum_weighted};
+pub use kernels::dot;

@@ -1,15 +1,13 @@
 //! How good a solution is: primal, dual, gap and largest KKT violation, by code that is not the solver's.
-//!
-//! Works on the written objective at original-scale coefficients, with `sprs` views and `ndarray` vectors: it shares no
-//! kernel, no cached number and no formula's code with the descent, so that a mistake there cannot certify itself.
+
+//! It starts from the raw data and the written objective at coefficients on the original scale, walks the matrix by
+//! another library's view of it, and shares no kernel, no statistic and no dual point with the solver.
 
 use ndarray::Array1;
 use sprs::CsMatViewI;
 
-use super::path::Point;
-use super::problem::Problem;
-use super::{Data, Loss};
-use crate::matrix::ValuesView;
+use super::{Loss, Point, Problem};
+use crate::matrix::{Number, ValuesView};
 
 /// What can be proven of a solution, in the units of the objective.
 #[derive(Clone, Copy, Debug)]
@@ -28,247 +26,287 @@ pub struct Certificate {
     pub kkt_column: Option<u32>,
 }
 
-/// Recomputes everything from the raw data and the coefficients of `point`.
-pub fn certify(problem: &Problem<'_>, point: &Point) -> Certificate {
-    let given = Given::of(problem, point);
-    let nu = feasible(&given, problem, given.slopes());
-    let correlations = given.correlations(&nu);
-    let primal = given.mean_loss() + given.penalty();
-    let dual = given.best_dual(&nu, &correlations);
-    let gap = (primal - dual).max(0.0);
-    let unit = problem.null_objective();
-    let (max_kkt_violation, kkt_column) = given.worst_violation(&given.correlations(&given.slopes()));
-    Certificate { primal, dual, gap, relative_gap: if unit > 0.0 { gap / unit } else { gap }, max_kkt_violation, kkt_column }
+/// Recomputes everything from the raw data and the coefficients of `point`. Costs a few passes over X.
+pub fn certify(problem: &Problem, point: &Point) -> Certificate {
+    match problem.data.x.values {
+        ValuesView::Single(values) => Witness::new(problem, values, point).certificate(),
+        ValuesView::Double(values) => Witness::new(problem, values, point).certificate(),
+    }
 }
 
-/// The equation with its numbers put in.
-struct Given<'a> {
-    data: Data<'a>,
-    loss: Loss,
-    intercept: bool,
-    /// s_i/Σs.
+type View<'a, V> = CsMatViewI<'a, V, u32, u64>;
+
+/// Everything measured of a solution.
+struct Witness<'p, 'a, V> {
+    problem: &'p Problem<'a>,
+    point: &'p Point,
+    x: Option<View<'a, V>>,
+    /// s/Σs.
     s: Array1<f64>,
-    /// η at the solution.
+    /// σ_j; 0 for a column that must stay at 0.
+    sigma: Array1<f64>,
     eta: Array1<f64>,
-    /// w_j of each stored column.
     w: Array1<f64>,
-    /// σ_j; 0 for a column that is kept out.
-    sigma: &'a [f64],
-    /// λ·f_j·l1_ratio and λ·f_j·(1 − l1_ratio) of each stored column.
-    l1: Array1<f64>,
-    l2: Array1<f64>,
-    lambda: f64,
 }
 
-impl<'a> Given<'a> {
-    fn of(problem: &'a Problem<'_>, point: &Point) -> Self {
-        let data = problem.data;
-        let n = data.y.len();
-        let raw = Array1::from_iter((0..n).map(|i| data.weights.map_or(1.0, |weights| weights[i])));
+impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
+    fn new(problem: &'p Problem<'a>, values: &'a [V], point: &'p Point) -> Self {
+        let data = &problem.data;
+        let (n, p) = (data.x.n_rows, data.x.len());
+        let x = View::try_new_csc((n, p), data.x.offsets, data.x.rows, values).ok();
+        let raw = Array1::from_shape_fn(n, |i| data.weights.map_or(1.0, |s| s[i]));
         let s = &raw / raw.sum();
-        let mut w = Array1::zeros(data.x.len());
-        point.columns.iter().zip(&point.values).for_each(|(&j, &value)| w[j as usize] = value);
-        let factor = Array1::from_iter((0..data.x.len()).map(|j| problem.factors.map_or(1.0, |factors| factors[j])));
-        let mut eta = Array1::from_iter((0..n).map(|i| data.offset.map_or(0.0, |offset| offset[i]) + point.intercept));
-        add_product(&data, &w, &mut eta);
-        Self {
-            data,
-            loss: problem.loss,
-            intercept: problem.options.intercept,
-            s,
-            eta,
-            w,
-            sigma: problem.scales(),
-            l1: &factor * (point.lambda * problem.l1_ratio),
-            l2: &factor * (point.lambda * (1.0 - problem.l1_ratio)),
-            lambda: point.lambda,
+        let mut w = Array1::zeros(p);
+        for (&j, &value) in point.columns.iter().zip(&point.values) {
+            w[j as usize] = value;
         }
-    }
-
-    fn mean_loss(&self) -> f64 {
-        let term = |i: usize| {
-            let (y, eta) = (self.data.y[i], self.eta[i]);
-            match self.loss {
-                Loss::Squared => 0.5 * (y - eta).powi(2),
-                Loss::Logistic => (-y * eta).max(0.0) + (-(y * eta).abs()).exp().ln_1p(),
+        let mut eta = Array1::from_shape_fn(n, |i| point.intercept + data.offset.map_or(0.0, |o| o[i]));
+        let mut sigma = Array1::ones(p);
+        for (j, column) in x.iter().flat_map(|x| x.outer_iterator()).enumerate() {
+            let weighted = || column.iter().map(|(i, &v)| (s[i], v.into()));
+            let mean: f64 = weighted().map(|(s, v): (f64, f64)| s * v).sum();
+            let inside: f64 = weighted().map(|(s, v)| s * (v - mean).powi(2)).sum();
+            let present: f64 = weighted().map(|(s, _)| s).sum();
+            let deviation = (inside + (1.0 - present).max(0.0) * mean * mean).sqrt();
+            // The zeros that rounding leaves of a constant column.
+            let still = deviation <= 1e-13 * mean.abs() || deviation == 0.0;
+            if problem.options.standardize {
+                sigma[j] = if still { 0.0 } else { deviation };
             }
-        };
-        (0..self.s.len()).filter(|&i| self.s[i] > 0.0).map(|i| self.s[i] * term(i)).sum()
-    }
-
-    fn penalty(&self) -> f64 {
-        (0..self.w.len())
-            .map(|j| (self.w[j] * self.sigma[j]).abs())
-            .enumerate()
-            .map(|(j, u)| self.l1[j] * u + 0.5 * self.l2[j] * u * u)
-            .sum()
-    }
-
-    /// ν_i = −s_i·∂loss/∂η.
-    fn slopes(&self) -> Array1<f64> {
-        Array1::from_iter((0..self.s.len()).map(|i| {
-            let (y, eta) = (self.data.y[i], self.eta[i]);
-            self.s[i]
-                * match self.loss {
-                    Loss::Squared => y - eta,
-                    Loss::Logistic => y * (1.0 - 1.0 / (1.0 + (-y * eta).exp())),
-                }
-        }))
-    }
-
-    /// x_jᵀν/σ_j of each stored column; 0 for a column that is kept out.
-    fn correlations(&self, nu: &Array1<f64>) -> Array1<f64> {
-        let products = products(&self.data, nu);
-        Array1::from_iter(products.iter().zip(self.sigma).map(|(product, &sigma)| if sigma > 0.0 { product / sigma } else { 0.0 }))
-    }
-
-    /// The dual objective at κν for the best of a few κ that keep it feasible.
-    fn best_dual(&self, nu: &Array1<f64>, correlations: &Array1<f64>) -> f64 {
-        let lasso = |&j: &usize| self.l2[j] == 0.0 && self.l1[j] > 0.0;
-        let most = (0..correlations.len()).filter(lasso).map(|j| correlations[j].abs() / self.l1[j]).fold(0.0, f64::max);
-        let top = if most > 0.0 { 1.0 / most } else { f64::INFINITY };
-        let mut tries = vec![top.min(1.0)];
-        if self.loss == Loss::Squared && top > 1.0 {
-            // Along κ the squared loss's dual is a parabola; its vertex when there is no ridge term to add.
-            let rises: f64 = (0..nu.len()).map(|i| nu[i] * (self.data.y[i] - self.data.offset.map_or(0.0, |o| o[i]))).sum();
-            let bends: f64 = (0..nu.len()).filter(|&i| self.s[i] > 0.0).map(|i| nu[i] * nu[i] / self.s[i]).sum();
-            if bends > 0.0 {
-                tries.push((rises / bends).clamp(0.0, top));
+            if w[j] != 0.0 {
+                column.iter().for_each(|(i, &v)| eta[i] += v.into() * w[j]);
             }
         }
-        tries.into_iter().map(|kappa| self.dual(nu, correlations, kappa)).fold(f64::NEG_INFINITY, f64::max)
+        Self { problem, point, x, s, sigma, eta, w }
     }
 
-    fn dual(&self, nu: &Array1<f64>, correlations: &Array1<f64>, kappa: f64) -> f64 {
-        let entropy = |p: f64| if p > 0.0 { p * p.ln() } else { 0.0 };
-        let mut value = 0.0;
-        for i in (0..nu.len()).filter(|&i| self.s[i] > 0.0) {
-            let (t, y) = (kappa * nu[i] / self.s[i], self.data.y[i]);
-            let conjugate = match self.loss {
-                Loss::Squared => 0.5 * t * t - t * y,
-                Loss::Logistic if (0.0..=1.0).contains(&(t * y)) => entropy(t * y) + entropy(1.0 - t * y),
-                Loss::Logistic => f64::INFINITY,
-            };
-            value -= self.s[i] * conjugate + kappa * nu[i] * self.data.offset.map_or(0.0, |offset| offset[i]);
-        }
-        for j in (0..correlations.len()).filter(|&j| self.l2[j] > 0.0) {
-            let over = (kappa * correlations[j].abs() - self.l1[j]).max(0.0);
-            value -= over * over / (2.0 * self.l2[j]);
-        }
-        value
+    fn factor(&self, j: usize) -> f64 {
+        self.problem.penalty.factors.map_or(1.0, |f| f[j])
     }
 
-    fn worst_violation(&self, correlations: &Array1<f64>) -> (f64, Option<u32>) {
-        let mut worst = (0.0, None);
-        for (j, &g) in correlations.iter().enumerate() {
+    fn certificate(&self) -> Certificate {
+        let primal = self.primal();
+        let residual = self.residual();
+        let raw = self.products(&residual);
+        let (max_kkt_violation, kkt_column) = self.violation(&raw);
+        let theta = self.feasible(residual);
+        let dual = self.dual(&theta, &self.products(&theta));
+        let gap = (primal - dual).max(0.0);
+        let null = self.null();
+        let relative_gap = if null > 0.0 { gap / null } else { gap };
+        Certificate { primal, dual, gap, relative_gap, max_kkt_violation, kkt_column }
+    }
+
+    fn loss(&self, y: f64, eta: f64) -> f64 {
+        match self.problem.loss {
+            Loss::Squared => (y - eta).powi(2) / 2.0,
+            Loss::Logistic if -y * eta > 30.0 => -y * eta + (y * eta).exp(),
+            Loss::Logistic => (-y * eta).exp().ln_1p(),
+        }
+    }
+
+    fn mean_loss(&self, eta: &Array1<f64>) -> f64 {
+        let y = self.problem.data.y;
+        (0..y.len()).filter(|&i| self.s[i] > 0.0).map(|i| self.s[i] * self.loss(y[i], eta[i])).sum()
+    }
+
+    fn primal(&self) -> f64 {
+        let ratio = self.problem.penalty.l1_ratio;
+        let each = |j: usize| {
             let u = self.w[j] * self.sigma[j];
-            let off = if u != 0.0 { (g - self.l1[j] * u.signum() - self.l2[j] * u).abs() } else { (g.abs() - self.l1[j]).max(0.0) };
-            if self.sigma[j] > 0.0 && off > worst.0 {
-                worst = (off, Some(j as u32));
-            }
-        }
-        (worst.0 / self.lambda, worst.1)
-    }
-
-    /// Columns whose correlation with a dual point must be 0: factor 0, and the ones for the intercept (`None`).
-    fn free(&self) -> Vec<Option<usize>> {
-        let columns = (0..self.w.len()).filter(|&j| self.l1[j] == 0.0 && self.l2[j] == 0.0 && self.sigma[j] > 0.0).map(Some);
-        self.intercept.then_some(None).into_iter().chain(columns).collect()
-    }
-}
-
-/// ν moved to be orthogonal to what is not penalised: ν − D·Z(ZᵀDZ)⁻¹Zᵀν with D = s for squared loss, and for logistic
-/// loss the curvature, so that the move is least where the domain [0, s] is near. Repeated once against rounding.
-fn feasible(given: &Given<'_>, problem: &Problem<'_>, mut nu: Array1<f64>) -> Array1<f64> {
-    let free = given.free();
-    if free.is_empty() {
-        return nu;
-    }
-    let columns: Vec<Array1<f64>> = free.iter().map(|column| dense(&given.data, *column, &given.s, problem)).collect();
-    for _ in 0..2 {
-        let d = match given.loss {
-            Loss::Squared => given.s.clone(),
-            Loss::Logistic => Array1::from_iter((0..nu.len()).map(|i| {
-                let p = if given.s[i] > 0.0 { (nu[i].abs() / given.s[i]).clamp(0.0, 1.0) } else { 0.0 };
-                given.s[i] * p * (1.0 - p)
-            })),
+            self.factor(j) * (ratio * u.abs() + (1.0 - ratio) / 2.0 * u * u)
         };
-        let mut system = ndarray::Array2::<f64>::zeros((columns.len(), columns.len() + 1));
-        for (a, za) in columns.iter().enumerate() {
-            for (b, zb) in columns.iter().enumerate() {
-                system[[a, b]] = za.iter().zip(zb).zip(&d).map(|((a, b), d)| a * b * d).sum();
+        self.mean_loss(&self.eta) + self.point.lambda * (0..self.w.len()).map(each).sum::<f64>()
+    }
+
+    /// θ = −s·loss'.
+    fn residual(&self) -> Array1<f64> {
+        let y = self.problem.data.y;
+        Array1::from_shape_fn(y.len(), |i| {
+            let slope = match self.problem.loss {
+                Loss::Squared => self.eta[i] - y[i],
+                Loss::Logistic => -y[i] / (1.0 + (y[i] * self.eta[i]).exp()),
+            };
+            if self.s[i] > 0.0 { -self.s[i] * slope } else { 0.0 }
+        })
+    }
+
+    /// Xᵀθ.
+    fn products(&self, theta: &Array1<f64>) -> Array1<f64> {
+        let columns = self.x.iter().flat_map(|x| x.outer_iterator());
+        columns.map(|column| column.iter().map(|(i, &v)| v.into() * theta[i]).sum::<f64>()).collect()
+    }
+
+    /// Distance of each X_jᵀθ to the subdifferential of its penalty, as a share of λ; the intercept has no column.
+    fn violation(&self, products: &Array1<f64>) -> (f64, Option<u32>) {
+        let (ratio, lambda) = (self.problem.penalty.l1_ratio, self.point.lambda);
+        let (mut worst, mut place) = (0.0, None);
+        for j in (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0) {
+            let (c, u) = (products[j] / self.sigma[j], self.w[j] * self.sigma[j]);
+            let bound = lambda * self.factor(j) * ratio;
+            let pull = lambda * self.factor(j) * (1.0 - ratio) * u;
+            let distance = if u == 0.0 { (c.abs() - bound).max(0.0) } else { (c - pull - bound * u.signum()).abs() };
+            if distance > worst {
+                (worst, place) = (distance, Some(j as u32));
             }
-            system[[a, columns.len()]] = za.dot(&nu);
         }
-        for (c, z) in eliminate(system).into_iter().zip(&columns) {
-            nu = &nu - &(&(z * &d) * c);
-        }
+        (if lambda > 0.0 { worst / lambda } else { worst }, place)
     }
-    nu
+
+    /// θ made orthogonal to the intercept and the unpenalised columns: least squares in the metric of the curvature,
+    /// by Gaussian elimination with pivoting on the dense normal equations.
+    fn feasible(&self, mut theta: Array1<f64>) -> Array1<f64> {
+        let n = theta.len();
+        let curvature = Array1::from_shape_fn(n, |i| match self.problem.loss {
+            Loss::Squared => self.s[i],
+            Loss::Logistic if self.s[i] > 0.0 => {
+                let p = (theta[i] / self.s[i]).abs();
+                self.s[i] * (p * (1.0 - p))
+            }
+            Loss::Logistic => 0.0,
+        });
+        let mut basis: Vec<Array1<f64>> = Vec::new();
+        if self.problem.options.intercept {
+            basis.push(Array1::ones(n));
+        }
+        for (j, column) in self.x.iter().flat_map(|x| x.outer_iterator()).enumerate() {
+            if self.factor(j) == 0.0 && self.sigma[j] > 0.0 {
+                let mut dense = Array1::zeros(n);
+                column.iter().for_each(|(i, &v)| dense[i] = v.into());
+                basis.push(dense);
+            }
+        }
+        let weighted: Vec<Array1<f64>> = basis.iter().map(|b| b * &curvature).collect();
+        let normal: Vec<Vec<f64>> = basis.iter().map(|a| weighted.iter().map(|b| a.dot(b)).collect()).collect();
+        for _ in 0..3 {
+            let right: Vec<f64> = basis.iter().map(|b| b.dot(&theta)).collect();
+            for (c, column) in eliminate(normal.clone(), right).into_iter().zip(&weighted) {
+                theta.scaled_add(-c, column);
+            }
+        }
+        theta
+    }
+
+    /// The better of the dual values at θ and at θ scaled to the L1 bounds.
+    fn dual(&self, theta: &Array1<f64>, products: &Array1<f64>) -> f64 {
+        let (ratio, lambda, data) = (self.problem.penalty.l1_ratio, self.point.lambda, &self.problem.data);
+        let sides = || {
+            (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0 && self.factor(j) > 0.0).map(|j| {
+                let weight = lambda * self.factor(j);
+                ((products[j] / self.sigma[j]).abs(), weight * ratio, weight * (1.0 - ratio))
+            })
+        };
+        let fits = sides().map(|(c, l1, _)| if c > 0.0 { l1 / c } else { f64::INFINITY }).fold(f64::INFINITY, f64::min);
+        let value = |t: f64| {
+            let conjugates: f64 = (0..theta.len())
+                .filter(|&i| self.s[i] > 0.0)
+                .map(|i| {
+                    let offset = data.offset.map_or(0.0, |o| o[i]);
+                    let u = t * theta[i] / self.s[i];
+                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) + u * offset)
+                })
+                .sum();
+            let over: f64 = sides()
+                .map(|(c, l1, l2)| ((t * c - l1).max(0.0), l2))
+                .filter(|(over, _)| *over > 0.0)
+                .map(|(over, l2)| if l2 > 0.0 { over * over / (2.0 * l2) } else { f64::INFINITY })
+                .sum();
+            -conjugates - over
+        };
+        // A hair inside, so that rounding cannot leave the constraint.
+        let edge = fits * (1.0 - 1e-15);
+        let mut scales = vec![edge.min(1.0)];
+        if ratio < 1.0 {
+            scales.push(1.0);
+        }
+        if self.problem.loss == Loss::Squared && edge.is_finite() {
+            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s.
+            let used = || (0..theta.len()).filter(|&i| self.s[i] > 0.0);
+            let slope: f64 = used().map(|i| theta[i] * (data.y[i] - data.offset.map_or(0.0, |o| o[i]))).sum();
+            let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();
+            scales.push(if bend > 0.0 { (slope / bend).clamp(-edge, edge) } else { 0.0 });
+        }
+        scales.into_iter().map(value).fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// F at w = 0 with the best intercept, by bisection on the slope.
+    fn null(&self) -> f64 {
+        let data = &self.problem.data;
+        let at = |b: f64| Array1::from_shape_fn(data.y.len(), |i| b + data.offset.map_or(0.0, |o| o[i]));
+        if !self.problem.options.intercept {
+            return self.mean_loss(&at(0.0));
+        }
+        let rise = |b: f64| -> f64 {
+            let eta = at(b);
+            let slope = |i: usize| match self.problem.loss {
+                Loss::Squared => eta[i] - data.y[i],
+                Loss::Logistic => -data.y[i] / (1.0 + (data.y[i] * eta[i]).exp()),
+            };
+            (0..eta.len()).map(|i| self.s[i] * slope(i)).sum()
+        };
+        if self.problem.loss == Loss::Squared {
+            return self.mean_loss(&at(-rise(0.0)));
+        }
+        let (mut low, mut high) = (-1.0, 1.0);
+        while rise(low) > 0.0 && low > -1e6 {
+            low *= 2.0;
+        }
+        while rise(high) < 0.0 && high < 1e6 {
+            high *= 2.0;
+        }
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if rise(middle) > 0.0 { high = middle } else { low = middle }
+        }
+        self.mean_loss(&at(0.5 * (low + high)))
+    }
 }
 
-/// A free column as a dense vector, centred (which changes nothing beside the ones, and is far better conditioned).
-fn dense(data: &Data<'_>, column: Option<usize>, s: &Array1<f64>, problem: &Problem<'_>) -> Array1<f64> {
-    let Some(j) = column else { return Array1::ones(data.y.len()) };
-    let mut unit = Array1::zeros(data.x.len());
-    unit[j] = 1.0 / problem.scales()[j];
-    let mut z = Array1::zeros(data.y.len());
-    add_product(data, &unit, &mut z);
-    if problem.options.intercept {
-        let mean = z.dot(s);
-        z -= mean;
+/// sup over η of −uη − loss(y, η).
+fn conjugate(loss: Loss, y: f64, u: f64) -> f64 {
+    match loss {
+        Loss::Squared => u * u / 2.0 - u * y,
+        Loss::Logistic => {
+            // Rows separated by an unpenalised column sit on the edge of the domain; rounding may leave it by a hair.
+            let a = if (y * u).abs() < 1e-12 {
+                0.0
+            } else if (y * u - 1.0).abs() < 1e-12 {
+                1.0
+            } else {
+                y * u
+            };
+            let plogp = |p: f64| if p == 0.0 { 0.0 } else { p * p.ln() };
+            if (0.0..=1.0).contains(&a) { plogp(a) + plogp(1.0 - a) } else { f64::INFINITY }
+        }
     }
-    z
 }
 
-/// Solves a small symmetric system by elimination; a direction without curvature gets 0.
-fn eliminate(mut a: ndarray::Array2<f64>) -> Vec<f64> {
-    let n = a.nrows();
-    let scale: Vec<f64> = (0..n).map(|i| a[[i, i]].abs()).collect();
-    for p in 0..n {
-        if a[[p, p]].abs() <= 1e-13 * scale[p] {
-            (0..=n).for_each(|k| a[[p, k]] = 0.0);
+/// Solves `a·x = b` by elimination with row pivoting; a column without a usable pivot gets 0.
+fn eliminate(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
+    let n = b.len();
+    let size = a.iter().flatten().fold(0.0f64, |m, x| m.max(x.abs()));
+    let mut pivots: Vec<(usize, usize)> = Vec::new();
+    let mut top = 0;
+    for column in 0..n {
+        let Some(best) = (top..n).max_by(|&i, &j| a[i][column].abs().total_cmp(&a[j][column].abs())) else { break };
+        if a[best][column].abs() <= 1e-13 * size {
             continue;
         }
-        for i in (0..n).filter(|&i| i != p) {
-            let ratio = a[[i, p]] / a[[p, p]];
-            for k in p..=n {
-                a[[i, k]] -= ratio * a[[p, k]];
-            }
+        a.swap(top, best);
+        b.swap(top, best);
+        let (pivot_row, pivot_b) = (a[top].clone(), b[top]);
+        for row in top + 1..n {
+            let ratio = a[row][column] / pivot_row[column];
+            a[row].iter_mut().zip(&pivot_row).for_each(|(x, p)| *x -= ratio * p);
+            b[row] -= ratio * pivot_b;
         }
+        pivots.push((top, column));
+        top += 1;
     }
-    (0..n).map(|i| if a[[i, i]] != 0.0 { a[[i, n]] / a[[i, i]] } else { 0.0 }).collect()
-}
-
-/// X·w added to `into`, through sprs.
-fn add_product(data: &Data<'_>, w: &Array1<f64>, into: &mut Array1<f64>) {
-    each_column(data, |j, entries| {
-        if w[j] != 0.0 {
-            entries.for_each(|(row, value)| into[row] += w[j] * value);
-        }
-    });
-}
-
-/// Xᵀν, through sprs.
-fn products(data: &Data<'_>, nu: &Array1<f64>) -> Array1<f64> {
-    let mut out = Array1::zeros(data.x.len());
-    each_column(data, |j, entries| out[j] = entries.map(|(row, value)| value * nu[row]).sum());
-    out
-}
-
-fn each_column(data: &Data<'_>, mut visit: impl FnMut(usize, &mut dyn Iterator<Item = (usize, f64)>)) {
-    let x = data.x;
-    let shape = (x.n_rows, x.len());
-    match x.values {
-        ValuesView::Single(values) => {
-            let view: CsMatViewI<'_, f32, u32, u64> = sprs::CsMatBase::new_csc(shape, x.offsets, x.rows, values);
-            view.outer_iterator()
-                .enumerate()
-                .for_each(|(j, column)| visit(j, &mut column.iter().map(|(row, &value)| (row, f64::from(value)))));
-        }
-        ValuesView::Double(values) => {
-            let view: CsMatViewI<'_, f64, u32, u64> = sprs::CsMatBase::new_csc(shape, x.offsets, x.rows, values);
-            view.outer_iterator().enumerate().for_each(|(j, column)| visit(j, &mut column.iter().map(|(row, &value)| (row, value))));
-        }
+    let mut x = vec![0.0; n];
+    for &(row, column) in pivots.iter().rev() {
+        let known: f64 = (column + 1..n).map(|k| a[row][k] * x[k]).sum();
+        x[column] = (b[row] - known) / a[row][column];
     }
+    x
 }

@@ -1,194 +1,451 @@
-//! Proximal Newton on a working set: a quadratic model at the present point, minimised, then a line search.
-//! For squared loss the model is exact and one step is all.
+//! The outer loop: certificate on the full problem, working set, inner solve, again.
+//!
+//! Working sets are ordered by distance to the dual constraint and grow geometrically (Johnson & Guestrin, ICML 2015;
+//! Massias, Gramfort, Salmon, ICML 2018); along a path they begin with the sequential strong rule (Tibshirani et al.,
+//! JRSS-B 2012). Whatever they leave out is checked by the gap of the full problem. The logistic loss is solved by
+//! proximal Newton steps with a line search, the squared loss is its own quadratic model.
 
-use super::Loss;
-use super::gram::{self, Gram};
-use super::problem::Problem;
-use super::quadratic::{Bounds, Ended, Residual, minimise};
-use super::state::{State, loss_value, predict};
-use super::watch::{Cancelled, Watch};
-use crate::matrix::{Number, ValuesView};
+use super::clock::Clock;
+use super::dual::{Side, dual_value};
+use super::inner::{Coordinates, minimise};
+use super::linear;
+use super::quadratic::{Gram, Quadratic, Residual};
+use super::{Loss, Point, Problem, Stop};
+use crate::matrix::{Column, Number};
 
-/// Newton steps of one call; the caller looks at the whole problem and comes back.
-const STEPS_MAX: u32 = 50;
-/// Sweeps before the matrix form is thought of.
-const SWEEPS_MIN: u64 = 12;
-/// Sweeps on the matrix form between two Newton steps on the support.
-const GRAM_SWEEPS: u64 = 3;
+/// The inner goal as a share of the outer.
+const INNER: f64 = 0.3;
+/// Largest working set solved by its Gram matrix.
+const GRAM_LIMIT: usize = 3000;
 
-/// What a working set is to be solved to.
-#[derive(Clone, Copy)]
-pub(super) struct Goal {
-    pub(super) lambda: f64,
-    /// Absolute duality gap of the restricted problem, in units of the objective.
-    pub(super) gap: f64,
-    /// Sweeps left.
-    pub(super) sweeps: u64,
+/// The state of a solve, kept along a path.
+pub(crate) struct Engine<'p, 'a, V> {
+    problem: &'p Problem<'a>,
+    values: &'a [V],
+    pub(crate) clock: Clock<'p>,
+    w: Vec<f64>,
+    b: f64,
+    eta: Vec<f64>,
+    /// −share·loss'(η).
+    theta: Vec<f64>,
+    /// θ made orthogonal to the unpenalised columns.
+    dual: Vec<f64>,
+    /// X̃ᵀdual, all columns.
+    gradient: Vec<f64>,
+    lambda: f64,
+    /// Goal for the relative gap; the problem's own unless a search needs it sharper.
+    pub(crate) tol: f64,
+    /// Gram matrix of the squared loss and the columns it is for.
+    kept_gram: Option<(Vec<u32>, Vec<f64>)>,
 }
 
-/// Solves the problem restricted to `members`; the rest of the coefficients must be 0. On return the slopes are those
-/// of the new point and, with an intercept, sum to 0.
-pub(super) fn descend(
-    problem: &Problem<'_>,
-    state: &mut State,
-    members: &[u32],
-    goal: Goal,
-    watch: &mut Watch<'_>,
-) -> Result<(), Cancelled> {
-    match problem.data.x.values {
-        ValuesView::Single(values) => descend_on(problem, values, state, members, goal, watch),
-        ValuesView::Double(values) => descend_on(problem, values, state, members, goal, watch),
+impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
+    /// At the null model.
+    pub(crate) fn new(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>) -> Self {
+        let (w, b) = problem.null_model.clone();
+        let mut engine = Self::blank(problem, values, clock, w, b);
+        engine.lambda = problem.lambda_max();
+        engine.gradient.clone_from(&problem.null_gradient);
+        engine
     }
-}
 
-fn descend_on<V: Number>(
-    problem: &Problem<'_>,
-    values: &[V],
-    state: &mut State,
-    members: &[u32],
-    goal: Goal,
-    watch: &mut Watch<'_>,
-) -> Result<(), Cancelled> {
-    let bounds = bounds(problem, members, goal.lambda);
-    let first_epoch = watch.progress.epoch;
-    for step in 0..STEPS_MAX {
-        let h = curvatures(problem, state);
-        let x = problem.data.x;
-        let mut model = Residual::new(x, values, members, &problem.shrink, &h, &state.slope, problem.options.intercept, watch)?;
-        let before: Vec<f64> = members.iter().map(|&j| state.u[j as usize]).collect();
-        let violation = violation(&model, &before, &bounds, watch)?;
-        let wanted = allowed_violation(&before, &bounds, goal);
-        let left = goal.sweeps.saturating_sub(watch.progress.epoch - first_epoch);
-        if violation <= wanted || left == 0 {
-            return Ok(());
-        }
-        // A model that is only an approximation need not be minimised further than it holds.
-        let inner = match problem.loss {
-            Loss::Squared if wanted > 0.0 => wanted,
-            Loss::Squared => 0.01 * violation,
-            Loss::Logistic => wanted.max(0.1 * violation * if step == 0 { 1.0 } else { 0.3 }),
-        };
-        let mut u = before.clone();
-        minimise_model(&mut model, &mut u, &bounds, inner, left, watch)?;
-        if !search(problem, state, members, &before, &u, &bounds, watch)? {
-            return Ok(());
-        }
-        if problem.loss == Loss::Squared {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-fn bounds(problem: &Problem<'_>, members: &[u32], lambda: f64) -> Bounds {
-    let weight = |j: &u32, share: f64| {
-        let factor = problem.factor(*j as usize);
-        // λ may be infinite (the null model); what is not penalised stays so.
-        if factor * share > 0.0 { lambda * factor * share } else { 0.0 }
-    };
-    Bounds {
-        l1: members.iter().map(|j| weight(j, problem.l1_ratio)).collect(),
-        l2: members.iter().map(|j| weight(j, 1.0 - problem.l1_ratio)).collect(),
-    }
-}
-
-fn curvatures(problem: &Problem<'_>, state: &State) -> Vec<f64> {
-    let rows = problem.data.y.iter().zip(&state.eta).zip(&problem.weights);
-    rows.map(|((&y, &eta), &weight)| weight * problem.loss.curvature(y, eta)).collect()
-}
-
-fn violation<V: Number>(model: &Residual<'_, V>, u: &[f64], bounds: &Bounds, watch: &mut Watch<'_>) -> Result<f64, Cancelled> {
-    use super::quadratic::Quadratic;
-    let mut worst: f64 = 0.0;
-    for (k, &u) in u.iter().enumerate() {
-        watch.work(model.cost(k))?;
-        worst = worst.max(bounds.violation(k, u, model.gradient(k)));
-    }
-    Ok(worst)
-}
-
-/// The largest violation at which the gap is still below the goal: to first order the gap is 2·violation·‖u‖₁; where
-/// every member has a ridge term it is at most violation²/(2·l2) a member.
-fn allowed_violation(u: &[f64], bounds: &Bounds, goal: Goal) -> f64 {
-    let norm: f64 = u.iter().map(|u| u.abs()).sum();
-    let least_l1 = bounds.l1.iter().copied().filter(|l1| *l1 > 0.0).fold(f64::INFINITY, f64::min);
-    // At 0 nothing is known of the norm to come: any violation is worth a step.
-    let by_norm = if norm > 0.0 { 0.5 * goal.gap / norm } else { 0.0 };
-    let least_l2 = bounds.l2.iter().copied().fold(f64::INFINITY, f64::min);
-    let by_ridge = if least_l2.is_finite() { (2.0 * least_l2 * goal.gap / u.len().max(1) as f64).sqrt() } else { 0.0 };
-    let allowed = by_norm.max(by_ridge).min(0.1 * least_l1);
-    if allowed.is_finite() { allowed } else { goal.gap.min(1e-12) }
-}
-
-/// Descent on products with columns; when that has cost as much as building the matrix form would, the matrix form.
-fn minimise_model<V: Number>(
-    model: &mut Residual<'_, V>,
-    u: &mut [f64],
-    bounds: &Bounds,
-    goal: f64,
-    sweeps: u64,
-    watch: &mut Watch<'_>,
-) -> Result<(), Cancelled> {
-    let m = u.len();
-    if m > gram::MEMBERS_MAX {
-        return minimise(model, u, bounds, goal, sweeps, watch).map(|_| ());
-    }
-    let worth = gram::build_cost(model) / (model.nnz() as u64).max(1);
-    let patience = worth.max(SWEEPS_MIN).min(sweeps);
-    if minimise(model, u, bounds, goal, patience, watch)? == Ended::Reached || patience == sweeps {
-        return Ok(());
-    }
-    let mut gram = Gram::build(model, watch)?;
-    let mut left = sweeps - patience;
-    while left > 0 {
-        // As much is spent on sweeps as on the Newton step that follows: s³/6 against at most m·s a sweep.
-        let s = u.iter().filter(|&&u| u != 0.0).count();
-        let allowed = (s * s / (6 * m)).max(GRAM_SWEEPS as usize).min(usize::try_from(left).unwrap_or(usize::MAX)) as u64;
-        left -= allowed;
-        if minimise(&mut gram, u, bounds, goal, allowed, watch)? == Ended::Reached {
-            return Ok(());
-        }
-        gram.newton(u, bounds, watch)?;
-    }
-    Ok(())
-}
-
-/// Moves the state from `before` towards `after` as far as the objective falls; says whether it moved.
-fn search(
-    problem: &Problem<'_>,
-    state: &mut State,
-    members: &[u32],
-    before: &[f64],
-    after: &[f64],
-    bounds: &Bounds,
-    watch: &mut Watch<'_>,
-) -> Result<bool, Cancelled> {
-    let moved: Vec<usize> = (0..members.len()).filter(|&k| after[k] != before[k]).collect();
-    let columns: Vec<u32> = moved.iter().map(|&k| members[k]).collect();
-    let steps: Vec<f64> = moved.iter().map(|&k| (after[k] - before[k]) * problem.shrink[members[k] as usize]).collect();
-    let mut direction = vec![0.0; state.eta.len()];
-    predict(&problem.data.x, &columns, &steps, &mut direction);
-    watch.work(state.eta.len())?;
-    watch.look()?;
-    let start = loss_value(problem, &state.eta);
-    let mut length = 1.0;
-    for _ in 0..40 {
-        let mut trial = state.clone();
-        trial.eta.iter_mut().zip(&direction).for_each(|(eta, d)| *eta += length * d);
-        trial.settle(problem);
-        let penalty: f64 = moved.iter().map(|&k| bounds.change(k, before[k], before[k] + length * (after[k] - before[k]))).sum();
-        let change = loss_value(problem, &trial.eta) - start + penalty;
-        // At the end of the road the change drowns in rounding; the step is then as good as none.
-        if change <= 1e-15 * start.abs() {
-            for &k in &moved {
-                let j = members[k] as usize;
-                trial.u[j] = if length == 1.0 { after[k] } else { before[k] + length * (after[k] - before[k]) };
+    /// At a given point.
+    pub(crate) fn warm(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, point: &Point) -> Self {
+        let mut w = vec![0.0; problem.scale.len()];
+        for (&j, &value) in point.columns.iter().zip(&point.values) {
+            if problem.scale.get(j as usize).is_some_and(|s| *s > 0.0) {
+                w[j as usize] = value;
             }
-            *state = trial;
-            return Ok(true);
         }
-        length *= 0.5;
-        watch.work(state.eta.len() * 4)?;
+        let mut engine = Self::blank(problem, values, clock, w, point.intercept);
+        engine.lambda = point.lambda;
+        engine.gradient.clear();
+        engine
     }
-    Ok(false)
+
+    fn blank(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, w: Vec<f64>, b: f64) -> Self {
+        Self {
+            problem,
+            values,
+            clock,
+            gradient: Vec::new(),
+            w,
+            b,
+            eta: Vec::new(),
+            theta: Vec::new(),
+            dual: Vec::new(),
+            lambda: 0.0,
+            tol: problem.options.tol,
+            kept_gram: None,
+        }
+    }
+
+    /// The null model: coefficients of the unpenalised columns, intercept, and X̃ᵀθ there.
+    pub(crate) fn null(problem: &'p Problem<'a>, values: &'a [V]) -> (Vec<f64>, f64, Vec<f64>) {
+        let go_on = |_: &super::Progress| std::ops::ControlFlow::Continue(());
+        let w = vec![0.0; problem.scale.len()];
+        let mut engine = Engine::blank(problem, values, Clock::new(&go_on), w, problem.null_intercept());
+        let mut primal = engine.evaluate();
+        if !problem.free.is_empty() {
+            let goal = 1e-13 * problem.null_objective();
+            engine.improve(&problem.free, primal, goal, u64::MAX);
+            primal = engine.evaluate();
+        }
+        debug_assert!(!primal.is_nan());
+        engine.full_pass();
+        (engine.w, engine.b, engine.gradient)
+    }
+
+    fn column(&self, j: u32) -> Column<'a, V> {
+        self.problem.data.x.column(j as usize, self.values)
+    }
+
+    /// Solves at `lambda` from where the engine is. Without any penalty there is no bound to scale a dual point to:
+    /// a λ below 1e-14·λ_max is taken as that, and the point says so.
+    pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
+        let lambda = lambda.max(1e-14 * self.problem.lambda_max());
+        self.clock.begin(lambda, index);
+        let previous = self.lambda;
+        self.lambda = lambda;
+        let unit = match self.problem.null_objective() {
+            0.0 => 1.0,
+            null => null,
+        };
+        let tol = self.tol;
+        let mut primal = self.evaluate();
+        if self.gradient.len() != self.w.len() {
+            self.full_pass();
+        }
+        let mut best_dual = f64::NEG_INFINITY;
+        let (mut last_gap, mut cap, mut sharper, mut stalled) = (f64::INFINITY, 0, 1.0, 0);
+        let (mut gap, mut last_primal) = (f64::INFINITY, f64::INFINITY);
+        let stop = loop {
+            if self.clock.cancelled {
+                break Stop::Cancelled;
+            }
+            best_dual = best_dual.max(self.dual_over(0..self.w.len() as u32, |j| self.gradient[j as usize]));
+            gap = ((primal - best_dual) / unit).max(0.0);
+            self.clock.progress.relative_gap = Some(gap);
+            self.clock.progress.nonzeros = self.w.iter().filter(|w| **w != 0.0).count();
+            if gap <= tol {
+                break Stop::Converged;
+            }
+            if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
+                break Stop::LimitReached;
+            }
+            let (set, complete) = self.choose(previous, &mut cap, gap > 0.5 * last_gap);
+            if gap > 0.3 * last_gap && last_primal - primal < 0.1 * last_gap * unit {
+                sharper *= 0.2;
+            }
+            if complete && primal >= last_primal && gap >= 0.9 * last_gap {
+                stalled += 1;
+            }
+            (last_gap, last_primal) = (gap, primal);
+            let goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
+            self.improve(&set, primal, goal, self.problem.options.max_epochs);
+            primal = self.evaluate();
+            self.full_pass();
+        };
+        let good_enough = stop == Stop::LimitReached && gap <= self.problem.options.tol;
+        self.point(gap, if good_enough { Stop::Converged } else { stop })
+    }
+
+    /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
+    fn evaluate(&mut self) -> f64 {
+        self.refresh();
+        self.theta = self.problem.balance(&mut self.eta, &mut self.b);
+        self.clock.work(self.eta.len());
+        self.dual = self.project();
+        self.problem.mean_loss(&self.eta) + self.penalty()
+    }
+
+    fn refresh(&mut self) {
+        self.eta = self.problem.start(self.b);
+        for j in 0..self.w.len() {
+            if self.w[j] != 0.0 {
+                let column = self.column(j as u32);
+                self.clock.touch(column.nnz());
+                column.add_to(self.w[j], &mut self.eta);
+            }
+        }
+    }
+
+    fn penalty(&self) -> f64 {
+        let each = |(j, w): (usize, &f64)| self.problem.l1[j] * w.abs() + 0.5 * self.problem.l2[j] * w * w;
+        self.lambda * self.w.iter().enumerate().filter(|(_, w)| **w != 0.0).map(each).sum::<f64>()
+    }
+
+    /// θ less its part in the span of the unpenalised columns, in the metric of the curvatures: what one Newton step
+    /// on those columns would make of it. Exact for the squared loss.
+    fn project(&mut self) -> Vec<f64> {
+        if self.problem.free.is_empty() {
+            return self.theta.clone();
+        }
+        // No floor under the curvatures: they keep θ inside the domain of the conjugate.
+        let h = self.curvatures(&self.theta, 0.0);
+        let columns: Vec<_> = self.problem.free.iter().map(|&j| self.column(j)).collect();
+        let m = columns.len();
+        let intercept = self.problem.options.intercept;
+        let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
+        let all: Vec<usize> = (0..m).collect();
+        let mut g = model.gram(&all, &mut self.clock);
+        for k in 0..m {
+            // A column whose rows have no curvature left has no gradient left either.
+            let pivot = g[k * m + k];
+            g[k * m + k] = if pivot > 0.0 { pivot * (1.0 + 1e-12) } else { 1.0 };
+        }
+        if linear::factorise(&mut g, m, &mut self.clock) {
+            // Twice: the second solve removes the rounding of the first.
+            for _ in 0..2 {
+                let mut step = model.gradients(&mut self.clock);
+                linear::substitute(&g, m, &mut step);
+                for (k, step) in step.into_iter().enumerate() {
+                    model.step(k, step, &mut self.clock);
+                }
+            }
+        }
+        let shift = if model.mass > 0.0 { model.q.iter().sum::<f64>() / model.mass } else { 0.0 };
+        model.q.iter().zip(&h).map(|(q, h)| q - shift * h).collect()
+    }
+
+    /// share·loss'', with a floor under loss''.
+    fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
+        let loss = self.problem.loss;
+        let rows = self.problem.share.iter().zip(theta);
+        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
+    }
+
+    fn full_pass(&mut self) {
+        let sum: f64 = self.dual.iter().sum();
+        let mut gradient = std::mem::take(&mut self.gradient);
+        gradient.clear();
+        for j in 0..self.w.len() {
+            let column = self.column(j as u32);
+            if !self.clock.touch(column.nnz()) {
+                gradient.resize(self.w.len(), 0.0);
+                break;
+            }
+            let live = self.problem.scale[j] > 0.0;
+            gradient.push(if live { column.dot(&self.dual) - self.problem.center[j] * sum } else { 0.0 });
+        }
+        self.gradient = gradient;
+    }
+
+    /// Best dual value with only the columns `set` in the problem.
+    fn dual_over(&self, set: impl Iterator<Item = u32> + Clone, c: impl Fn(u32) -> f64 + Clone) -> f64 {
+        let (problem, lambda) = (self.problem, self.lambda);
+        let sides = set.filter_map(move |j| {
+            let (l1, l2) = (lambda * problem.l1[j as usize], lambda * problem.l2[j as usize]);
+            (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
+        });
+        dual_value(problem, &self.dual, sides)
+    }
+
+    /// The next working set, rising, and whether it holds every column that could move.
+    fn choose(&self, previous: f64, cap: &mut usize, slow: bool) -> (Vec<u32>, bool) {
+        let problem = self.problem;
+        let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
+        let mut kept: Vec<u32> = problem.free.clone();
+        let mut candidates: Vec<(f64, u32)> = Vec::new();
+        let mut live = 0;
+        for j in 0..self.w.len() {
+            if problem.scale[j] == 0.0 || (problem.l1[j] == 0.0 && problem.l2[j] == 0.0) {
+                continue;
+            }
+            live += 1;
+            let bound = self.lambda * problem.l1[j];
+            let ratio = if bound > 0.0 { self.gradient[j].abs() / bound } else { f64::INFINITY };
+            if self.w[j] != 0.0 {
+                kept.push(j as u32);
+            } else if ratio >= if slow { 0.0 } else { strong } {
+                candidates.push((ratio, j as u32));
+            }
+        }
+        *cap = if *cap == 0 {
+            2 * kept.len() + 64
+        } else if slow {
+            *cap * 2
+        } else {
+            (*cap).max(2 * kept.len())
+        };
+        let take = cap.saturating_sub(kept.len()).max(32).min(candidates.len());
+        let by_ratio = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if take < candidates.len() {
+            candidates.select_nth_unstable_by(take, by_ratio);
+        }
+        let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
+        kept.extend(candidates[..take].iter().map(|c| c.1));
+        kept.sort_unstable();
+        (kept, complete)
+    }
+
+    /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
+        match self.problem.loss {
+            Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
+            Loss::Logistic => self.improve_by_newton(set, primal, goal, max_epochs),
+        }
+    }
+
+    fn coordinates(&self, set: &[u32]) -> Coordinates {
+        let pick = |from: &[f64], by: f64| set.iter().map(|&j| by * from[j as usize]).collect();
+        Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda) }
+    }
+
+    fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
+        let problem = self.problem;
+        let size = 2.0 * problem.mean_loss(&self.eta);
+        let usable =
+            |kept: &(Vec<u32>, Vec<f64>)| kept.0.len() <= 4 * set.len() + 256 && set.iter().all(|j| kept.0.binary_search(j).is_ok());
+        let kept = self.kept_gram.take().filter(usable);
+        let set = kept.as_ref().map_or(set, |kept| &kept.0);
+        let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
+        let pick = |from: &[f64]| -> Vec<f64> { set.iter().map(|&j| from[j as usize]).collect() };
+        let mass = if problem.options.intercept { 1.0 } else { 0.0 };
+        let (center, spread) = (pick(&problem.center), pick(&problem.spread));
+        let mut model = Residual::with_moments(columns, center, spread, &problem.share, mass, self.theta.clone());
+        let mut at = self.coordinates(set);
+        let gram = match &kept {
+            Some((_, gram)) => Some(gram.clone()),
+            None => worth_a_gram(&model).then(|| model.to_gram(&mut self.clock)),
+        };
+        if self.clock.cancelled {
+            return;
+        }
+        match gram {
+            Some(gram) => {
+                let gradients = model.gradients(&mut self.clock);
+                minimise(&mut Gram::new(&gram, gradients), &mut at, goal, size, max_epochs, &mut self.clock);
+                self.write(set, &at.w);
+                self.kept_gram = Some((set.to_vec(), gram));
+            }
+            None => {
+                minimise(&mut model, &mut at, goal, size, max_epochs, &mut self.clock);
+                self.write(set, &at.w);
+            }
+        }
+    }
+
+    fn write(&mut self, set: &[u32], w: &[f64]) {
+        set.iter().zip(w).for_each(|(&j, &w)| self.w[j as usize] = w);
+    }
+
+    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective.
+    fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
+        let problem = self.problem;
+        let intercept = problem.options.intercept;
+        let mut primal = primal;
+        let mut last_gap = f64::INFINITY;
+        for round in 0..100 {
+            let gap = if round == 0 { last_gap } else { self.gap_over(set, primal) };
+            if gap <= goal || self.clock.cancelled || self.clock.progress.epoch >= max_epochs {
+                return;
+            }
+            let inner_goal = if gap.is_finite() { (0.3 * goal).max(0.03 * gap) } else { goal.max(1e-3 * primal) };
+            last_gap = gap;
+            let h = self.curvatures(&self.theta, 1e-10);
+            let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
+            let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
+            let mut at = self.coordinates(set);
+            let size = 2.0 * primal;
+            if worth_a_gram(&model) {
+                let gram = model.to_gram(&mut self.clock);
+                let gradients = model.gradients(&mut self.clock);
+                let mut quick = Gram::new(&gram, gradients);
+                minimise(&mut quick, &mut at, inner_goal, size, max_epochs, &mut self.clock);
+            } else {
+                minimise(&mut model, &mut at, inner_goal, size, max_epochs, &mut self.clock);
+            }
+            let lower = self.line_search(set, &at.w, &h, primal);
+            match lower {
+                Some(lower) => primal = lower,
+                None => return,
+            }
+        }
+    }
+
+    /// Gap of the problem restricted to `set`.
+    fn gap_over(&mut self, set: &[u32], primal: f64) -> f64 {
+        self.dual = self.project();
+        let sum: f64 = self.dual.iter().sum();
+        let mut products = Vec::with_capacity(set.len());
+        for &j in set {
+            let column = self.column(j);
+            self.clock.touch(column.nnz());
+            products.push(column.dot(&self.dual) - self.problem.center[j as usize] * sum);
+        }
+        let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
+        primal - self.dual_over(set.iter().copied(), find)
+    }
+
+    /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
+    fn line_search(&mut self, set: &[u32], target: &[f64], h: &[f64], primal: f64) -> Option<f64> {
+        let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
+        let mut direction = vec![0.0; self.eta.len()];
+        for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {
+            let column = self.column(j);
+            self.clock.touch(column.nnz());
+            column.add_to(target[k] - start[k], &mut direction);
+        }
+        let mut shift = 0.0;
+        if self.problem.options.intercept {
+            // The intercept that the quadratic model eliminated: Σ(θ − h·direction) / Σh.
+            let rest: f64 = self.theta.iter().zip(h).zip(&direction).map(|((t, h), d)| t - h * d).sum();
+            shift = rest / h.iter().sum::<f64>();
+            direction.iter_mut().for_each(|d| *d += shift);
+        }
+        let (eta, b) = (std::mem::take(&mut self.eta), self.b);
+        let mut length = 1.0;
+        for _ in 0..40 {
+            self.clock.work(4 * eta.len());
+            let moved: Vec<f64> = if length == 1.0 {
+                target.to_vec()
+            } else {
+                start.iter().zip(target).map(|(from, to)| from + length * (to - from)).collect()
+            };
+            self.write(set, &moved);
+            self.eta = eta.iter().zip(&direction).map(|(e, d)| e + length * d).collect();
+            let mut here = b + length * shift;
+            self.theta = self.problem.balance(&mut self.eta, &mut here);
+            let lower = self.problem.mean_loss(&self.eta) + self.penalty();
+            // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
+            let rounding = if length == 1.0 { 1e-14 * primal } else { 0.0 };
+            if lower < primal + rounding {
+                self.b = here;
+                return Some(lower);
+            }
+            length *= 0.5;
+        }
+        self.write(set, &start);
+        self.eta = eta;
+        self.theta = self.problem.balance(&mut self.eta, &mut self.b);
+        None
+    }
+
+    fn point(&self, relative_gap: f64, stop: Stop) -> Point {
+        let support = || (0..self.w.len()).filter(|&j| self.w[j] != 0.0);
+        Point {
+            lambda: self.lambda,
+            columns: support().map(|j| j as u32).collect(),
+            values: support().map(|j| self.w[j]).collect(),
+            intercept: self.b,
+            relative_gap,
+            deviance: 2.0 * self.problem.mean_loss(&self.eta),
+            epochs: self.clock.progress.epoch,
+            full_passes: self.clock.touched as f64 / self.problem.data.x.nnz().max(1) as f64,
+            stop,
+        }
+    }
+}
+
+/// Whether building the Gram matrix of a working set is cheap against some sweeps, and sweeping it cheaper than the
+/// columns.
+fn worth_a_gram<V: Number>(model: &Residual<V>) -> bool {
+    let m = model.columns.len();
+    let nnz: usize = model.columns.iter().map(Column::nnz).sum();
+    if m > GRAM_LIMIT || m * m > 4 * nnz {
+        return false;
+    }
+    let all: Vec<usize> = (0..m).collect();
+    model.gram_cost(&all) <= 30 * nnz
 }

@@ -1,43 +1,86 @@
-//! The solver's own duality gap on the full problem, from the slopes and the full gradient.
+//! The dual objective at a rescaled residual: the lower bound that a solve stops on.
 //!
-//! With ν the slopes, scaled into the feasible set by κ: D = −Σ s·loss*(−κν/s) − Σ κνo − Ω*(κ·gradient)
-//! (Fenchel duality; for the lasso as in Massias, Gramfort & Salmon, ICML 2018).
+//! For coefficients w and θ = −share·loss'(η) the dual value at t·θ is
+//! −Σ share·loss*(−tθ/share) − t·Σθ·offset − Σ pen*(t·c), c = Xᵀθ (Ndiaye et al., JMLR 2017). Columns without an L2
+//! part need t·|c| ≤ their bound; columns with one need nothing. θ must sum to 0 when there is an intercept and be
+//! orthogonal to the unpenalised columns.
 
-use super::problem::Problem;
-use super::state::State;
+use super::{Loss, Problem};
 
-/// The absolute gap at a point whose full gradient is given. With an intercept the slopes must sum to 0.
-pub(super) fn gap(problem: &Problem<'_>, state: &State, gradient: &[f64], lambda: f64) -> f64 {
-    let (l1, l2) = (lambda * problem.l1_ratio, lambda * (1.0 - problem.l1_ratio));
-    let mut penalty = 0.0;
-    let mut most: f64 = 0.0;
-    for (j, &u) in state.u.iter().enumerate() {
-        let factor = problem.factor(j);
-        penalty += factor * (l1 * u.abs() + 0.5 * l2 * u * u);
-        if factor > 0.0 && l2 == 0.0 {
-            most = most.max(gradient[j].abs() / factor);
-        }
-    }
-    let primal = state.loss_value(problem) + penalty;
-    let feasible = if most > l1 { l1 / most } else { 1.0 };
-    primal - dual(problem, state, gradient, l1, l2, feasible)
+/// Bound, L2 part and product c of one penalised column.
+#[derive(Clone, Copy)]
+pub(crate) struct Side {
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) c: f64,
 }
 
-fn dual(problem: &Problem<'_>, state: &State, gradient: &[f64], l1: f64, l2: f64, kappa: f64) -> f64 {
-    let mut value = 0.0;
-    for (i, (&slope, &weight)) in state.slope.iter().zip(&problem.weights).enumerate() {
-        if weight > 0.0 {
-            value -= weight * problem.loss.conjugate(problem.data.y[i], kappa * slope / weight) + kappa * slope * problem.offset(i);
+/// The best dual value among a few rescalings of `theta`, given the penalised columns.
+pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side> + Clone) -> f64 {
+    let hard = bound(sides.clone().filter(|s| s.l2 == 0.0));
+    let soft = bound(sides.clone().filter(|s| s.l1 > 0.0));
+    let has_l2 = sides.clone().any(|s| s.l2 > 0.0);
+    let line = Line::new(problem, theta);
+    let mut scales = vec![1.0f64.min(hard)];
+    if problem.loss == Loss::Squared {
+        let best = if line.square > 0.0 { line.linear / line.square } else { 0.0 };
+        scales.push(best.clamp(-hard, hard));
+        if has_l2 && soft > 0.0 {
+            scales.push(best.clamp(-soft.min(hard), soft.min(hard)));
         }
     }
-    if l2 > 0.0 {
-        for (j, gradient) in gradient.iter().enumerate() {
-            let factor = problem.factor(j);
-            let over = (kappa * gradient.abs() - factor * l1).max(0.0);
-            if factor > 0.0 {
-                value -= over * over / (2.0 * factor * l2);
+    if has_l2 && soft > 0.0 {
+        scales.push(1.0f64.min(hard).min(soft));
+    }
+    let penalty = |t: f64| -> f64 {
+        if !has_l2 {
+            return 0.0;
+        }
+        let over = |s: Side| ((t * s.c).abs() - s.l1).max(0.0);
+        sides.clone().filter(|s| s.l2 > 0.0).map(|s| over(s) * over(s) / (2.0 * s.l2)).sum()
+    };
+    scales.into_iter().map(|t| line.value(t) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Largest t with t·|c| ≤ l1 for all.
+fn bound(sides: impl Iterator<Item = Side>) -> f64 {
+    sides.map(|s| if s.c == 0.0 { f64::INFINITY } else { s.l1 / s.c.abs() }).fold(f64::INFINITY, f64::min)
+}
+
+/// The loss part of the dual along t·θ.
+struct Line<'p, 'a> {
+    problem: &'p Problem<'a>,
+    theta: &'p [f64],
+    /// Σθ(y − o) for the squared loss.
+    linear: f64,
+    /// Σθ²/share for the squared loss.
+    square: f64,
+}
+
+impl<'p, 'a> Line<'p, 'a> {
+    fn new(problem: &'p Problem<'a>, theta: &'p [f64]) -> Self {
+        let mut line = Self { problem, theta, linear: 0.0, square: 0.0 };
+        if problem.loss == Loss::Squared {
+            let offset = problem.data.offset;
+            for (i, (&theta, &share)) in theta.iter().zip(&problem.share).enumerate().filter(|(_, (_, s))| **s > 0.0) {
+                line.linear += theta * (problem.data.y[i] - offset.map_or(0.0, |o| o[i]));
+                line.square += theta * theta / share;
             }
         }
+        line
     }
-    value
+
+    fn value(&self, t: f64) -> f64 {
+        let problem = self.problem;
+        if problem.loss == Loss::Squared {
+            return t * self.linear - 0.5 * t * t * self.square;
+        }
+        let rows = self.theta.iter().zip(&problem.share).zip(problem.data.y);
+        let conjugates: f64 = rows
+            .filter(|((_, share), _)| **share > 0.0)
+            .map(|((theta, share), &y)| share * problem.loss.conjugate(y, t * theta / share))
+            .sum();
+        let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
+        -offsets - conjugates
+    }
 }

@@ -1,20 +1,18 @@
-//! Cross-validation: folds are weight masks over the one shared matrix, never copies.
+//! Cross-validation: folds are weight masks over the one shared matrix.
 
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
 
-use super::path::path_of_fold;
-use super::problem::Problem;
-use super::state::predict;
-use super::{Data, Loss, Observe, Options, Penalty, Point, Stop, Unfit};
+use super::path::{Point, path_of_fold};
+use super::{Data, Loss, Observe, Options, Penalty, Problem, Stop, Unfit};
+use crate::matrix::{ColumnsView, Number, ValuesView};
 
 /// Held-out deviance of every λ in every fold.
 #[derive(Clone, Debug)]
 pub struct CvDeviance {
-    /// λ × fold: weighted mean deviance of the rows held out; NaN where a cancel came first.
+    /// λ × fold: weighted mean deviance of the rows held out; NaN where the fold holds out no weight or was not reached.
     pub per_fold: Array2<f64>,
     /// λ × fold: non-zeros.
     pub nonzeros: Array2<usize>,
@@ -26,95 +24,114 @@ pub struct CvDeviance {
 /// `n_folds`). At most `threads` folds run at a time; the result does not depend on `threads`.
 #[expect(clippy::too_many_arguments, reason = "each is a different word of the equation")]
 pub fn cross_validate(
-    data: Data<'_>,
+    data: Data,
     loss: Loss,
-    penalty: Penalty<'_>,
+    penalty: Penalty,
     options: Options,
     folds_of_row: &[u32],
     n_folds: usize,
     lambdas: &[f64],
     threads: usize,
-    observe: &Observe<'_>,
+    observe: &Observe,
 ) -> Result<CvDeviance, Unfit> {
+    if folds_of_row.len() != data.x.n_rows || folds_of_row.iter().any(|&fold| fold as usize >= n_folds) {
+        return Err(Unfit::Shape);
+    }
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Fold, Unfit>)>> = Mutex::new(Vec::with_capacity(n_folds));
+    let results: Mutex<Vec<Option<Result<FoldPath, Unfit>>>> = Mutex::new(vec![None; n_folds]);
     let work = || {
         loop {
             let fold = next.fetch_add(1, Ordering::Relaxed);
             if fold >= n_folds {
                 return;
             }
-            let result = one_fold(data, loss, penalty, options, folds_of_row, fold, lambdas, observe);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((fold, result));
+            let result = run_fold(data, loss, penalty, options, folds_of_row, fold, lambdas, observe);
+            results.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[fold] = Some(result);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads.clamp(1, n_folds.max(1)) {
-            scope.spawn(work);
-        }
+        let helpers: Vec<_> = (1..threads.min(n_folds)).map(|_| scope.spawn(work)).collect();
         work();
+        // A panic of a helper is the caller's panic: the scope passes it on.
+        drop(helpers);
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(fold, _)| *fold);
-    gather(done, n_folds, lambdas.len())
-}
-
-/// What one fold found, by λ.
-struct Fold {
-    deviance: Vec<f64>,
-    nonzeros: Vec<usize>,
-    stop: Stop,
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is a different word of the equation")]
-fn one_fold(
-    data: Data<'_>,
-    loss: Loss,
-    penalty: Penalty<'_>,
-    options: Options,
-    folds_of_row: &[u32],
-    fold: usize,
-    lambdas: &[f64],
-    observe: &Observe<'_>,
-) -> Result<Fold, Unfit> {
-    let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
-    let held = |i: usize| folds_of_row[i] as usize == fold;
-    let kept: Vec<f64> = (0..data.y.len()).map(|i| if held(i) { 0.0 } else { weight(i) }).collect();
-    let out: Vec<usize> = (0..data.y.len()).filter(|&i| held(i) && weight(i) > 0.0).collect();
-    if out.is_empty() {
-        return Err(Unfit::NoWeight);
-    }
-    let problem = Problem::new(Data { weights: Some(&kept), ..data }, loss, penalty, options)?;
-    let mut result = Fold { deviance: Vec::new(), nonzeros: Vec::new(), stop: Stop::Converged };
-    let mut eta = vec![0.0; data.y.len()];
-    result.stop = path_of_fold(&problem, lambdas, Some(fold), observe, &mut |_, point: Point| {
-        eta.iter_mut().enumerate().for_each(|(i, eta)| *eta = problem.offset(i) + point.intercept);
-        predict(&data.x, &point.columns, &point.values, &mut eta);
-        let total: f64 = out.iter().map(|&i| weight(i)).sum();
-        let missed: f64 = out.iter().map(|&i| weight(i) * loss.value(data.y[i], eta[i])).sum();
-        result.deviance.push(2.0 * missed / total);
-        result.nonzeros.push(point.columns.len());
-    });
-    Ok(result)
-}
-
-fn gather(done: Vec<(usize, Result<Fold, Unfit>)>, n_folds: usize, n_lambdas: usize) -> Result<CvDeviance, Unfit> {
-    let mut all = CvDeviance {
-        per_fold: Array2::from_elem((n_lambdas, n_folds), f64::NAN),
-        nonzeros: Array2::zeros((n_lambdas, n_folds)),
+    let results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut deviance = CvDeviance {
+        per_fold: Array2::from_elem((lambdas.len(), n_folds), f64::NAN),
+        nonzeros: Array2::zeros((lambdas.len(), n_folds)),
         stop: Stop::Converged,
     };
-    for (k, fold) in done {
-        let fold = fold?;
-        for (i, (&deviance, &nonzeros)) in fold.deviance.iter().zip(&fold.nonzeros).enumerate() {
-            all.per_fold[[i, k]] = deviance;
-            all.nonzeros[[i, k]] = nonzeros;
+    for (fold, result) in results.into_iter().flatten().enumerate() {
+        let result = result?;
+        for (index, (held_out, nonzeros)) in result.rows.into_iter().enumerate() {
+            deviance.per_fold[[index, fold]] = held_out;
+            deviance.nonzeros[[index, fold]] = nonzeros;
         }
-        all.stop = match (all.stop, fold.stop) {
+        deviance.stop = match (deviance.stop, result.stop) {
             (Stop::Cancelled, _) | (_, Stop::Cancelled) => Stop::Cancelled,
             (Stop::LimitReached, _) | (_, Stop::LimitReached) => Stop::LimitReached,
             _ => Stop::Converged,
         };
     }
-    Ok(all)
+    Ok(deviance)
+}
+
+/// One fold: held-out deviance and non-zeros for each λ reached.
+#[derive(Clone)]
+struct FoldPath {
+    rows: Vec<(f64, usize)>,
+    stop: Stop,
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a different word of the equation")]
+fn run_fold(
+    data: Data,
+    loss: Loss,
+    penalty: Penalty,
+    options: Options,
+    folds_of_row: &[u32],
+    fold: usize,
+    lambdas: &[f64],
+    observe: &Observe,
+) -> Result<FoldPath, Unfit> {
+    let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
+    let here = |i: usize| folds_of_row[i] as usize == fold;
+    let part = |held_out: bool| -> Vec<f64> { (0..data.x.n_rows).map(|i| if here(i) == held_out { weight(i) } else { 0.0 }).collect() };
+    let (train, test) = (part(false), part(true));
+    let problem = Problem::new(Data { weights: Some(&train), ..data }, loss, penalty, options)?;
+    let mut rows = Vec::with_capacity(lambdas.len());
+    let stop = path_of_fold(&problem, lambdas, Some(fold), observe, &mut |_, point| {
+        let eta = linear_predictor(data, &point);
+        rows.push((mean_deviance(loss, data.y, &eta, &test), point.columns.len()));
+    });
+    Ok(FoldPath { rows, stop })
+}
+
+/// offset + b + Xw for every row.
+fn linear_predictor(data: Data, point: &Point) -> Vec<f64> {
+    let mut eta = match data.offset {
+        Some(offset) => offset.iter().map(|o| o + point.intercept).collect(),
+        None => vec![point.intercept; data.x.n_rows],
+    };
+    match data.x.values {
+        ValuesView::Single(values) => add_columns(data.x, values, point, &mut eta),
+        ValuesView::Double(values) => add_columns(data.x, values, point, &mut eta),
+    }
+    eta
+}
+
+fn add_columns<V: Number>(x: ColumnsView, values: &[V], point: &Point, eta: &mut [f64]) {
+    for (&j, &w) in point.columns.iter().zip(&point.values) {
+        x.column(j as usize, values).add_to(w, eta);
+    }
+}
+
+/// Weighted mean deviance; NaN without weight.
+fn mean_deviance(loss: Loss, y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for ((&y, &eta), &s) in y.iter().zip(eta).zip(weights).filter(|(_, s)| **s > 0.0) {
+        sum += s * loss.deviance(y, eta);
+        total += s;
+    }
+    sum / total
 }

@@ -15,18 +15,18 @@ use std::ops::ControlFlow;
 use crate::matrix::ColumnsView;
 
 mod certificate;
+mod clock;
 mod descent;
 mod dual;
 mod folds;
-mod gram;
+mod inner;
+mod linear;
 mod loss;
 mod path;
 mod problem;
 mod quadratic;
-mod state;
 mod support;
 mod target;
-mod watch;
 
 pub use certificate::{Certificate, certify};
 pub use folds::{CvDeviance, cross_validate};

@@ -1,13 +1,11 @@
-//! A problem made ready to be solved: normalised weights, column means and scales, the null model, λ_max.
+//! The problem of one fit: data, loss and penalty with what is computed of them once.
 //!
-//! The solver works on `u_j = w_jσ_j`, the coefficients of the standardised columns `(x_j − m_j)/σ_j`; the columns
-//! themselves are never touched.
+//! Knows the equation; knows nothing of how it is solved. Everything is kept on the **original** scale of the
+//! coefficients: standardising only changes the penalty of column j from `f_j` to `f_jσ_j` (L1) and `f_jσ_j²` (L2).
 
-use super::descent::{Goal, descend};
-use super::state::State;
-use super::watch::Watch;
-use super::{Data, Loss, Observe, Options, Penalty};
-use crate::matrix::{Number, ValuesView, sum_weighted};
+use super::descent::Engine;
+use super::{Data, Loss, Options, Penalty};
+use crate::matrix::{Column, ColumnsView, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +14,7 @@ pub enum Unfit {
     #[error("the sample weights sum to zero: no row takes part in the fit")]
     NoWeight,
     /// Logistic loss and only one class among the rows with weight.
-    #[error("only one class has rows with positive weight; with folds, use fewer")]
+    #[error("only one class has rows with positive weight")]
     OneClass,
     /// A number that is NaN or infinite.
     #[error("a target, weight, offset or penalty factor is not a finite number, or a sum over them overflows")]
@@ -32,180 +30,252 @@ pub enum Unfit {
     Shape,
 }
 
-/// Data, loss, penalty and options, with all that does not depend on λ computed once.
-#[derive(Debug)]
+/// One fit as an equation. Borrows the data; owns means, scales and the null model.
 pub struct Problem<'a> {
-    pub(super) data: Data<'a>,
-    pub(super) loss: Loss,
-    pub(super) l1_ratio: f64,
-    pub(super) factors: Option<&'a [f64]>,
-    pub(super) options: Options,
-    /// s_i / Σs.
-    pub(super) weights: Vec<f64>,
-    /// σ_j of each stored column, 1 without standardising.
-    scales: Vec<f64>,
-    /// 1/σ_j; 0 for a constant column that is to stay out.
-    pub(super) shrink: Vec<f64>,
-    null_intercept: f64,
+    pub(crate) data: Data<'a>,
+    pub(crate) loss: Loss,
+    pub(crate) penalty: Penalty<'a>,
+    pub(crate) options: Options,
+    /// s / Σs.
+    pub(crate) share: Vec<f64>,
+    /// Weighted mean of each column with an intercept, else 0.
+    pub(crate) center: Vec<f64>,
+    /// σ_j, or 0 for a column that stays at 0.
+    pub(crate) scale: Vec<f64>,
+    /// Σ share·(x − center)².
+    pub(crate) spread: Vec<f64>,
+    /// L1 penalty of |w_j| for λ = 1.
+    pub(crate) l1: Vec<f64>,
+    /// L2 penalty of w_j²/2 for λ = 1.
+    pub(crate) l2: Vec<f64>,
+    /// Unpenalised columns that may move.
+    pub(crate) free: Vec<u32>,
+    /// −∂(mean loss)/∂w at the null model.
+    pub(crate) null_gradient: Vec<f64>,
+    /// Null model: coefficients of the unpenalised columns, and the intercept.
+    pub(crate) null_model: (Vec<f64>, f64),
     null_objective: f64,
+    null_intercept: f64,
     lambda_max: f64,
 }
 
 impl<'a> Problem<'a> {
-    /// Makes a problem ready. Costs two passes over X, more with unpenalised columns.
+    /// Looks at every non-zero about three times.
     pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options) -> Result<Self, Unfit> {
-        check_penalty(&data, &penalty)?;
-        let weights = normalised(&data)?;
-        check_target(&data, loss, &weights)?;
-        let scales = match (options.standardize, data.x.values) {
-            (false, _) => vec![1.0; data.x.len()],
-            (true, ValuesView::Single(values)) => deviations(&data, values, &weights),
-            (true, ValuesView::Double(values)) => deviations(&data, values, &weights),
+        let share = check(&data, loss, &penalty)?;
+        let columns = match data.x.values {
+            ValuesView::Single(values) => statistics(data.x, values, &share, &options),
+            ValuesView::Double(values) => statistics(data.x, values, &share, &options),
         };
-        if scales.iter().any(|scale| !scale.is_finite()) {
+        let (center, scale, spread) = columns;
+        if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
             return Err(Unfit::NonFinite);
         }
-        let shrink = scales.iter().map(|&scale| if scale > 0.0 { 1.0 / scale } else { 0.0 }).collect();
+        let factor = |j: usize| penalty.factors.map_or(1.0, |f| f[j]);
+        let l1: Vec<f64> = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
+        let l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
+        let free = (0..scale.len()).filter(|&j| scale[j] > 0.0 && factor(j) == 0.0).map(|j| j as u32).collect();
         let mut problem = Self {
             data,
             loss,
-            l1_ratio: penalty.l1_ratio,
-            factors: penalty.factors,
+            penalty,
             options,
-            weights,
-            scales,
-            shrink,
-            null_intercept: 0.0,
+            share,
+            center,
+            scale,
+            spread,
+            l1,
+            l2,
+            free,
+            null_gradient: Vec::new(),
+            null_model: (Vec::new(), 0.0),
             null_objective: 0.0,
+            null_intercept: 0.0,
             lambda_max: 0.0,
         };
-        problem.find_null_model();
+        problem.find_null();
         let finite = problem.null_objective.is_finite() && problem.lambda_max.is_finite();
         if finite { Ok(problem) } else { Err(Unfit::NonFinite) }
     }
 
-    /// The smallest λ at which every penalised coefficient is 0, with max(l1_ratio, 1e-3).
+    /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`.
     pub fn lambda_max(&self) -> f64 {
         self.lambda_max
     }
 
-    /// F at w = 0 and the best intercept: the unit of the relative gap.
+    /// F(w = 0, best b): the unit of the relative gap.
     pub fn null_objective(&self) -> f64 {
         self.null_objective
     }
 
-    /// Weighted mean deviance at w = 0 with the best intercept: both losses are half their deviance.
-    pub fn null_deviance(&self) -> f64 {
-        2.0 * self.null_objective
-    }
-
-    /// The best intercept at w = 0.
+    /// Best intercept at w = 0; 0 without an intercept.
     pub fn null_intercept(&self) -> f64 {
         self.null_intercept
     }
 
-    /// σ_j of each stored column; 1 without standardising, 0 for a constant column.
+    /// Weighted mean deviance at w = 0 with the best intercept.
+    pub fn null_deviance(&self) -> f64 {
+        2.0 * self.null_objective
+    }
+
+    /// σ_j of each stored column; 1 unless standardising; 0 for a column that is constant and so kept at 0.
     pub fn scales(&self) -> &[f64] {
-        &self.scales
+        &self.scale
     }
 
-    pub(super) fn factor(&self, j: usize) -> f64 {
-        self.factors.map_or(1.0, |factors| factors[j])
-    }
-
-    pub(super) fn offset(&self, i: usize) -> f64 {
-        self.data.offset.map_or(0.0, |offset| offset[i])
-    }
-
-    /// Columns whose coefficient may be non-zero but costs nothing.
-    pub(super) fn unpenalised(&self) -> Vec<u32> {
-        match self.factors {
-            None => Vec::new(),
-            Some(factors) => (0..factors.len()).filter(|&j| factors[j] == 0.0 && self.shrink[j] > 0.0).map(|j| j as u32).collect(),
+    /// Offsets + `b` for each row.
+    pub(crate) fn start(&self, b: f64) -> Vec<f64> {
+        match self.data.offset {
+            Some(offset) => offset.iter().map(|o| o + b).collect(),
+            None => vec![b; self.data.x.n_rows],
         }
     }
 
-    /// The unit of gaps: F(0), or 1 where that is 0 (then gaps are absolute).
-    pub(super) fn gap_unit(&self) -> f64 {
-        if self.null_objective > 0.0 { self.null_objective } else { 1.0 }
+    /// Mean loss at linear predictors `eta`.
+    pub(crate) fn mean_loss(&self, eta: &[f64]) -> f64 {
+        let rows = self.share.iter().zip(self.data.y).zip(eta);
+        rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.value(y, eta) } else { 0.0 }).sum()
     }
 
-    fn find_null_model(&mut self) {
-        let mut state = State::at_null(self);
-        self.null_intercept = state.intercept;
-        self.null_objective = state.loss_value(self);
-        let go_on: &Observe<'_> = &|_| std::ops::ControlFlow::Continue(());
-        let free = self.unpenalised();
-        if !free.is_empty() {
-            // Fit what is never penalised.
-            let mut watch = Watch::new(go_on, self.data.x.nnz());
-            let goal = Goal { lambda: f64::MAX, gap: 1e-14 * self.gap_unit(), sweeps: 10_000 };
-            let _never_cancelled = descend(self, &mut state, &free, goal, &mut watch);
+    /// Moves `b` and `eta` to the best intercept and returns θ_i = −share_i·loss'(η_i), whose sum is then 0 but for
+    /// rounding. Without an intercept only θ is computed.
+    pub(crate) fn balance(&self, eta: &mut [f64], b: &mut f64) -> Vec<f64> {
+        let y = self.data.y;
+        let residuals = |eta: &[f64]| -> Vec<f64> {
+            let rows = self.share.iter().zip(y).zip(eta);
+            rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.descent(y, eta) } else { 0.0 }).collect()
+        };
+        let mut theta = residuals(eta);
+        if !self.options.intercept {
+            return theta;
         }
-        let mut watch = Watch::new(go_on, self.data.x.nnz());
-        let gradient = state.gradient(self, &mut watch).unwrap_or_default();
-        let ratio = self.l1_ratio.max(1e-3);
-        let most = (0..gradient.len()).filter(|&j| self.factor(j) > 0.0).map(|j| gradient[j].abs() / self.factor(j));
-        let most = most.fold(0.0, f64::max) / ratio;
-        // The gradient of a hopeless column is rounding, not signal.
-        self.lambda_max = if most > 1e-14 * self.gap_unit().sqrt() { most } else { 0.0 };
+        // Newton kept inside a bracket: the sum of θ falls as b rises.
+        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        for _ in 0..100 {
+            let sum: f64 = theta.iter().sum();
+            let size: f64 = theta.iter().map(|t| t.abs()).sum();
+            if sum.abs() <= 1e-15 * size {
+                break;
+            }
+            if sum > 0.0 {
+                low = *b
+            } else {
+                high = *b
+            }
+            let step = sum / self.bend(&theta);
+            let mut next = *b + if self.loss == Loss::Squared { step } else { step.clamp(-4.0, 4.0) };
+            if !(next > low && next < high) {
+                next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
+            }
+            let moved = next - *b;
+            if moved == 0.0 || !moved.is_finite() {
+                break;
+            }
+            eta.iter_mut().for_each(|eta| *eta += moved);
+            *b = next;
+            theta = residuals(eta);
+            if moved.abs() <= 4.0 * f64::EPSILON * b.abs() {
+                break;
+            }
+        }
+        theta
+    }
+
+    /// Σ share·loss'' given θ.
+    fn bend(&self, theta: &[f64]) -> f64 {
+        let rows = self.share.iter().zip(theta).filter(|(s, _)| **s > 0.0);
+        rows.map(|(s, t)| s * self.loss.curvature(t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
+    }
+
+    fn find_null(&mut self) {
+        let mut b = 0.0;
+        let mut eta = self.start(b);
+        self.balance(&mut eta, &mut b);
+        self.null_intercept = b;
+        self.null_objective = self.mean_loss(&eta);
+        let (coefficients, b, gradient) = match self.data.x.values {
+            ValuesView::Single(values) => Engine::null(self, values),
+            ValuesView::Double(values) => Engine::null(self, values),
+        };
+        let ratio = self.penalty.l1_ratio.max(1e-3);
+        self.lambda_max = (0..self.scale.len())
+            .filter_map(|j| {
+                let bound = self.penalty.factors.map_or(1.0, |f| f[j]) * self.scale[j] * ratio;
+                (bound > 0.0).then(|| gradient[j].abs() / bound)
+            })
+            .fold(0.0, f64::max);
+        self.null_model = (coefficients, b);
+        self.null_gradient = gradient;
     }
 }
 
-fn check_penalty(data: &Data<'_>, penalty: &Penalty<'_>) -> Result<(), Unfit> {
-    let n = data.x.n_rows;
-    let fits = |slice: Option<&[f64]>, len: usize| slice.is_none_or(|slice| slice.len() == len);
-    if data.y.len() != n || !fits(data.weights, n) || !fits(data.offset, n) || !fits(penalty.factors, data.x.len()) {
+/// Checks what the types do not say, and returns s / Σs.
+fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> {
+    let (n, p) = (data.x.n_rows, data.x.len());
+    let fits = |slice: Option<&[f64]>, len| slice.is_none_or(|s| s.len() == len);
+    if data.y.len() != n || !fits(data.weights, n) || !fits(data.offset, n) || !fits(penalty.factors, p) {
         return Err(Unfit::Shape);
     }
-    let factors = penalty.factors.unwrap_or_default();
-    if !(0.0..=1.0).contains(&penalty.l1_ratio) || factors.iter().any(|&factor| factor < 0.0) {
-        return Err(Unfit::Negative);
-    }
-    if factors.iter().any(|factor| !factor.is_finite()) { Err(Unfit::NonFinite) } else { Ok(()) }
-}
-
-fn normalised(data: &Data<'_>) -> Result<Vec<f64>, Unfit> {
-    let n = data.y.len();
-    let weights = match data.weights {
-        None if n > 0 => return Ok(vec![1.0 / n as f64; n]),
-        None => return Err(Unfit::NoWeight),
-        Some(weights) => weights,
-    };
-    if weights.iter().any(|&weight| weight < 0.0) {
-        return Err(Unfit::Negative);
-    }
-    let total: f64 = weights.iter().sum();
-    match total.is_finite() {
-        false => Err(Unfit::NonFinite),
-        true if total <= 0.0 => Err(Unfit::NoWeight),
-        true => Ok(weights.iter().map(|weight| weight / total).collect()),
-    }
-}
-
-fn check_target(data: &Data<'_>, loss: Loss, weights: &[f64]) -> Result<(), Unfit> {
-    if data.y.iter().any(|y| !y.is_finite()) || data.offset.is_some_and(|offset| offset.iter().any(|o| !o.is_finite())) {
+    let all = [Some(data.y), data.weights, data.offset, penalty.factors];
+    if all.into_iter().flatten().flatten().any(|x| !x.is_finite()) || !penalty.l1_ratio.is_finite() {
         return Err(Unfit::NonFinite);
     }
-    if loss == Loss::Squared {
-        return Ok(());
+    let negative = |slice: Option<&[f64]>| slice.is_some_and(|s| s.iter().any(|&x| x < 0.0));
+    if negative(data.weights) || negative(penalty.factors) || !(0.0..=1.0).contains(&penalty.l1_ratio) {
+        return Err(Unfit::Negative);
     }
-    if data.y.iter().any(|y| y.abs() != 1.0) {
-        return Err(Unfit::NotASign);
+    let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
+    let total: f64 = (0..n).map(weight).sum();
+    if total <= 0.0 {
+        return Err(Unfit::NoWeight);
     }
-    let counts = |sign: f64| data.y.iter().zip(weights).any(|(&y, &weight)| weight > 0.0 && y == sign);
-    if counts(1.0) && counts(-1.0) { Ok(()) } else { Err(Unfit::OneClass) }
+    if !total.is_finite() {
+        return Err(Unfit::NonFinite);
+    }
+    if loss == Loss::Logistic {
+        if data.y.iter().any(|&y| y != 1.0 && y != -1.0) {
+            return Err(Unfit::NotASign);
+        }
+        let has = |sign: f64| (0..n).any(|i| data.y[i] == sign && weight(i) > 0.0);
+        if !has(1.0) || !has(-1.0) {
+            return Err(Unfit::OneClass);
+        }
+    }
+    Ok((0..n).map(|i| weight(i) / total).collect())
 }
 
-/// Weighted population standard deviation of each column, in two passes over it: Σ s(x − m)² over the non-zeros plus
-/// m² for the zeros. 0 where it is rounding only.
-fn deviations<V: Number>(data: &Data<'_>, values: &[V], weights: &[f64]) -> Vec<f64> {
-    let one = |j: usize| {
-        let column = data.x.column(j, values);
-        let [present, mean, square] = sum_weighted(column, weights);
-        let centred = column.rows.iter().zip(column.values).map(|(&row, &x)| weights[row as usize] * (x.into() - mean).powi(2));
-        let variance = centred.sum::<f64>() + (1.0 - present).max(0.0) * mean * mean;
-        if variance > 1e-24 * square { variance.sqrt() } else { 0.0 }
-    };
-    (0..data.x.len()).map(one).collect()
+/// Centre, scale and spread of every column.
+fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &Options) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let taking_part = share.iter().filter(|s| **s > 0.0).count();
+    let (mut center, mut scale, mut spread) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
+    for j in 0..x.len() {
+        let column = x.column(j, values);
+        let (mean, square, mass) = column.moments(share);
+        let variance = column.iter().map(|(i, x)| share[i] * (x - mean) * (x - mean)).sum::<f64>();
+        // Rows without an entry are at 0; their share is what is left of 1.
+        let variance = variance + mean * mean * (1.0 - mass).max(0.0);
+        let still = is_constant(column, share, taking_part) || variance <= 1e-28 * square;
+        if options.intercept {
+            center[j] = mean;
+        }
+        spread[j] = if options.intercept { variance } else { square };
+        let dead = square == 0.0 || (still && (options.intercept || options.standardize));
+        scale[j] = match (dead, options.standardize) {
+            (true, _) => 0.0,
+            (false, true) => variance.sqrt(),
+            (false, false) => 1.0,
+        };
+    }
+    (center, scale, spread)
+}
+
+/// Whether all rows with weight hold one value.
+fn is_constant<V: Number>(column: Column<V>, share: &[f64], taking_part: usize) -> bool {
+    let mut seen = column.iter().filter(|(i, _)| share[*i] > 0.0);
+    let Some((_, first)) = seen.next() else { return true };
+    let mut count = 1;
+    seen.all(|(_, x)| {
+        count += 1;
+        x == first
+    }) && count == taking_part
 }

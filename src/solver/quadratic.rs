@@ -1,325 +1,270 @@
-//! The quadratic model of a Newton step on a working set, and its minimisation by coordinate descent.
+//! A quadratic model of the mean loss on a working set, in two forms that answer the same questions:
+//! by columns with a residual ([`Residual`]) and by the Gram matrix ([`Gram`]).
 //!
-//! min over u of  −gᵀu + ½uᵀHu + Σ_k l1_k|u_k| + l2_k/2·u_k², where H is the curvature of the weighted loss on the
-//! centred and scaled columns of the working set. The model is either [`Residual`] (products with columns) or
-//! `gram::Gram` (H itself, for small sets); descent does not know which.
+//! The model at a point with dual vector q and row curvatures h is φ(Δ) = −qᵀX̃Δ + ½ Δᵀ X̃ᵀHX̃ Δ, where X̃ are the
+//! columns centred by their h-weighted means when there is an intercept (which eliminates it exactly). Centring is
+//! implicit: a coordinate costs the non-zeros of its column, never the number of rows.
 
-use super::watch::{Cancelled, Watch};
-use crate::matrix::{ColumnsView, Number, add_scaled_weighted, dot, sum_weighted};
+use super::clock::Clock;
+use crate::matrix::{self, Column, Number};
 
-/// The penalty of each member of a working set.
-pub(super) struct Bounds {
-    pub(super) l1: Vec<f64>,
-    pub(super) l2: Vec<f64>,
-}
-
-impl Bounds {
-    /// Violation of optimality at member `k`: the distance of the gradient from the subdifferential.
-    pub(super) fn violation(&self, k: usize, u: f64, gradient: f64) -> f64 {
-        if u != 0.0 { (gradient - self.l1[k] * u.signum() - self.l2[k] * u).abs() } else { (gradient.abs() - self.l1[k]).max(0.0) }
-    }
-
-    /// The minimiser over one coordinate: prox of the penalty.
-    fn prox(&self, k: usize, z: f64, curvature: f64) -> f64 {
-        let shrunk = if z > self.l1[k] {
-            z - self.l1[k]
-        } else if z < -self.l1[k] {
-            z + self.l1[k]
-        } else {
-            0.0
-        };
-        shrunk / (curvature + self.l2[k])
-    }
-
-    /// Change of the penalty when member `k` goes from `u` to `v`.
-    pub(super) fn change(&self, k: usize, u: f64, v: f64) -> f64 {
-        self.l1[k] * (v.abs() - u.abs()) + 0.5 * self.l2[k] * (v * v - u * u)
-    }
-}
-
-/// A quadratic model over the members of a working set.
-pub(super) trait Quadratic {
-    /// H_kk.
+/// What coordinate descent and Newton steps ask of a quadratic model. Coordinates are positions in the working set.
+pub(crate) trait Quadratic {
+    /// Whether a visit of a coordinate touches non-zeros of X.
+    const BY_COLUMNS: bool;
+    /// Σ h x̃_k².
     fn curvature(&self, k: usize) -> f64;
-    /// −∂/∂u_k of the quadratic part at the present point.
+    /// x̃_kᵀq at the current Δ: the descent direction of coordinate k.
     fn gradient(&self, k: usize) -> f64;
-    /// u_k += d.
-    fn shift(&mut self, k: usize, d: f64);
-    /// For a move of several members: its product with the gradient, and its curvature dᵀHd. Remembers the move.
-    fn try_move(&mut self, moves: &[(usize, f64)], watch: &mut Watch<'_>) -> Result<(f64, f64), Cancelled>;
-    /// Makes the move last tried.
-    fn make_move(&mut self);
-    /// Work of touching member `k` once, in non-zeros.
-    fn cost(&self, k: usize) -> usize;
+    /// Δ_k ← Δ_k + step.
+    fn step(&mut self, k: usize, step: f64, clock: &mut Clock);
+    /// (x̃dᵀq, x̃dᵀHx̃d) along direction `d`, remembered for [`Quadratic::commit`].
+    fn along(&mut self, d: &[f64], clock: &mut Clock) -> (f64, f64);
+    /// Δ ← Δ + d of the last [`Quadratic::along`].
+    fn commit(&mut self);
+    /// Lower triangle of X̃_SᵀHX̃_S, row-major, for the coordinates `s`.
+    fn gram(&self, s: &[usize], clock: &mut Clock) -> Vec<f64>;
+    /// Units of work of [`Quadratic::gram`].
+    fn gram_cost(&self, s: &[usize]) -> usize;
+    /// Units of work of one visit of coordinate k.
+    fn visit_cost(&self, k: usize) -> usize;
 }
 
-/// How a minimisation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Every violation is at or below the goal.
-    Reached,
-    /// The sweeps allowed are used up.
-    OutOfSweeps,
-}
-
-/// Sweeps over the support between two sweeps over the whole set.
-const SUPPORT_SWEEPS: usize = 10;
-/// Iterates an extrapolation looks back on (Bertrand & Massias, AISTATS 2021).
-const LOOK_BACK: usize = 5;
-
-/// Cyclic coordinate descent with Anderson extrapolation, until no violation exceeds `goal`.
-pub(super) fn minimise<Q: Quadratic>(
-    model: &mut Q,
-    u: &mut [f64],
-    bounds: &Bounds,
-    goal: f64,
-    sweeps_max: u64,
-    watch: &mut Watch<'_>,
-) -> Result<Ended, Cancelled> {
-    let all: Vec<usize> = (0..u.len()).collect();
-    let mut history = History::default();
-    let mut sweeps = 0;
-    loop {
-        let worst = sweep(model, u, bounds, &all, watch)?;
-        sweeps += 1;
-        if worst <= goal {
-            return Ok(Ended::Reached);
-        }
-        if sweeps >= sweeps_max {
-            return Ok(Ended::OutOfSweeps);
-        }
-        let support: Vec<usize> = all.iter().copied().filter(|&k| u[k] != 0.0).collect();
-        for _ in 0..SUPPORT_SWEEPS {
-            let worst = sweep(model, u, bounds, &support, watch)?;
-            sweeps += 1;
-            history.push(u);
-            if let Some(target) = history.extrapolate() {
-                accept(model, u, bounds, &target, watch)?;
-                history.clear();
-            }
-            if worst <= 0.3 * goal || sweeps >= sweeps_max {
-                break;
-            }
-        }
-    }
-}
-
-/// One sweep; the largest violation met on the way.
-fn sweep<Q: Quadratic>(model: &mut Q, u: &mut [f64], bounds: &Bounds, members: &[usize], watch: &mut Watch<'_>) -> Result<f64, Cancelled> {
-    let mut worst: f64 = 0.0;
-    watch.progress.epoch += 1;
-    for &k in members {
-        watch.work(model.cost(k))?;
-        let curvature = model.curvature(k);
-        if curvature + bounds.l2[k] <= 0.0 {
-            continue;
-        }
-        let gradient = model.gradient(k);
-        worst = worst.max(bounds.violation(k, u[k], gradient));
-        let next = bounds.prox(k, gradient + curvature * u[k], curvature);
-        if next != u[k] {
-            model.shift(k, next - u[k]);
-            u[k] = next;
-        }
-    }
-    Ok(worst)
-}
-
-/// Goes to `target` if the objective falls on the way; says whether it did.
-pub(super) fn accept<Q: Quadratic>(
-    model: &mut Q,
-    u: &mut [f64],
-    bounds: &Bounds,
-    target: &[f64],
-    watch: &mut Watch<'_>,
-) -> Result<bool, Cancelled> {
-    let moves: Vec<(usize, f64)> = (0..u.len()).filter(|&k| target[k] != u[k]).map(|k| (k, target[k] - u[k])).collect();
-    let (slope, bend) = model.try_move(&moves, watch)?;
-    let penalty: f64 = moves.iter().map(|&(k, _)| bounds.change(k, u[k], target[k])).sum();
-    let falls = 0.5 * bend - slope + penalty < 0.0;
-    if falls {
-        model.make_move();
-        u.copy_from_slice(target);
-    }
-    Ok(falls)
-}
-
-/// The last iterates, for Anderson extrapolation.
-#[derive(Default)]
-struct History(Vec<Vec<f64>>);
-
-impl History {
-    fn push(&mut self, u: &[f64]) {
-        self.0.push(u.to_vec());
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// The combination of iterates whose differences cancel best: c ∝ (UᵀU)⁻¹1 over the last differences U.
-    fn extrapolate(&self) -> Option<Vec<f64>> {
-        if self.0.len() <= LOOK_BACK {
-            return None;
-        }
-        let difference = |i: usize, k: usize| self.0[i + 1][k] - self.0[i][k];
-        let len = self.0[0].len();
-        let mut system = [[0.0; LOOK_BACK + 1]; LOOK_BACK];
-        for a in 0..LOOK_BACK {
-            for b in 0..=a {
-                let product: f64 = (0..len).map(|k| difference(a, k) * difference(b, k)).sum();
-                system[a][b] = product;
-                system[b][a] = product;
-            }
-            system[a][LOOK_BACK] = 1.0;
-        }
-        let c = solve_small(system)?;
-        let total: f64 = c.iter().sum();
-        let target: Vec<f64> = (0..len).map(|k| (0..LOOK_BACK).map(|i| c[i] / total * self.0[i + 1][k]).sum()).collect();
-        target.iter().all(|value| value.is_finite()).then_some(target)
-    }
-}
-
-/// Gaussian elimination with partial pivoting; `None` when the system is singular.
-fn solve_small(mut system: [[f64; LOOK_BACK + 1]; LOOK_BACK]) -> Option<[f64; LOOK_BACK]> {
-    for pivot in 0..LOOK_BACK {
-        let best = (pivot..LOOK_BACK).max_by(|&a, &b| system[a][pivot].abs().total_cmp(&system[b][pivot].abs()))?;
-        system.swap(pivot, best);
-        let scale = system[pivot][pivot];
-        if !(scale.abs() > 0.0) {
-            return None;
-        }
-        let row = system[pivot];
-        for lower in system.iter_mut().skip(pivot + 1) {
-            let ratio = lower[pivot] / scale;
-            lower.iter_mut().zip(row).for_each(|(entry, above)| *entry -= ratio * above);
-        }
-    }
-    let mut solution = [0.0; LOOK_BACK];
-    for i in (0..LOOK_BACK).rev() {
-        let known: f64 = (i + 1..LOOK_BACK).map(|j| system[i][j] * solution[j]).sum();
-        solution[i] = (system[i][LOOK_BACK] - known) / system[i][i];
-    }
-    solution.iter().all(|value| value.is_finite()).then_some(solution)
-}
-
-/// The model by products with columns. `slope` is the model's own weighted residual, not centred; its sum is kept
-/// beside it, so that centring costs nothing per coordinate: g_k = (x_kᵀv − m_kΣv)/σ_k.
-pub(super) struct Residual<'a, V> {
-    x: ColumnsView<'a>,
-    values: &'a [V],
-    members: &'a [u32],
-    shrink: Vec<f64>,
-    /// Curvature of each row.
-    pub(super) h: &'a [f64],
-    h_sum: f64,
-    centred: bool,
-    /// Σhx/Σh of each member; 0 without intercept.
-    pub(super) means: Vec<f64>,
-    curvatures: Vec<f64>,
-    slope: Vec<f64>,
-    slope_sum: f64,
-    trial: Vec<f64>,
+/// The model by columns.
+pub(crate) struct Residual<'a, V> {
+    pub(crate) columns: Vec<Column<'a, V>>,
+    pub(crate) center: Vec<f64>,
+    pub(crate) curvature: Vec<f64>,
+    pub(crate) h: &'a [f64],
+    /// Σ h with an intercept, else 0.
+    pub(crate) mass: f64,
+    pub(crate) q: Vec<f64>,
+    /// Σ q.
+    pub(crate) sum: f64,
+    scratch: Vec<f64>,
+    shift: f64,
 }
 
 impl<'a, V: Number> Residual<'a, V> {
-    pub(super) fn new(
-        x: ColumnsView<'a>,
-        values: &'a [V],
-        members: &'a [u32],
-        shrink: &[f64],
-        h: &'a [f64],
-        slope: &[f64],
-        centred: bool,
-        watch: &mut Watch<'_>,
-    ) -> Result<Self, Cancelled> {
-        let h_sum: f64 = h.iter().sum();
-        let (mut means, mut curvatures) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
-        let shrink: Vec<f64> = members.iter().map(|&j| shrink[j as usize]).collect();
-        for (&j, shrink) in members.iter().zip(&shrink) {
-            let column = x.column(j as usize, values);
-            watch.work(column.rows.len())?;
-            let [_, first, second] = sum_weighted(column, h);
-            let mean = if centred { first / h_sum } else { 0.0 };
-            let curvature = shrink * shrink * (second - mean * mean * h_sum);
-            means.push(mean);
-            // What is left of a constant column after centring is rounding.
-            curvatures.push(if curvature > 1e-12 * shrink * shrink * second { curvature } else { 0.0 });
+    /// With the moments of the columns computed here.
+    pub(crate) fn new(columns: Vec<Column<'a, V>>, h: &'a [f64], q: Vec<f64>, intercept: bool, clock: &mut Clock) -> Self {
+        let mass = if intercept { h.iter().sum() } else { 0.0 };
+        let (mut center, mut curvature) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+        for column in &columns {
+            clock.touch(column.nnz());
+            let (sum, square, part) = column.moments(h);
+            let mean = if intercept { sum / mass } else { 0.0 };
+            center.push(mean);
+            let centred = square - mean * mean * mass;
+            // Only a nearly constant column loses digits in the difference; it is worth a second look.
+            curvature.push(if intercept && centred < 1e-4 * square {
+                let near: f64 = column.iter().map(|(i, x)| h[i] * (x - mean) * (x - mean)).sum();
+                near + mean * mean * (mass - part).max(0.0)
+            } else {
+                centred
+            });
         }
-        let slope_sum = slope.iter().sum();
-        Ok(Self { x, values, members, shrink, h, h_sum, centred, means, curvatures, slope: slope.to_vec(), slope_sum, trial: Vec::new() })
+        Self::with_moments(columns, center, curvature, h, mass, q)
     }
 
-    /// Non-zeros of the members.
-    pub(super) fn nnz(&self) -> usize {
-        (0..self.members.len()).map(|k| self.cost(k)).sum()
+    pub(crate) fn with_moments(
+        columns: Vec<Column<'a, V>>,
+        center: Vec<f64>,
+        curvature: Vec<f64>,
+        h: &'a [f64],
+        mass: f64,
+        q: Vec<f64>,
+    ) -> Self {
+        let sum = if mass > 0.0 { q.iter().sum() } else { 0.0 };
+        Self { columns, center, curvature, h, mass, q, sum, scratch: Vec::new(), shift: 0.0 }
     }
 
-    pub(super) fn members(&self) -> &'a [u32] {
-        self.members
+    /// All gradients.
+    pub(crate) fn gradients(&self, clock: &mut Clock) -> Vec<f64> {
+        let mut each = |k: usize| {
+            clock.touch(self.columns[k].nnz());
+            self.gradient(k)
+        };
+        (0..self.columns.len()).map(&mut each).collect()
     }
 
-    pub(super) fn column(&self, k: usize) -> crate::matrix::Column<'a, V> {
-        self.x.column(self.members[k] as usize, self.values)
+    /// The same model by its Gram matrix.
+    pub(crate) fn to_gram(&self, clock: &mut Clock) -> Vec<f64> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let mut g = self.gram(&all, clock);
+        let m = all.len();
+        for a in 0..m {
+            for b in 0..a {
+                g[b * m + a] = g[a * m + b];
+            }
+        }
+        g
     }
 
-    pub(super) fn n_rows(&self) -> usize {
-        self.x.n_rows
-    }
-
-    pub(super) fn shrink(&self, k: usize) -> f64 {
-        self.shrink[k]
-    }
-
-    pub(super) fn h_sum(&self) -> f64 {
-        self.h_sum
+    /// Entries in each row over the columns `s`.
+    fn row_counts(&self, s: &[usize]) -> Vec<u32> {
+        let mut counts = vec![0u32; self.h.len()];
+        for &k in s {
+            self.columns[k].rows.iter().for_each(|&i| counts[i as usize] += 1);
+        }
+        counts
     }
 }
 
 impl<V: Number> Quadratic for Residual<'_, V> {
+    const BY_COLUMNS: bool = true;
+
     fn curvature(&self, k: usize) -> f64 {
-        self.curvatures[k]
+        self.curvature[k]
     }
 
     fn gradient(&self, k: usize) -> f64 {
-        self.shrink[k] * (dot(self.column(k), &self.slope) - self.means[k] * self.slope_sum)
+        self.columns[k].dot(&self.q) - self.center[k] * self.sum
     }
 
-    fn shift(&mut self, k: usize, d: f64) {
-        let step = d * self.shrink[k];
-        let column = self.x.column(self.members[k] as usize, self.values);
-        add_scaled_weighted(column, -step, self.h, &mut self.slope);
-        // Σhx = m·Σh holds with an intercept; without one the sum is not used.
-        self.slope_sum -= step * self.means[k] * self.h_sum;
+    fn step(&mut self, k: usize, step: f64, clock: &mut Clock) {
+        clock.touch(self.columns[k].nnz());
+        self.columns[k].add_weighted_to(-step, self.h, &mut self.q);
+        self.sum -= step * self.center[k] * self.mass;
     }
 
-    fn try_move(&mut self, moves: &[(usize, f64)], watch: &mut Watch<'_>) -> Result<(f64, f64), Cancelled> {
-        self.trial.clear();
-        self.trial.resize(self.x.n_rows, 0.0);
-        for &(k, d) in moves {
-            let column = self.x.column(self.members[k] as usize, self.values);
-            watch.work(column.rows.len())?;
-            crate::matrix::add_scaled(column, d * self.shrink[k], &mut self.trial);
+    fn along(&mut self, d: &[f64], clock: &mut Clock) -> (f64, f64) {
+        self.scratch.clear();
+        self.scratch.resize(self.q.len(), 0.0);
+        self.shift = 0.0;
+        for (k, &d) in d.iter().enumerate().filter(|(_, d)| **d != 0.0) {
+            clock.touch(self.columns[k].nnz());
+            self.columns[k].add_to(d, &mut self.scratch);
+            self.shift += d * self.center[k];
         }
-        if self.centred {
-            let mean = self.trial.iter().zip(self.h).map(|(t, h)| t * h).sum::<f64>() / self.h_sum;
-            self.trial.iter_mut().for_each(|t| *t -= mean);
-        }
-        let slope: f64 = self.trial.iter().zip(&self.slope).map(|(t, v)| t * v).sum();
-        let bend: f64 = self.trial.iter().zip(self.h).map(|(t, h)| t * t * h).sum();
-        Ok((slope, bend))
+        clock.work(2 * self.q.len());
+        let slope = matrix::dot(&self.q, &self.scratch) - self.shift * self.sum;
+        let bend: f64 = if self.mass > 0.0 {
+            self.h.iter().zip(&self.scratch).map(|(h, x)| h * (x - self.shift) * (x - self.shift)).sum()
+        } else {
+            self.h.iter().zip(&self.scratch).map(|(h, x)| h * x * x).sum()
+        };
+        (slope, bend)
     }
 
-    fn make_move(&mut self) {
-        for ((slope, t), h) in self.slope.iter_mut().zip(&self.trial).zip(self.h) {
-            *slope -= t * h;
+    fn commit(&mut self) {
+        for ((q, h), x) in self.q.iter_mut().zip(self.h).zip(&self.scratch) {
+            *q -= h * x;
         }
-        // A centred move leaves the sum as it is, but for rounding.
-        self.slope_sum = self.slope.iter().sum();
+        self.sum -= self.mass * self.shift;
     }
 
-    fn cost(&self, k: usize) -> usize {
-        let range = self.x.range(self.members[k] as usize);
-        range.len()
+    fn gram(&self, s: &[usize], clock: &mut Clock) -> Vec<f64> {
+        let (n, m) = (self.h.len(), s.len());
+        let mut starts = vec![0usize; n + 1];
+        for (i, count) in self.row_counts(s).into_iter().enumerate() {
+            starts[i + 1] = starts[i] + count as usize;
+        }
+        let mut next = starts.clone();
+        let mut entries = vec![(0u32, 0.0f64); starts[n]];
+        for (position, &k) in s.iter().enumerate() {
+            clock.touch(self.columns[k].nnz());
+            for (i, x) in self.columns[k].iter() {
+                entries[next[i]] = (position as u32, x);
+                next[i] += 1;
+            }
+        }
+        let mut g = vec![0.0; m * m];
+        for i in 0..n {
+            let row = &entries[starts[i]..starts[i + 1]];
+            if self.h[i] == 0.0 || !clock.work(row.len() * row.len() / 2) {
+                continue;
+            }
+            for (end, &(a, x)) in row.iter().enumerate() {
+                let hx = self.h[i] * x;
+                let line = &mut g[a as usize * m..(a as usize + 1) * m];
+                row[..=end].iter().for_each(|&(b, x)| line[b as usize] += hx * x);
+            }
+        }
+        for a in 0..m {
+            let ca = self.mass * self.center[s[a]];
+            for b in 0..a {
+                g[a * m + b] -= ca * self.center[s[b]];
+            }
+            // The centred curvature was computed without cancellation.
+            g[a * m + a] = self.curvature[s[a]];
+        }
+        g
+    }
+
+    fn gram_cost(&self, s: &[usize]) -> usize {
+        self.row_counts(s).into_iter().map(|c| c as usize * (c as usize + 1) / 2).sum()
+    }
+
+    fn visit_cost(&self, k: usize) -> usize {
+        self.columns[k].nnz()
+    }
+}
+
+/// The model by its Gram matrix.
+pub(crate) struct Gram<'g> {
+    /// Full symmetric `m × m`.
+    g: &'g [f64],
+    m: usize,
+    gradient: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+impl<'g> Gram<'g> {
+    pub(crate) fn new(g: &'g [f64], gradient: Vec<f64>) -> Self {
+        let m = gradient.len();
+        Self { g, m, gradient, scratch: vec![0.0; m] }
+    }
+}
+
+impl Quadratic for Gram<'_> {
+    const BY_COLUMNS: bool = false;
+
+    fn curvature(&self, k: usize) -> f64 {
+        self.g[k * self.m + k]
+    }
+
+    fn gradient(&self, k: usize) -> f64 {
+        self.gradient[k]
+    }
+
+    fn step(&mut self, k: usize, step: f64, clock: &mut Clock) {
+        clock.work(self.m / 4);
+        let row = &self.g[k * self.m..(k + 1) * self.m];
+        self.gradient.iter_mut().zip(row).for_each(|(c, g)| *c -= step * g);
+    }
+
+    fn along(&mut self, d: &[f64], clock: &mut Clock) -> (f64, f64) {
+        self.scratch.fill(0.0);
+        for (k, &d) in d.iter().enumerate().filter(|(_, d)| **d != 0.0) {
+            clock.work(self.m / 4);
+            let row = &self.g[k * self.m..(k + 1) * self.m];
+            self.scratch.iter_mut().zip(row).for_each(|(x, g)| *x += d * g);
+        }
+        (matrix::dot(&self.gradient, d), matrix::dot(&self.scratch, d))
+    }
+
+    fn commit(&mut self) {
+        self.gradient.iter_mut().zip(&self.scratch).for_each(|(c, x)| *c -= x);
+    }
+
+    fn gram(&self, s: &[usize], clock: &mut Clock) -> Vec<f64> {
+        let n = s.len();
+        let mut g = vec![0.0; n * n];
+        for (a, &i) in s.iter().enumerate() {
+            clock.work(a);
+            for (b, &j) in s[..=a].iter().enumerate() {
+                g[a * n + b] = self.g[i * self.m + j];
+            }
+        }
+        g
+    }
+
+    fn gram_cost(&self, s: &[usize]) -> usize {
+        s.len() * s.len() / 2
+    }
+
+    fn visit_cost(&self, _: usize) -> usize {
+        self.m / 8
     }
 }

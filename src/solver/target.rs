@@ -1,9 +1,16 @@
 //! The λ that gives a wanted number of non-zeros.
 
-use super::path::Walk;
-use super::problem::Problem;
-use super::watch::Watch;
-use super::{Observe, Point, Stop};
+use super::clock::Clock;
+use super::descent::Engine;
+use super::{Observe, Point, Problem, Stop};
+use crate::matrix::{Number, ValuesView};
+
+/// Ratio of the λ values tried on the way down.
+const STRIDE: f64 = 0.85;
+/// Smallest λ tried, as a share of λ_max.
+const FLOOR: f64 = 1e-6;
+/// The bracket is narrowed to this relative width.
+const WIDTH: f64 = 1e-7;
 
 /// A solution with a wanted number of non-zeros.
 #[derive(Clone, Debug)]
@@ -14,37 +21,55 @@ pub struct TargetPoint {
     pub bracket: [f64; 2],
 }
 
-/// Ratio of neighbouring λ on the way down.
-const STRIDE: f64 = 0.8;
-/// No smaller λ is tried than this share of λ_max.
-const FLOOR: f64 = 1e-5;
-/// The bracket is closed to this ratio.
-const NARROW: f64 = 1.0 + 1e-6;
-
-/// The largest λ whose solution has exactly `k` non-zeros, else the largest with more than `k`, to a ratio of 1 + 1e-6:
-/// down a path until there are k, then bisection of the last stride in ln λ.
-pub fn target_nonzeros(problem: &Problem<'_>, k: usize, observe: &Observe<'_>) -> TargetPoint {
-    let mut walk = Walk::new(problem, Watch::new(observe, problem.data.x.nnz()));
-    let top = if problem.lambda_max() > 0.0 { problem.lambda_max() } else { 1.0 };
-    let mut high = top;
-    let mut low = walk.step(0, top);
-    let mut index = 0;
-    while low.stop != Stop::Cancelled && low.columns.len() < k && low.lambda > top * FLOOR {
-        index += 1;
-        high = low.lambda;
-        low = walk.step(index, low.lambda * STRIDE);
+/// The largest λ whose solution has exactly `k` non-zeros, else the largest with more than `k`.
+///
+/// Walks down from λ_max until a solution has `k` or more, then bisects. When the count jumps over `k` at the bracket,
+/// the walk goes on a little for a λ further down that has exactly `k` after all. When even the smallest λ tried has
+/// fewer than `k`, that solution is returned.
+pub fn target_nonzeros(problem: &Problem, k: usize, observe: &Observe) -> TargetPoint {
+    match problem.data.x.values {
+        ValuesView::Single(values) => search(problem, values, k, observe),
+        ValuesView::Double(values) => search(problem, values, k, observe),
     }
-    let reached = low.columns.len() >= k;
-    while reached && low.stop != Stop::Cancelled && high > low.lambda * NARROW {
+}
+
+fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observe: &Observe) -> TargetPoint {
+    let mut engine = Engine::new(problem, values, Clock::new(observe));
+    // The count of non-zeros settles later than the objective.
+    engine.tol = engine.tol.min(1e-10);
+    let top = problem.lambda_max();
+    let mut high = top;
+    let mut point = engine.solve(top, 0);
+    let mut index = 0;
+    let mut solve = |lambda: f64| {
         index += 1;
-        let middle = walk.step(index, (high * low.lambda).sqrt());
-        if middle.stop == Stop::Cancelled {
-            low.stop = Stop::Cancelled;
-        } else if middle.columns.len() < k || (low.columns.len() == k && middle.columns.len() > k) {
-            high = middle.lambda;
+        engine.solve(lambda, index)
+    };
+    while point.columns.len() < k && point.stop != Stop::Cancelled && point.lambda > top * FLOOR {
+        high = point.lambda;
+        point = solve(high * STRIDE);
+    }
+    let reached = point.columns.len() >= k;
+    while reached && point.stop != Stop::Cancelled && high > point.lambda * (1.0 + WIDTH) {
+        let middle = (high * point.lambda).sqrt();
+        let trial = solve(middle);
+        if trial.columns.len() >= k || trial.stop == Stop::Cancelled {
+            point = trial;
         } else {
-            low = middle;
+            high = middle;
         }
     }
-    TargetPoint { bracket: [low.lambda, high], point: low }
+    let mut lambda = point.lambda;
+    if point.columns.len() > k && k > 0 {
+        for _ in 0..30 {
+            lambda *= 1.0 - 0.3 * (1.0 - STRIDE);
+            let trial = solve(lambda);
+            if trial.columns.len() == k || trial.stop == Stop::Cancelled {
+                point = trial;
+                break;
+            }
+        }
+    }
+    let bracket = [point.lambda, high];
+    TargetPoint { point, bracket }
 }

@@ -72,4 +72,13 @@ mod tests {
         let wrapped = sqlx::Error::Io(std::io::Error::from_raw_os_error(28));
         assert!(matches!(StoreError::from(wrapped), StoreError::DiskFull));
     }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_grow_is_a_full_disk() {
+        use sqlx::{Connection, Executor};
+        let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        connection.execute("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 10").await.unwrap();
+        let error = connection.execute("INSERT INTO t VALUES (zeroblob(100000))").await.unwrap_err();
+        assert!(matches!(StoreError::from(error), StoreError::DiskFull));
+    }
 }

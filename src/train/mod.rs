@@ -7,6 +7,8 @@ mod choice;
 mod measure;
 mod progress;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
@@ -130,8 +132,8 @@ impl From<Unfit> for TrainError {
         let code = match why {
             Unfit::NonFinite => "numerical_error",
             Unfit::NoWeight => "invalid_weight",
-            Unfit::OneClass | Unfit::NotASign => "invalid_target",
-            Unfit::Negative | Unfit::Shape => "invalid_parameter",
+            // What is left is impossible after the checks of ingest and specification.
+            _ => "invalid_target",
         };
         unfit(code, why.to_string())
     }

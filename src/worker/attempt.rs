@@ -82,14 +82,16 @@ async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallibl
 async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
     let mut ticks = tokio::time::interval(PROGRESS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut told, mut beaten) = (claim.job.progress.clone(), Instant::now());
+    let (mut told, mut beaten, began) = (claim.job.progress.clone(), Instant::now(), Instant::now());
     loop {
         ticks.tick().await;
         let latest = shared.latest();
         if latest == told && beaten.elapsed() < HEARTBEAT {
             continue;
         }
-        match store.heartbeat(claim, &latest).await {
+        let mut timed = latest.clone();
+        timed.estimate_rest(began.elapsed().as_secs_f64());
+        match store.heartbeat(claim, &timed).await {
             Ok(Beat::Continue) => (told, beaten) = (latest, Instant::now()),
             Ok(Beat::CancelAsked) => {
                 shared.halt(Halt::Cancel);

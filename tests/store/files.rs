@@ -1,13 +1,14 @@
 //! Files: what is kept, what is swept, what is noticed.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sparsefit::ambient::Ambient;
 use sparsefit::id::{Id, Kind};
 use sparsefit::store::{Deletion, Ending, StoreError};
 
-use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, with_jobs};
+use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, upload, with_jobs};
 
 pub(crate) async fn what_a_crash_leaves_is_swept_and_nothing_else(house: House) {
     let store = house.open().await;
@@ -71,6 +72,35 @@ pub(crate) async fn a_damaged_artefact_is_noticed(house: House) {
     assert!(matches!(store.open_model(&row).await, Err(StoreError::Damaged(_))), "gone");
     fs::write(&path, &whole).unwrap();
     assert_eq!(store.open_model(&row).await.unwrap().model, model());
+}
+
+pub(crate) async fn a_dataset_is_opened_once_and_checked(house: House) {
+    let store = house.open().await;
+    let row = upload(&store, "d").await;
+    let open = store.open_dataset(&row).await.unwrap();
+    assert_eq!((&open.y[..], open.names.as_ref().unwrap().get(1)), (&[0.5, 1.5, 2.5][..], Some("price")));
+    assert!(Arc::ptr_eq(&open, &store.open_dataset(&row).await.unwrap()), "one mapping for all who use it");
+
+    enqueue(&store, new_job(&row, "m")).await;
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::Done);
+    store.sweep(Duration::ZERO).await.unwrap();
+    assert_eq!(open.x.view().nnz(), 4, "who has it open may go on");
+    let opened = store.open_model(&store.model(P, "m", None).await.unwrap().unwrap()).await.unwrap();
+    assert_eq!(opened.names.unwrap().find("price"), Some(1), "a model keeps the names");
+    drop(open);
+    assert!(matches!(store.open_dataset(&row).await, Err(StoreError::Damaged(_))), "a row without its file");
+
+    for file in 0..2 {
+        let before = house.files();
+        let row = upload(&store, "e").await;
+        let path = house.data_dir().join("blobs").join(house.files().into_iter().filter(|file| !before.contains(file)).nth(file).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(store.open_dataset(&row).await, Err(StoreError::Damaged(_))), "file {file}");
+    }
 }
 
 pub(crate) async fn a_refused_ending_leaves_no_file(house: House) {

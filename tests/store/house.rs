@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
-use sparsefit::dataset::{Ingested, Meta, RowNnz, Statistics, Target, TargetKind};
+use sparsefit::config::Limits;
+use sparsefit::dataset::{Encoding, Format, Ingested, Meta, RowNnz, Statistics, Target, TargetKind, Upload, ingest};
 use sparsefit::job::{DatasetRef, Job, Priority, Warning};
 use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
 use sparsefit::store::{Claim, DatasetRow, Enqueued, NewJob, Store, StoreConfig, StoreError};
@@ -85,6 +86,16 @@ pub(crate) async fn add_dataset(store: &Store, project: &str, name: &str, named:
     std::fs::write(incoming.scratch().join("run"), b"sorted").unwrap();
     let ingested = Ingested { meta: meta(10), names_sha256: named.then(|| "00".repeat(32)) };
     store.add_dataset(project, name, incoming, ingested).await.unwrap()
+}
+
+/// A small regression with feature names, parsed and stored as an upload is.
+pub(crate) async fn upload(store: &Store, name: &str) -> DatasetRow {
+    let body = br#"{"format": "dense", "feature_names": ["age", "price"], "values": [[1, 0], [0, 2], [3, 4]], "y": [0.5, 1.5, 2.5]}"#;
+    let incoming = store.incoming().unwrap();
+    let limits = Limits::default().upload;
+    let upload = Upload { format: Format::Json, encoding: Encoding::Identity, target_kind: None, limits };
+    let ingested = ingest(&body[..], &upload, incoming.data(), incoming.names(), incoming.scratch()).unwrap();
+    store.add_dataset(P, name, incoming, ingested).await.unwrap()
 }
 
 fn meta(stored_bytes: u64) -> Meta {

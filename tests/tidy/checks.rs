@@ -4,12 +4,17 @@
 use std::collections::BTreeSet;
 
 use crate::rules::Rule;
-use crate::source::{code_of, crates_named, rooms_named, tokens, without_tests};
+use crate::source::{code_of, crates_named, rooms_climbed_to, rooms_named, tokens, without_tests};
 
 /// The room of a file below `src/`: its folder, or its own name.
 pub fn room_of(path: &str) -> &str {
     let path = path.strip_prefix("src/").unwrap_or(path);
     path.split(['/', '.']).next().unwrap_or(path)
+}
+
+/// How many modules below the root the code of a file lies.
+fn depth_of(path: &str) -> usize {
+    path.strip_prefix("src/").unwrap_or(path).trim_end_matches("/mod.rs").split('/').count()
 }
 
 /// Imports that the table does not allow.
@@ -20,7 +25,8 @@ pub fn imports(path: &str, source: &str, rules: &[Rule], crates: &BTreeSet<Strin
     };
     let code = without_tests(&code_of(source));
     let allowed = |list: &str, word: &str| list.split(' ').any(|one| one == word);
-    let ours = rooms_named(&code).into_iter().filter(|named| named != room && !allowed(rule.ours, named));
+    let named = rooms_named(&code).into_iter().chain(rooms_climbed_to(&code, depth_of(path)));
+    let ours = named.filter(|named| named != room && !allowed(rule.ours, named));
     let theirs = crates_named(&code, crates).into_iter().filter(|named| !allowed(rule.theirs, named));
     ours.map(|named| format!("{path}: `{room}` must not know `crate::{named}`"))
         .chain(theirs.map(|named| format!("{path}: `{room}` must not know the crate `{named}`")))
@@ -152,6 +158,8 @@ mod tests {
         assert!(complaints.iter().any(|text| text.contains("crate::store")));
         let good = "//! use crate::store\nuse crate::matrix::Columns;\n#[cfg(test)] mod tests { use crate::store::Store; }";
         assert_eq!(imports("src/solver/path.rs", good, RULES, &crates()), Vec::<String>::new());
+        let climbing = "//! x\nuse super::super::store::Store;\nuse super::path::Path;";
+        assert_eq!(imports("src/solver/path.rs", climbing, RULES, &crates()).len(), 1, "climbing is importing");
         assert_eq!(imports("src/cellar/mod.rs", good, RULES, &crates()).len(), 1, "an unknown room");
     }
 

@@ -29,7 +29,7 @@ fn files(below: &str) -> Vec<String> {
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() && !["target", ".git", "sparsefit-data", "proptest-regressions", "__pycache__"].contains(&name.as_str()) {
                 folders.push(path);
-            } else if path.is_file() {
+            } else if path.is_file() && name != ".git" {
                 found.push(from_root(&path));
             }
         }
@@ -53,7 +53,8 @@ fn is_test_module(path: &str) -> bool {
     let parents = [format!("{folder}/mod.rs"), format!("{folder}.rs")];
     parents.iter().filter_map(|parent| fs::read_to_string(root().join(parent)).ok()).any(|parent| {
         let code = source::tokens(&source::code_of(&parent)).join(" ");
-        code.contains(&format!("# [ cfg ( test ) ] mod {name} ;"))
+        let declared = |visible: &str| code.contains(&format!("# [ cfg ( test ) ] {visible}mod {name} ;"));
+        declared("") || declared("pub ( crate ) ")
     })
 }
 

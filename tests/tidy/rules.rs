@@ -24,7 +24,7 @@ pub const RULES: &[Rule] = &[
     rule("ground", "fault", "", ""),
     rule("ground", "json", "fault", "serde serde_json"),
     rule("numbers", "matrix", "", "bytemuck memmap2"),
-    rule("numbers", "solver", "matrix", ""),
+    rule("numbers", "solver", "matrix", "ndarray sprs thiserror"),
     rule(
         "domain",
         "dataset",
@@ -33,7 +33,7 @@ pub const RULES: &[Rule] = &[
     ),
     rule("domain", "job", "id", "serde serde_json"),
     rule("domain", "spec", "dataset fault job json", "serde serde_json"),
-    rule("domain", "model", "dataset fault job json", "serde serde_json sha2"),
+    rule("domain", "model", "dataset fault job json", "memchr serde serde_json sha2"),
     rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sprs thiserror"),
     rule(
         "storage",
@@ -51,7 +51,7 @@ pub const RULES: &[Rule] = &[
     rule("edge", "client", "", "bytes http_body_util hyper hyper_util serde_json tokio"),
     rule("edge", "demo", "ambient client config serve", "bytes clap flate2 serde serde_json tempfile tokio"),
     rule("root", "config", "dataset model spec", "clap serde"),
-    rule("root", "serve", "ambient api config store worker", "axum hyper hyper_util thiserror tokio tracing"),
+    rule("root", "serve", "ambient api config id store worker", "axum hyper hyper_util thiserror tokio tracing"),
     rule("root", "cli", "ambient client config demo serve", "bytes clap tokio tracing tracing_subscriber"),
     rule("root", "main", "", "clap sparsefit"),
     rule("root", "lib", "", ""),

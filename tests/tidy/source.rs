@@ -121,6 +121,25 @@ pub fn rooms_named(code: &str) -> BTreeSet<String> {
     rooms
 }
 
+/// Our rooms named by climbing: a file `depth` modules below the root reaches it with as many `super::`.
+pub fn rooms_climbed_to(code: &str, depth: usize) -> BTreeSet<String> {
+    let tokens = tokens(code);
+    let mut rooms = BTreeSet::new();
+    let mut climbed = 0;
+    let mut at = 0;
+    while at < tokens.len() {
+        if tokens[at] == "super" && tokens.get(at + 1).is_some_and(|next| next == "::") {
+            (climbed, at) = (climbed + 1, at + 2);
+        } else {
+            if climbed >= depth {
+                rooms.insert(tokens[at].clone());
+            }
+            (climbed, at) = (0, at + 1);
+        }
+    }
+    rooms
+}
+
 /// The first words of each branch of a group `{a, b::c, d::{…}}`.
 fn group_heads(tokens: &[String]) -> Vec<String> {
     let mut heads = Vec::new();
@@ -210,6 +229,12 @@ mod tests {
     fn rooms_are_found_alone_and_in_groups() {
         let code = "use crate::a::B; use crate::{c, d::{e, f}, g::h as i}; fn x() -> crate::j::K { $crate::l::m() }";
         assert_eq!(rooms_named(code), set(&["a", "c", "d", "g", "j"]));
+    }
+
+    #[test]
+    fn climbing_to_the_root_is_naming_a_room() {
+        assert_eq!(rooms_climbed_to("use super::a; use super::super::b::C;", 2), set(&["b"]));
+        assert_eq!(rooms_climbed_to("use super::a;", 1), set(&["a"]));
     }
 
     #[test]

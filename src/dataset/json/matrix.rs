@@ -1,13 +1,13 @@
 //! What the arrays of `csr`, `coo` and `dense` mean together.
 
 use super::{Document, missing};
+use crate::dataset::IngestError;
 use crate::dataset::gather::{Gather, Refused};
 use crate::dataset::ingest::Parsed;
-use crate::dataset::{IngestError, IngestLimits};
 use crate::fault::{Code, Fault};
 
 /// Compressed sparse rows; columns may come unsorted within a row, but none twice.
-pub(super) fn csr(document: Document, _limits: &IngestLimits, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
+pub(super) fn csr(document: Document, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
     let [n_rows, n_columns] = document.shape.ok_or_else(|| missing("shape"))?;
     let indptr = document.indptr.as_ref().ok_or_else(|| missing("indptr"))?;
     let indices = document.indices.as_ref().ok_or_else(|| missing("indices"))?;
@@ -53,7 +53,7 @@ pub(super) fn csr(document: Document, _limits: &IngestLimits, gather: &mut Gathe
 }
 
 /// Coordinates in any order; `duplicates` says what the same place twice means.
-pub(super) fn coo(document: Document, limits: &IngestLimits, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
+pub(super) fn coo(document: Document, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
     let [n_rows, n_columns] = document.shape.ok_or_else(|| missing("shape"))?;
     let rows = document.rows.as_ref().ok_or_else(|| missing("rows"))?;
     let cols = document.cols.as_ref().ok_or_else(|| missing("cols"))?;
@@ -67,7 +67,6 @@ pub(super) fn coo(document: Document, limits: &IngestLimits, gather: &mut Gather
     if !["error", "sum", "last"].contains(&policy) {
         return Err(Fault::at_pointer(Code::InvalidField, "#/duplicates", "it is error, sum or last").into());
     }
-    let _ = limits;
     let base = document.index_base.unwrap_or(0);
     let mut order: Vec<(u32, u32, usize)> = Vec::with_capacity(values.len());
     for at in 0..values.len() {
@@ -97,7 +96,7 @@ pub(super) fn coo(document: Document, limits: &IngestLimits, gather: &mut Gather
 }
 
 /// Rows of equal length, already gathered.
-pub(super) fn dense(document: Document, _limits: &IngestLimits, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
+pub(super) fn dense(document: Document, gather: &mut Gather<'_>) -> Result<Parsed, IngestError> {
     let values = document.values.as_ref().ok_or_else(|| missing("values"))?;
     if !values.is_empty() {
         return Err(Fault::at_pointer(Code::InvalidField, "#/values/0", "a row of a dense matrix is an array").into());

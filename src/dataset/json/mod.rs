@@ -79,9 +79,9 @@ impl Document {
             return Err(Fault::at_pointer(Code::UnknownField, format!("#/{key}"), detail).into());
         }
         match format {
-            "csr" => matrix::csr(self, limits, gather),
-            "coo" => matrix::coo(self, limits, gather),
-            "dense" => matrix::dense(self, limits, gather),
+            "csr" => matrix::csr(self, gather),
+            "coo" => matrix::coo(self, gather),
+            "dense" => matrix::dense(self, gather),
             _ => self.finish_records(limits, gather),
         }
     }

@@ -1,0 +1,8 @@
+//! Witnesses of the solver: facts about its solutions that do not come from the solver.
+
+mod agreement;
+mod folds;
+mod limits;
+mod made;
+mod properties;
+mod real;

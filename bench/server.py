@@ -122,7 +122,7 @@ class Server:
             page = self.get(f"{href}/coefficients?limit=1000" + (f"&cursor={cursor}" if cursor else ""))
             indices += page["indices"]
             values += page["values"]
-            names += page["names"]
+            names += page["names"] or []
             if not page.get("has_more"):
                 return indices, values, names, page["intercept"]
             cursor = page["next_cursor"]

@@ -103,11 +103,23 @@ def glmnet(problem, lam, thresh=1e-14):
 
 def best(problem, lam, tolerances=(1e-3, 1e-5, 1e-7), goal=1e-12):
     """(w, b, gap, solver): a peer (scikit-learn for the squared, skglm for the logistic loss) at falling tolerances, each
-    answer also sharpened by Newton's method on its support; the least gap seen."""
+    answer also sharpened by Newton's method on its support; the least gap seen.
+
+    With few features and a λ far below λ_max (separable classes: every peer crawls for minutes) the peer solves at
+    λ_max/100 and the sharpening walks down from there, halving λ.
+    """
     from problem import newton_on_support
 
     peer, name = (sklearn, "sklearn") if problem.loss == "squared" else (skglm, "skglm")
+    far = problem.lambda_max() / 100
     found = None
+    if lam < far and problem.x.shape[1] <= 500:
+        w, b = peer(problem, far, 1e-3)
+        for step in np.geomspace(far, lam, 2 + int(np.log2(far / lam))):
+            w, b = newton_on_support(problem, w, b, step)
+        found = (w, b, problem.relative_gap(w, b, lam), f"{version_of(name)} at λ_max/100, Newton from there")
+        if found[2] <= 1e-9:
+            return found
     for tol in tolerances:
         w, b = peer(problem, lam, tol)
         answers = [(w, b, version_of(name))]

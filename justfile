@@ -18,7 +18,7 @@ test *ARGS:
 # Formatting, lints, licences
 check:
     cargo fmt --check
-    cargo clippy --release --all-targets -- -D warnings
+    cargo clippy --release -- -D warnings
     cargo deny check
 
 # Figures beside other libraries; see bench/README.md for what each needs

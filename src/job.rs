@@ -115,6 +115,13 @@ impl Progress {
         const ENOUGH: f64 = 0.02;
         self.eta_s = (self.fraction >= ENOUGH && elapsed_s > 0.0).then(|| elapsed_s * (1.0 - self.fraction) / self.fraction);
     }
+
+    /// What the progress of a succeeded job is, whatever the last heartbeat told.
+    pub fn complete(&mut self) {
+        self.fraction = 1.0;
+        self.steps.iter_mut().for_each(|step| step.done = step.total);
+        self.current = None;
+    }
 }
 
 /// Something the client should know that is no error.

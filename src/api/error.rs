@@ -206,7 +206,8 @@ fn place_json(place: &Place) -> Value {
     put("pointer", place.pointer.clone().map(Value::from));
     put("parameter", place.parameter.clone().map(Value::from));
     put("line", place.line.map(Value::from));
-    put("column", place.column.map(Value::from));
+    // A parser that found nothing at all says column 0; columns count from 1.
+    put("column", place.column.map(|column| column.max(1).into()));
     put("code", Some(place.code.into()));
     put("detail", Some(place.detail.clone().into()));
     Value::Object(entry)

@@ -17,7 +17,7 @@ use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
 use super::request::{Query, Segments, project_of, version_number};
 use super::state::Api;
-use crate::dataset::Class;
+use crate::dataset::{Class, Dataset};
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
@@ -332,10 +332,24 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: 
     let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
     let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
     let dataset = api.store.open_dataset(&row).await?;
-    let fold_of_row = tokio::task::spawn_blocking(move || spec::folds(dataset.y.len(), stratify.then_some(&*dataset.y), folds, seed));
+    let positive = served.predictor.model().card.classes.as_ref().and_then(|classes| classes.last().cloned().flatten());
+    let fold_of_row = tokio::task::spawn_blocking(move || {
+        let strata = positive.filter(|_| stratify).map(|positive| sides(&dataset, &positive));
+        spec::folds(dataset.y.len(), strata.as_deref(), folds, seed)
+    });
     let fold_of_row = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
     let body = FoldsOut { object: "folds", folds, seed, stratify, data: fold_of_row };
     Ok(tagged(&format!("{}-folds", served.row.id), &body))
+}
+
+/// The side of each row that the loss saw: +1 for the positive class, −1 for all others.
+fn sides(dataset: &Dataset, positive: &Class) -> Vec<f64> {
+    let wanted = match (&dataset.meta.target.classes, positive) {
+        (Some(classes), positive) => classes.iter().position(|class| class == positive).map(|position| position as f64),
+        (None, Class::Number(number)) => Some(*number),
+        (None, Class::Text(_)) => None,
+    };
+    dataset.y.iter().map(|y| if Some(*y) == wanted { 1.0 } else { -1.0 }).collect()
 }
 
 /// `GET …/histogram?bins=`.

@@ -45,13 +45,25 @@ pub enum TargetKind {
 }
 
 /// The name of a class: a number or a text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Class {
     /// A numeric label.
     Number(f64),
     /// Any other label.
     Text(String),
+}
+
+impl Serialize for Class {
+    /// A whole number is written as it was uploaded: without a fraction.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match self {
+            Self::Number(number) if number.fract() == 0.0 && number.abs() < EXACT => serializer.serialize_i64(*number as i64),
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
 }
 
 /// The target of a data set.

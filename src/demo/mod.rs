@@ -14,7 +14,10 @@ mod year;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ambient::Ambient;
 use crate::client::Client;
@@ -43,14 +46,36 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     let folder = tempfile::Builder::new().prefix("sparsefit-demo-").tempdir()?;
     let server = Server::start(&config(folder.path()), Limits::default(), Ambient::system()).await?;
     let mut screen = Screen::stdout();
-    let told = tell(&mut screen, server.addr, options, since).await;
-    let told = match (told, options.keep) {
-        (Ok(()), true) => tokio::signal::ctrl_c().await.map_err(Failure::from),
-        (told, _) => told,
+    let told = AtomicBool::new(false);
+    let story = async {
+        tell(&mut screen, server.addr, options, since).await?;
+        told.store(true, Ordering::Relaxed);
+        if options.keep {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    };
+    // Interrupted or not, the server is drained and the temporary directory removed.
+    let ended = tokio::select! {
+        ended = story => ended,
+        stop = interrupted() => match stop {
+            Ok(()) if told.load(Ordering::Relaxed) => Ok(()),
+            Ok(()) => Err("interrupted".into()),
+            Err(error) => Err(error.into()),
+        },
     };
     screen.settle()?;
     server.shutdown().await;
-    told
+    ended
+}
+
+/// Ends when somebody asks the process to: Ctrl-C, or SIGTERM.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Nothing from the environment: a demo must not meet anybody's real data.

@@ -197,5 +197,11 @@ mod tests {
         }
         assert!(curls().iter().all(|command| command.contains(LASSO)));
         assert!(curls_from_nothing()[0].contains(DATASET));
+        // `tests/tour` runs the README; what is said here is said there.
+        let readme = include_str!("../../README.md");
+        for command in curls_from_nothing().iter().chain(&curls()) {
+            let address = command.split('"').nth(1).unwrap_or_default();
+            assert!(address.starts_with("$B/api/v1/") && readme.contains(address), "{command}");
+        }
     }
 }

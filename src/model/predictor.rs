@@ -119,14 +119,9 @@ impl Predictor {
     }
 }
 
-/// A label as JSON; whole numbers without a fraction.
+/// A label as JSON.
 fn label(class: &Class) -> Vec<u8> {
-    let value = match class {
-        Class::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => serde_json::Value::from(*number as i64),
-        Class::Number(number) => serde_json::Value::from(*number),
-        Class::Text(text) => serde_json::Value::from(text.as_str()),
-    };
-    value.to_string().into_bytes()
+    serde_json::to_vec(class).unwrap_or_else(|_| b"null".to_vec())
 }
 
 /// Digits only, no leading zeros, below 2³².

@@ -149,6 +149,9 @@ impl TryFrom<JobRecord> for Job {
         if status.is_final() {
             progress.eta_s = None;
         }
+        if status == Status::Succeeded {
+            progress.complete();
+        }
         Ok(Self {
             id: id(Kind::Job, &record.id)?,
             project: record.project,

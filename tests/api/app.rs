@@ -24,7 +24,7 @@ use crate::schema;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// A server on a free port over a temporary store. Work is stepped by the test with [`TestApp::work`].
-pub struct TestApp {
+pub(crate) struct TestApp {
     server: Server,
     client: Client,
     seen: Mutex<BTreeSet<(String, String, u16)>>,
@@ -33,30 +33,30 @@ pub struct TestApp {
 
 /// An answer, already found to be as documented.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) json: Value,
     response: Response,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.response.header(name).unwrap_or("")
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.response.text()
     }
 
     /// Fails, with the whole answer, unless it has this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{} {}", self.response.status, self.response.text());
         self
     }
 
     #[track_caller]
-    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+    pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
         let answer = self.expect(status);
         assert_eq!(answer.json["code"], code, "{}", answer.json);
         answer
@@ -64,11 +64,11 @@ impl Answer {
 }
 
 impl TestApp {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Limits::default()).await
     }
 
-    pub async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");
@@ -76,46 +76,46 @@ impl TestApp {
         Self { server, client, seen: Mutex::default(), _dir: dir }
     }
 
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr
     }
 
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.server.store()
     }
 
     /// Works the queue until it is empty, on this thread.
-    pub async fn work(&self) {
+    pub(crate) async fn work(&self) {
         while worker::run_one(self.store(), "boot_test", 1).await.expect("the worker can go on") == Worked::Job {}
     }
 
     /// One exchange, checked against the contract.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let exchange = self.client.send(method, path, headers, body.into());
         let response = tokio::time::timeout(LONGEST, exchange).await.expect("an answer in time").expect("an answer");
         self.checked(method, path, response)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], Bytes::new()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], Bytes::new()).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string()).await
     }
 
     /// Uploads LIBSVM text.
-    pub async fn upload(&self, name: &str, text: &str) -> Answer {
+    pub(crate) async fn upload(&self, name: &str, text: &str) -> Answer {
         let path = format!("/api/v1/datasets?name={name}");
         self.send("POST", &path, &[("content-type", "text/libsvm")], text.to_owned()).await
     }
 
     /// Submits a fit of model `m` on data set `dataset`.
-    pub async fn submit(&self, dataset: &str, spec: Value) -> Answer {
+    pub(crate) async fn submit(&self, dataset: &str, spec: Value) -> Answer {
         self.post("/api/v1/jobs", &fit(dataset, spec)).await
     }
 
@@ -128,17 +128,16 @@ impl TestApp {
     }
 
     /// Route, method and status of every answer so far.
-    pub fn seen(&self) -> BTreeSet<(String, String, u16)> {
+    pub(crate) fn seen(&self) -> BTreeSet<(String, String, u16)> {
         self.seen.lock().expect("no test panicked with it").clone()
     }
 
     /// Sends bytes as they are, and reads until the server closes.
-    pub async fn raw(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = TcpStream::connect(self.addr()).await.expect("connects");
             // The server may close before it has read everything; what it answered counts.
             let _ = stream.write_all(bytes).await;
-            let _ = stream.shutdown().await;
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer).await;
             String::from_utf8_lossy(&answer).into_owned()
@@ -146,8 +145,18 @@ impl TestApp {
         tokio::time::timeout(LONGEST, exchange).await.expect("the server closes the connection")
     }
 
+    /// Sends bytes as they are, and goes away without waiting for an answer.
+    pub(crate) async fn raw_and_leave(&self, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.addr()).await.expect("connects");
+        stream.write_all(bytes).await.expect("the server reads");
+        stream.shutdown().await.expect("closes");
+        // The server closes as well, once it has seen that nothing more will come.
+        let gone = tokio::time::timeout(LONGEST, stream.read_to_end(&mut Vec::new())).await;
+        assert!(gone.is_ok(), "the server closes the connection");
+    }
+
     /// Everything that is stored, as lists show it.
-    pub async fn stored(&self) -> Value {
+    pub(crate) async fn stored(&self) -> Value {
         let mut all = Vec::new();
         for list in ["datasets", "jobs", "models"] {
             all.push(self.get(&format!("/api/v1/{list}?limit=1000")).await.expect(200).json["data"].clone());
@@ -156,7 +165,7 @@ impl TestApp {
     }
 
     /// Ends the test: no job is left open, and the server stops when told.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for status in [Status::Queued, Status::Running] {
             let filter = JobFilter { status: Some(status), ..JobFilter::default() };
             let open = self.store().jobs("default", &filter, None, 1).await.expect("the store answers");
@@ -166,13 +175,13 @@ impl TestApp {
     }
 
     /// Stops the server whatever is open.
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.server.shutdown().await;
     }
 }
 
 /// The configuration of a test's server: a free port, no workers of its own.
-pub fn config(data_dir: std::path::PathBuf) -> Config {
+pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir,
@@ -187,6 +196,6 @@ pub fn config(data_dir: std::path::PathBuf) -> Config {
 }
 
 /// The body of a job that fits model `m`.
-pub fn fit(dataset: &str, spec: Value) -> Value {
+pub(crate) fn fit(dataset: &str, spec: Value) -> Value {
     json!({ "type": "fit", "model": "m", "dataset": { "name": dataset }, "spec": spec })
 }

@@ -16,7 +16,9 @@ fn routes_in_the_program_and_in_the_document_are_the_same() {
     let paths = document()["paths"].as_object().expect("paths");
     let documented: BTreeSet<String> = paths
         .iter()
-        .flat_map(|(path, item)| METHODS.iter().filter(|method| item.get(**method).is_some()).map(move |method| format!("{} {path}", method.to_uppercase())))
+        .flat_map(|(path, item)| {
+            METHODS.iter().filter(|method| item.get(**method).is_some()).map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
         .collect();
     assert_eq!(program, documented);
 }
@@ -93,7 +95,8 @@ fn every_example_is_as_its_schema_says() {
             Value::Array(items) => pending.extend(items),
             Value::Object(fields) => {
                 if let Some(schema) = fields.get("schema").filter(|_| fields.contains_key("example") || fields.contains_key("examples")) {
-                    let more = fields.get("examples").and_then(Value::as_object).into_iter().flat_map(|all| all.values()).map(|one| &one["value"]);
+                    let more =
+                        fields.get("examples").and_then(Value::as_object).into_iter().flat_map(|all| all.values()).map(|one| &one["value"]);
                     for example in fields.get("example").into_iter().chain(more) {
                         let mut wrong = Vec::new();
                         validate(schema, example, "", &mut wrong);
@@ -112,7 +115,13 @@ fn every_example_is_as_its_schema_says() {
 #[test]
 fn the_judge_sees_what_is_wrong() {
     let schema = &document()["components"]["schemas"]["ProblemPlace"];
-    for bad in [json!({}), json!({"code": "nope", "detail": ""}), json!({"code": "missing", "detail": 1}), json!({"code": "missing", "detail": "", "more": 1}), json!([])] {
+    for bad in [
+        json!({}),
+        json!({"code": "nope", "detail": ""}),
+        json!({"code": "missing", "detail": 1}),
+        json!({"code": "missing", "detail": "", "more": 1}),
+        json!([]),
+    ] {
         let mut wrong = Vec::new();
         validate(schema, &bad, "", &mut wrong);
         assert!(!wrong.is_empty(), "{bad}");

@@ -10,30 +10,30 @@ use sparsefit::store::Ending;
 use crate::app::TestApp;
 
 /// Two classes, three features, each row tells its class.
-pub const TINY: &str = "1 1:1 3:2\n0 2:1\n1 1:2 2:3\n0 3:1\n1 1:1.5\n0 2:2 3:1\n";
+pub(crate) const TINY: &str = "1 1:1 3:2\n0 2:1\n1 1:2 2:3\n0 3:1\n1 1:1.5\n0 2:2 3:1\n";
 
 /// Eight named rows with a numeric target.
-pub const RECORDS: &str = r#"{"format":"records","target":"price","records":[
+pub(crate) const RECORDS: &str = r#"{"format":"records","target":"price","records":[
   {"area":50,"rooms":2,"town":"Oslo","price":3.1},{"area":80,"rooms":3,"town":"Bergen","price":4.0},
   {"area":120,"rooms":5,"town":"Oslo","price":7.2},{"area":30,"rooms":1,"town":"Voss","price":1.4},
   {"area":65,"rooms":2,"town":"Bergen","price":3.3},{"area":90,"rooms":4,"town":"Oslo","price":5.6},
   {"area":45,"rooms":2,"town":"Voss","price":1.9},{"area":110,"rooms":4,"town":"Bergen","price":5.9}]}"#;
 
 /// Uploads [`TINY`] as `tiny` and registers version 1 of model `m` on it: η = 0.25 + 2·x₀ − x₂, three features.
-pub async fn with_model(app: &TestApp) {
+pub(crate) async fn with_model(app: &TestApp) {
     app.upload("tiny", TINY).await.expect(201);
     register(app, model()).await;
 }
 
 /// Brings a job on `tiny` to its end with `model` as its result, as a worker would.
-pub async fn register(app: &TestApp, model: Model) {
+pub(crate) async fn register(app: &TestApp, model: Model) {
     app.submit("tiny", json!({ "lambda": { "mode": "value", "value": 0.1 } })).await.expect(202);
     let claim = app.store().claim("boot_test").await.expect("the store answers").expect("a job is queued");
     app.store().heartbeat(&claim, &Progress { fraction: 0.5, ..Progress::default() }).await.expect("the store answers");
     app.store().finish(&claim, Ending::Succeeded { model: Arc::new(model) }).await.expect("the store answers");
 }
 
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     let (indices, values) = (vec![0, 2], vec![2.0, -1.0]);
     let certificate = Certificate {
         status: CertificateStatus::Certified,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sparsefit::client::Response;
 
 /// The document.
-pub fn document() -> &'static Value {
+pub(crate) fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml");
@@ -16,7 +16,7 @@ pub fn document() -> &'static Value {
 }
 
 /// Follows `$ref`s.
-pub fn deref(mut value: &'static Value) -> &'static Value {
+pub(crate) fn deref(mut value: &'static Value) -> &'static Value {
     while let Some(target) = value.get("$ref") {
         let pointer = target.as_str().and_then(|target| target.strip_prefix('#')).expect("a local reference");
         value = document().pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in the document"));
@@ -43,7 +43,7 @@ fn template(path: &str) -> Option<&'static String> {
 
 /// Fails unless the answer is what is documented; tells the template of its route.
 #[track_caller]
-pub fn check(method: &str, path: &str, response: &Response, json: &Value) -> String {
+pub(crate) fn check(method: &str, path: &str, response: &Response, json: &Value) -> String {
     let status = response.status.as_u16();
     let about = format!("{method} {path} → {status} {}", response.text().chars().take(600).collect::<String>());
     for header in ["api-version", "x-request-id", "x-content-type-options"] {
@@ -93,7 +93,7 @@ fn check_problem(response: &Response, json: &Value, about: &str) {
 }
 
 /// Keywords understood here; the document may use no other (a test sees to it), so that none is passed over in silence.
-pub const JUDGED: [&str; 15] = [
+pub(crate) const JUDGED: [&str; 15] = [
     "$ref",
     "type",
     "enum",
@@ -111,15 +111,16 @@ pub const JUDGED: [&str; 15] = [
     "pattern",
 ];
 /// Keywords that say something to people, or about requests only.
-pub const TOLD: [&str; 9] =
+pub(crate) const TOLD: [&str; 9] =
     ["description", "format", "default", "example", "examples", "exclusiveMinimum", "exclusiveMaximum", "maxProperties", "maxLength"];
 
 /// Adds to `wrong` everything in which `value` is not as `schema` says.
-pub fn validate(schema: &'static Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+pub(crate) fn validate(schema: &'static Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
     let schema = deref(schema);
     let mut fail = |what: String| wrong.push(format!("{at}: {what}"));
     if let Some(types) = schema.get("type") {
-        let allowed: Vec<&str> = types.as_array().map_or_else(|| types.as_str().into_iter().collect(), |all| all.iter().filter_map(Value::as_str).collect());
+        let allowed: Vec<&str> =
+            types.as_array().map_or_else(|| types.as_str().into_iter().collect(), |all| all.iter().filter_map(Value::as_str).collect());
         if !allowed.iter().any(|name| is_a(name, value)) {
             return fail(format!("{value} is not of type {types}"));
         }

@@ -7,7 +7,7 @@ use crate::rules::Rule;
 use crate::source::{code_of, crates_named, rooms_climbed_to, rooms_named, tokens, without_tests};
 
 /// The room of a file below `src/`: its folder, or its own name.
-pub fn room_of(path: &str) -> &str {
+pub(crate) fn room_of(path: &str) -> &str {
     let path = path.strip_prefix("src/").unwrap_or(path);
     path.split(['/', '.']).next().unwrap_or(path)
 }
@@ -18,7 +18,7 @@ fn depth_of(path: &str) -> usize {
 }
 
 /// Imports that the table does not allow.
-pub fn imports(path: &str, source: &str, rules: &[Rule], crates: &BTreeSet<String>) -> Vec<String> {
+pub(crate) fn imports(path: &str, source: &str, rules: &[Rule], crates: &BTreeSet<String>) -> Vec<String> {
     let room = room_of(path);
     let Some(rule) = rules.iter().find(|rule| rule.room == room) else {
         return vec![format!("{path}: the room `{room}` is not in the import table")];
@@ -34,7 +34,7 @@ pub fn imports(path: &str, source: &str, rules: &[Rule], crates: &BTreeSet<Strin
 }
 
 /// Shape of a source file: its opening, its length, words that mean unfinished work.
-pub fn shape(path: &str, source: &str) -> Vec<String> {
+pub(crate) fn shape(path: &str, source: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if !source.starts_with("//! ") {
         complaints.push(format!("{path}: does not open with `//!` and what it is for"));
@@ -58,14 +58,14 @@ pub fn shape(path: &str, source: &str) -> Vec<String> {
 }
 
 /// A file or folder whose name says nothing.
-pub fn file_name(path: &str) -> Vec<String> {
+pub(crate) fn file_name(path: &str) -> Vec<String> {
     let empty = ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc", "prelude"];
     let parts = path.split('/').map(|part| part.split('.').next().unwrap_or(part));
     parts.filter(|part| empty.contains(part)).map(|part| format!("{path}: `{part}` is no idea")).collect()
 }
 
 /// Unsafe code without its proof in the lines above it.
-pub fn proofs(path: &str, source: &str) -> Vec<String> {
+pub(crate) fn proofs(path: &str, source: &str) -> Vec<String> {
     let code = code_of(source);
     let raw: Vec<&str> = source.lines().collect();
     let unsafe_lines = code.lines().enumerate().filter(|(_, line)| tokens(line).iter().any(|token| token == "unsafe"));
@@ -74,7 +74,7 @@ pub fn proofs(path: &str, source: &str) -> Vec<String> {
 }
 
 /// Statuses of errors are named in one file only.
-pub fn error_statuses(path: &str, source: &str) -> Vec<String> {
+pub(crate) fn error_statuses(path: &str, source: &str) -> Vec<String> {
     let statuses = ["BAD_REQUEST", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND", "CONFLICT", "UNPROCESSABLE_ENTITY", "TOO_MANY_REQUESTS"];
     let code = tokens(&without_tests(&code_of(source)));
     let named = statuses.iter().filter(|status| code.windows(2).any(|pair| pair == ["::", **status]));
@@ -82,7 +82,7 @@ pub fn error_statuses(path: &str, source: &str) -> Vec<String> {
 }
 
 /// Traces of the machine or the tools something was written with.
-pub fn traces(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn traces(path: &str, text: &str) -> Vec<String> {
     let words = [
         concat!("/wo", "rk/"),
         concat!("/ro", "ot/"),
@@ -97,7 +97,7 @@ pub fn traces(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Addresses outside this server in a page it serves; names of XML languages are no addresses.
-pub fn outside_urls(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn outside_urls(path: &str, text: &str) -> Vec<String> {
     let text = text.replace("http://www.w3.org/", "");
     let schemes = ["http://", "https://", "\"//", "'//", "(//"];
     schemes
@@ -108,19 +108,19 @@ pub fn outside_urls(path: &str, text: &str) -> Vec<String> {
 }
 
 /// A document that has grown past the length one reads.
-pub fn document_length(path: &str, text: &str, most: usize) -> Vec<String> {
+pub(crate) fn document_length(path: &str, text: &str, most: usize) -> Vec<String> {
     let lines = text.lines().count();
     if lines > most { vec![format!("{path}: {lines} lines, at most {most}")] } else { Vec::new() }
 }
 
 /// A command that a document promises as a line of its own, or a script calls at the beginning of one.
-pub fn command(path: &str, text: &str, command: &str) -> Vec<String> {
+pub(crate) fn command(path: &str, text: &str, command: &str) -> Vec<String> {
     let found = text.lines().any(|line| line == command || line.strip_prefix(command).is_some_and(|rest| rest.starts_with(" |")));
     if found { Vec::new() } else { vec![format!("{path}: no line calls `{command}`")] }
 }
 
 /// Paths in backquotes below the given folders.
-pub fn paths_named(text: &str) -> BTreeSet<&str> {
+pub(crate) fn paths_named(text: &str) -> BTreeSet<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     let ours = ["src/", "tests/", "scripts/", "migrations/", "demo-data/", ".ci/", "bench/"];
     let plain = |path: &&str| path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
@@ -128,7 +128,7 @@ pub fn paths_named(text: &str) -> BTreeSet<&str> {
 }
 
 /// Dependencies of a manifest, as code names them.
-pub fn dependencies(manifest: &str) -> BTreeSet<String> {
+pub(crate) fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut here = false;
     let mut found = BTreeSet::new();
     for line in manifest.lines() {

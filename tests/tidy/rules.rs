@@ -2,15 +2,15 @@
 
 /// What one room may name.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The ring it lies in.
-    pub ring: &'static str,
+    pub(crate) ring: &'static str,
     /// A file or folder directly under `src/`.
-    pub room: &'static str,
+    pub(crate) room: &'static str,
     /// Our rooms it may import, besides itself.
-    pub ours: &'static str,
+    pub(crate) ours: &'static str,
     /// Crates it may name.
-    pub theirs: &'static str,
+    pub(crate) theirs: &'static str,
 }
 
 const fn rule(ring: &'static str, room: &'static str, ours: &'static str, theirs: &'static str) -> Rule {
@@ -18,7 +18,7 @@ const fn rule(ring: &'static str, room: &'static str, ours: &'static str, theirs
 }
 
 /// One row a room, from the ground up.
-pub const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     rule("ground", "ambient", "", "getrandom time"),
     rule("ground", "id", "ambient", "serde time"),
     rule("ground", "fault", "", ""),
@@ -58,7 +58,7 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// The table as `ARCHITECTURE.md` shows it: one line a room, without heading.
-pub fn table() -> Vec<String> {
+pub(crate) fn table() -> Vec<String> {
     let words = |list: &str| match list {
         "" => "–".to_owned(),
         list => list.split(' ').map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),

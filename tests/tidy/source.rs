@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 /// The code alone: comments, the insides of texts and characters become blanks. Lines keep their numbers.
-pub fn code_of(source: &str) -> String {
+pub(crate) fn code_of(source: &str) -> String {
     let chars: Vec<char> = source.chars().collect();
     let mut out = String::with_capacity(source.len());
     let mut at = 0;
@@ -83,7 +83,7 @@ fn character_end(chars: &[char], from: usize) -> usize {
 }
 
 /// Code without what stands under `#[cfg(test)]`: an item up to its closing brace, or up to its semicolon.
-pub fn without_tests(code: &str) -> String {
+pub(crate) fn without_tests(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code;
     while let Some(at) = rest.find("#[cfg(test)]") {
@@ -104,7 +104,7 @@ pub fn without_tests(code: &str) -> String {
 }
 
 /// Our rooms named through `crate::`, one by one or in a group.
-pub fn rooms_named(code: &str) -> BTreeSet<String> {
+pub(crate) fn rooms_named(code: &str) -> BTreeSet<String> {
     let tokens = tokens(code);
     let mut rooms = BTreeSet::new();
     for (i, pair) in tokens.windows(2).enumerate() {
@@ -122,7 +122,7 @@ pub fn rooms_named(code: &str) -> BTreeSet<String> {
 }
 
 /// Our rooms named by climbing: a file `depth` modules below the root reaches it with as many `super::`.
-pub fn rooms_climbed_to(code: &str, depth: usize) -> BTreeSet<String> {
+pub(crate) fn rooms_climbed_to(code: &str, depth: usize) -> BTreeSet<String> {
     let tokens = tokens(code);
     let mut rooms = BTreeSet::new();
     let mut climbed = 0;
@@ -163,7 +163,7 @@ fn group_heads(tokens: &[String]) -> Vec<String> {
 }
 
 /// Which of these crates the code names as the head of a path.
-pub fn crates_named(code: &str, crates: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) fn crates_named(code: &str, crates: &BTreeSet<String>) -> BTreeSet<String> {
     let tokens = tokens(code);
     let mut named = BTreeSet::new();
     let mut in_use = false;
@@ -184,7 +184,7 @@ pub fn crates_named(code: &str, crates: &BTreeSet<String>) -> BTreeSet<String> {
 }
 
 /// Words, `::`, and every other character by itself.
-pub fn tokens(code: &str) -> Vec<String> {
+pub(crate) fn tokens(code: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut chars = code.chars().peekable();
     while let Some(c) = chars.next() {

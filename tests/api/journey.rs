@@ -1,0 +1,219 @@
+//! The main job, from outside: upload, fit, watch, model, predict; and a tour that meets every documented success.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sparsefit::ambient::Ambient;
+use sparsefit::client::Client;
+use sparsefit::config::Limits;
+use sparsefit::serve::Server;
+
+use crate::app::{TestApp, config, fit};
+use crate::data::{RECORDS, TINY};
+use crate::schema::document;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn data_go_in_a_certified_sparse_model_and_predictions_come_out() {
+    let app = TestApp::start().await;
+    app.send("POST", "/api/v1/datasets?name=homes", &[JSON], RECORDS).await.expect(201);
+    let spec = json!({ "penalty": { "type": "elastic_net", "l1_ratio": 0.9 }, "selection": { "method": "cv", "folds": 4, "seed": 3, "rule": "1se" } });
+    let job = app.submit("homes", spec).await.expect(202).json;
+    app.work().await;
+    let job = app.get(job["links"]["self"].as_str().expect("a link")).await.expect(200).json;
+    assert_eq!(job["status"], "succeeded", "{job}");
+    assert_eq!((&job["progress"]["fraction"], &job["attempt"]), (&json!(1.0), &json!(1)));
+    let href = job["result"]["href"].as_str().expect("a model").to_owned();
+    let model = app.get(&href).await.expect(200).json;
+    assert_eq!((&model["job"], &model["model"], &model["version"]), (&job["id"], &json!("m"), &json!(1)));
+    assert_eq!(model["certificate"]["status"], "certified");
+    assert!(model["certificate"]["relative_gap"].as_f64().is_some_and(|gap| gap <= 1e-6), "{model}");
+    assert_eq!(model["sparsity"]["nonzeros"], job["result"]["nonzeros"]);
+    let coefficients = app.get(&format!("{href}/coefficients")).await.expect(200).json;
+    let names: Vec<&str> = coefficients["names"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    assert_eq!(Some(names.len() as u64), job["result"]["nonzeros"].as_u64());
+
+    // What is predicted is the intercept and the coefficients read above.
+    let row = json!({ "area": 100.0, "rooms": 3.0, "town": "Oslo" });
+    let features = json!({ "area": 100.0, "rooms": 3.0, "town=Oslo": 1.0 });
+    let weight = |name: &str| {
+        let at = names.iter().position(|known| *known == name);
+        at.map_or(0.0, |at| coefficients["values"][at].as_f64().expect("a number"))
+    };
+    let eta = coefficients["intercept"].as_f64().expect("a number") + weight("area") * 100.0 + weight("rooms") * 3.0 + weight("town=Oslo");
+    for instance in [json!({ "features": features }), json!({ "features": row })] {
+        let answer = app.post("/api/v1/models/m/predict", &json!({ "instances": [instance] })).await.expect(200).json;
+        let prediction = answer["predictions"][0]["prediction"].as_f64().expect("a number");
+        assert!((prediction - eta).abs() <= 1e-9 * eta.abs(), "{prediction} {eta} {instance}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_folds_told_are_the_folds_that_were_used() {
+    let app = TestApp::start().await;
+    app.upload("tiny", &TINY.repeat(3)).await.expect(201);
+    // The positive class is the first one here: sides, not class positions, are stratified.
+    let spec = json!({ "loss": { "type": "logistic", "positive_class": 0 }, "selection": { "method": "cv", "folds": 3, "seed": 5 } });
+    app.submit("tiny", spec).await.expect(202);
+    app.work().await;
+    let cv = app.get("/api/v1/models/m/versions/1/cv").await.expect(200).json;
+    let folds = app.get(cv["fold_of_row_href"].as_str().expect("a link")).await.expect(200).json;
+    let fold_of_row: Vec<u32> = serde_json::from_value(folds["data"].clone()).expect("numbers");
+    let sides: Vec<f64> = (0..18).map(|row| if row % 2 == 0 { -1.0 } else { 1.0 }).collect();
+    assert_eq!(fold_of_row, sparsefit::spec::folds(18, Some(&sides), 3, 5));
+    assert_eq!(
+        cv["data"].as_array().map(Vec::len),
+        app.get("/api/v1/models/m/versions/1/path").await.expect(200).json["data"].as_array().map(Vec::len)
+    );
+    assert!(cv["data"].as_array().expect("rows").iter().all(|row| row["per_fold"].as_array().map(Vec::len) == Some(3)));
+    app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
+    app.get("/api/v1/models/m/versions/1/cv/folds").await.expect_problem(404, "not_found");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn every_form_of_a_row_gives_the_same_prediction() {
+    let app = TestApp::start().await;
+    crate::data::with_model(&app).await;
+    let want = app.post("/api/v1/models/m/predict", &json!({ "instances": [[1, 5, 2]] })).await.expect(200).json;
+    assert_eq!((&want["model"], &want["version"]), (&json!("m"), &json!(1)));
+    assert_eq!(want["predictions"][0]["label"].as_f64(), Some(1.0), "{want}");
+    let bodies = [
+        json!({ "instances": [{ "indices": [0, 1, 2], "values": [1, 5, 2] }] }),
+        json!({ "instances": [{ "features": { "0": 1, "1": 5, "2": 2 } }] }),
+        json!({ "csr": { "indptr": [0, 3], "indices": [0, 1, 2], "values": [1, 5, 2] } }),
+    ];
+    for body in bodies {
+        let answer = app.post("/api/v1/models/m/predict", &body).await.expect(200).json;
+        assert_eq!(answer["predictions"], want["predictions"], "{body}");
+    }
+    let lines = app
+        .send("POST", "/api/v1/models/m/versions/1/predict", &[("content-type", "text/libsvm")], "0 1:1 2:5 3:2\n")
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(lines["predictions"], want["predictions"]);
+    let zero_based = [("content-type", "text/libsvm; index-base=0")];
+    let lines =
+        app.send("POST", "/api/v1/models/m/predict?output=linear_predictor,unknown", &zero_based, "0 0:1 2:2 9:1\n").await.expect(200).json;
+    assert_eq!(lines["predictions"], json!([{ "linear_predictor": 0.25, "unknown": 1 }]));
+    assert_eq!(lines["diagnostics"], json!({ "unknown_features": 1, "rows": 1, "active_features_seen": 2 }));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_pool_of_a_server_works_the_queue_by_itself() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = config(dir.path().join("data"));
+    config.workers = 1;
+    let server = Server::start(&config, Limits::default(), Ambient::system()).await.expect("starts");
+    let client = Client::new(server.addr);
+    client.send("POST", "/api/v1/datasets?name=tiny", &[("content-type", "text/libsvm")], TINY.into()).await.expect("an answer");
+    let spec = json!({ "lambda": { "mode": "path", "n": 20 }, "selection": { "method": "none" } });
+    let answer = client.post_json("/api/v1/jobs", &[("prefer", "wait=60")], &fit("tiny", spec)).await.expect("an answer");
+    assert_eq!((answer.status.as_u16(), &answer.json().expect("JSON")["status"]), (200, &json!("succeeded")), "{}", answer.text());
+    server.shutdown().await;
+}
+
+/// Every documented (route, method, 2xx or 3xx).
+fn documented_successes() -> BTreeSet<(String, String, u16)> {
+    let mut all = BTreeSet::new();
+    for (path, item) in document()["paths"].as_object().expect("paths") {
+        for method in ["get", "post", "delete"] {
+            for status in item.get(method).and_then(|operation| operation["responses"].as_object()).into_iter().flat_map(|all| all.keys()) {
+                if let Some(status) = status.parse().ok().filter(|status: &u16| *status < 400) {
+                    all.insert((method.to_uppercase(), path.clone(), status));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_documented_success_can_be_had() {
+    let app = TestApp::start().await;
+    for path in [
+        "/livez",
+        "/readyz",
+        "/version",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+        "/docs/docs.js",
+        "/docs/docs.css",
+        "/problems/queue-full",
+        "/api/v1/limits",
+    ] {
+        app.get(path).await.expect(200);
+    }
+    app.upload("tiny", &TINY.repeat(3)).await.expect(201);
+    app.submit("tiny", json!({})).await.expect(202);
+    app.work().await;
+    app.post("/api/v1/jobs?validate_only=true", &fit("tiny", json!({}))).await.expect(200);
+    let job = app.get("/api/v1/jobs").await.expect(200).json["data"][0].clone();
+    assert_eq!(job["status"], "succeeded", "{job}");
+    let job = job["links"]["self"].as_str().expect("a link").to_owned();
+    app.get(&job).await.expect(200);
+    app.delete(&job).await.expect(204);
+
+    let queued = app.submit("tiny", json!({})).await.expect(202).json;
+    let claim = app.store().claim("boot_test").await.expect("the store").expect("a job");
+    let cancel = queued["links"]["cancel"].as_str().expect("a link");
+    app.post(cancel, &json!({})).await.expect(202);
+    app.store().finish(&claim, sparsefit::store::Ending::Cancelled).await.expect("the store");
+    app.post(cancel, &json!({})).await.expect(200);
+
+    for (list, one) in [("/api/v1/datasets", "/api/v1/datasets/tiny"), ("/api/v1/models", "/api/v1/models/m")] {
+        app.get(list).await.expect(200);
+        app.get(one).await.expect(200);
+        let version = format!("{one}/versions/1");
+        let tag = app.get(&version).await.expect(200).header("etag").to_owned();
+        app.send("GET", &version, &[("if-none-match", &tag)], "").await.expect(304);
+    }
+    for part in ["rows", "features"] {
+        app.get(&format!("/api/v1/datasets/tiny/versions/1/{part}")).await.expect(200);
+    }
+    for part in ["coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
+        app.get(&format!("/api/v1/models/m/versions/1/{part}")).await.expect(200);
+    }
+    for reference in ["m", "m/versions/1"] {
+        app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
+    }
+    app.delete("/api/v1/models/m/versions/1").await.expect(204);
+    app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
+
+    let seen = app.seen();
+    let missed: Vec<_> = documented_successes().into_iter().filter(|one| !seen.contains(one)).collect();
+    assert!(missed.is_empty(), "documented and never met: {missed:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn pages_for_people_load_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    for path in ["/docs", "/problems/malformed-line"] {
+        let page = app.get(path).await.expect(200);
+        assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
+        assert!(!page.text().contains("http://") && !page.text().contains("https://"), "{path}");
+    }
+    for code in sparsefit::fault::Code::ALL {
+        let page = app.get(&format!("/problems/{}", code.as_str().replace('_', "-"))).await.expect(200).text();
+        assert!(page.contains(code.as_str()) && !page.contains("{{"), "{page}");
+    }
+    let metrics = app.get("/metrics").await.expect(200).text();
+    for name in [
+        "http_request_duration_seconds",
+        "jobs_queued",
+        "jobs_running",
+        "predict_rows_total",
+        "predict_unknown_features_total",
+        "http_connections",
+    ] {
+        assert!(metrics.contains(name), "{name}");
+    }
+    assert!(metrics.contains("route=\"/problems/{code}\""), "routes are templates");
+    app.stop().await;
+}

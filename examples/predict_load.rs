@@ -54,7 +54,8 @@ async fn bare(answer: Bytes) -> Outcome<()> {
 
 fn request(address: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let mut request =
-        format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
     request.extend_from_slice(body);
     request
 }
@@ -76,7 +77,9 @@ async fn load(address: &str, request: Vec<u8>, connections: usize, seconds: f64)
     }
     let elapsed = start.elapsed().as_secs_f64();
     latencies.sort_unstable();
-    let at = |q: f64| latencies.get(((latencies.len() as f64 * q) as usize).min(latencies.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64 / 1e3);
+    let at = |q: f64| {
+        latencies.get(((latencies.len() as f64 * q) as usize).min(latencies.len().saturating_sub(1))).map_or(0.0, |ns| *ns as f64 / 1e3)
+    };
     println!(
         "{{\"requests\":{},\"per_second\":{:.1},\"p50_us\":{:.1},\"p99_us\":{:.1},\"max_us\":{:.1}}}",
         latencies.len(),

@@ -184,12 +184,14 @@ fn check_real(case: &Real, path: &Path) {
     let x = columns(y.len(), entries);
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let penalty = Penalty { l1_ratio: 1.0, factors: None };
-    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, 1e-9)).unwrap();
+    // A support is compared only for the squared loss; for the objective 1e-7 is ten times tighter than the comparison.
+    let tol = if case.coefficients.is_some() { 1e-9 } else { 1e-7 };
+    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, tol)).unwrap();
     assert!(close(problem.lambda_max(), case.lambda_max, 1e-9), "{name}: λ_max {} is not {}", problem.lambda_max(), case.lambda_max);
     let point = solve(&problem, case.lambda, None, &|_| ControlFlow::Continue(()));
     assert_eq!(point.stop, Stop::Converged, "{name}: the gap is {}", point.relative_gap);
     let certificate = certify(&problem, &point);
-    assert!(certificate.relative_gap <= 1.01e-9, "{name}: certified gap {}", certificate.relative_gap);
+    assert!(certificate.relative_gap <= 1.01 * tol, "{name}: certified gap {}", certificate.relative_gap);
     assert!(close(certificate.primal, case.objective, 1e-6), "{name}: objective {} is not {}", certificate.primal, case.objective);
     let ours = coefficients(&x, &point);
     if let Some(reference) = &case.coefficients {

@@ -3,8 +3,11 @@
 use super::{Point, Problem};
 use crate::matrix::{Column, Number, ValuesView};
 
-/// Cosine from which two columns count as one.
-const SAME: f64 = 1.0 - 1e-12;
+/// How far from 1 the cosine of two columns may be that count as one: the means and spreads behind it are sums over the
+/// rows, whose rounding grows with their number (5.8e-12 was seen at 32 561 rows for x and 1 − x).
+fn rounding(n_rows: usize) -> f64 {
+    (8.0 * n_rows as f64 * f64::EPSILON).max(1e-12)
+}
 
 /// Columns that make the support ambiguous, rising: columns equal up to scale (with an intercept also after centring)
 /// to a support column, with that support column, and columns outside the support with |gradient| within 1e-6·λ of
@@ -43,7 +46,9 @@ fn twins<V: Number>(problem: &Problem, values: &[V], point: &Point) -> Vec<u32> 
         let below = keys[..home].iter().rev().take_while(near);
         let above = keys[home + 1..].iter().take_while(near);
         let before = found.len();
-        let same = |key: &&(f64, u32)| cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= SAME;
+        let same = |key: &&(f64, u32)| {
+            cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= 1.0 - rounding(problem.data.x.n_rows)
+        };
         found.extend(below.chain(above).filter(same).map(|key| key.1));
         if found.len() > before {
             found.push(j);

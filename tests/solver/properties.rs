@@ -177,6 +177,27 @@ fn twins_in_the_support_are_called_ambiguous_and_others_are_not() {
     }
 }
 
+/// Means of rows × share carry rounding that grows with the rows; the pair is that of a data set on which it was missed.
+#[test]
+fn a_column_and_its_complement_are_twins_over_many_rows() {
+    let n = 32_561;
+    let made = Case {
+        rows: (0..n).map(|i| if i < 31_042 { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect(),
+        y: (0..n).map(|i| if i < 31_042 { 1.0 } else { -1.0 } + (i % 7) as f64).collect(),
+        weights: None,
+        offset: None,
+        factors: None,
+        loss: Loss::Squared,
+        l1_ratio: 1.0,
+        intercept: true,
+        standardize: true,
+    };
+    let x = made.columns();
+    let problem = made.problem(&x, 1e-8);
+    let point = solve(&problem, problem.lambda_max() * 0.2, None, &go_on);
+    assert_eq!(ambiguous_support(&problem, &point), [0, 1]);
+}
+
 #[test]
 fn a_wanted_number_of_nonzeros_is_found_at_the_largest_lambda() {
     for loss in [Loss::Squared, Loss::Logistic] {

@@ -80,7 +80,7 @@ def main():
     with Server() as server:
         server.upload("big", mathematics.text_of(FILES[options.data]))
         while len(took) < options.cancels:
-            found = one(server, "big", draw.uniform(0.0, 3.0))
+            found = one(server, "big", draw.uniform(0.0, 1.5))
             if found is None:
                 missed += 1
                 continue

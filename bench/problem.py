@@ -77,10 +77,20 @@ class Problem:
         weight = np.bincount(column, a, p)
         variance = stored + np.maximum(1.0 - weight, 0.0) * mean**2
         spread = np.sqrt(np.maximum(variance, 0.0))
-        self.constant = spread <= 1e-10 * np.maximum(np.abs(mean), 1e-300)
+        self.constant = self._one_value(s) | (spread == 0.0)
         self.scale = np.where(self.constant, 1.0, spread) if self.standardize else np.ones(p)
         if not self.standardize:
             self.constant = np.zeros(p, bool)
+
+    def _one_value(self, s):
+        """Columns that hold one value in all rows with weight; by comparison, since a computed variance is rarely 0."""
+        x = self.x[np.flatnonzero(s > 0)].tocsc()
+        full = np.diff(x.indptr) == x.shape[0]
+        constant = np.diff(x.indptr) == 0
+        for j in np.flatnonzero(full):
+            values = x.data[x.indptr[j]:x.indptr[j + 1]]
+            constant[j] = values.min() == values.max()
+        return constant
 
     def scaled(self):
         """X with columns divided by σ (constant ones emptied): the matrix on which the penalty is plain."""

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ambient::Ambient;
+use crate::api::framing::Framed;
 use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits};
 use crate::id::{Id, Kind};
@@ -165,7 +166,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut draining: watch
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(CONNECTION_BUFFER).max_headers(HEADERS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(TokioIo::new(Framed::new(stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -8,6 +8,7 @@ mod cache;
 mod datasets;
 mod door;
 mod error;
+pub(crate) mod framing;
 mod jobs;
 mod json;
 mod metrics;

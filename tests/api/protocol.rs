@@ -17,6 +17,13 @@ async fn requests_that_no_parser_should_trust_are_refused_and_the_connection_clo
         ("70 two lengths", format!("POST /api/v1/jobs HTTP/1.1\r\n{host}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"), &["400"]),
         ("70 negative length", format!("POST /api/v1/jobs HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n"), &["400"]),
         ("70 huge length", format!("POST /api/v1/jobs HTTP/1.1\r\n{host}Content-Length: 99999999999999999999\r\n\r\n"), &["400"]),
+        ("70 bare line feed", format!("GET /livez HTTP/1.1\n{host}\r\n"), &["400"]),
+        ("70 bare line feed among headers", format!("GET /livez HTTP/1.1\r\n{host}A: b\nC: d\r\n\r\n"), &["400"]),
+        (
+            "70 chunked, then a length",
+            format!("POST /api/v1/jobs HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+            &["400"],
+        ),
         ("70 NUL in a header", format!("GET /livez HTTP/1.1\r\n{host}A: \0\r\n\r\n"), &["400"]),
         ("70 no host", "GET /livez HTTP/1.1\r\n\r\n".into(), &["400"]),
         ("70 two hosts", format!("GET /livez HTTP/1.1\r\n{host}{host}\r\n"), &["400"]),
@@ -40,7 +47,7 @@ async fn requests_that_no_parser_should_trust_are_refused_and_the_connection_clo
 }
 
 #[tokio::test]
-async fn chunks_beside_a_length_win_and_the_connection_is_closed() {
+async fn a_length_beside_chunks_is_refused_and_what_follows_is_not_answered() {
     let app = TestApp::start().await;
     let smuggled = "0\r\n\r\nGET /version HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let bytes = format!(

@@ -177,8 +177,8 @@ fn accelerate<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, active: &[u
     let mut d = vec![0.0; at.w.len()];
     for (position, &k) in active.iter().enumerate() {
         let combined: f64 = (0..MEMORY).map(|a| z[a] / total * history[a + 1][position]).sum();
-        // A coefficient at 0 stays there and none changes its sign: that is for descent to decide.
-        let crosses = !at.is_free(k) && combined * at.w[k] <= 0.0;
+        // Where the penalty has a kink, a coefficient at 0 stays there and none changes its sign: that is for descent to decide.
+        let crosses = at.l1[k] > 0.0 && combined * at.w[k] <= 0.0;
         d[k] = if crosses { -at.w[k] } else { combined - at.w[k] };
     }
     take_if_better(quadratic, at, &d, clock);

@@ -162,14 +162,15 @@ async fn progress_reaches_the_row_while_the_fit_runs() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
     let worker = house.worker(move |dataset, spec, run| {
-        let _ = (run.observe)(&Progress { fraction: 0.5, eta_s: Some(1.0), ..Progress::default() });
+        let _ = (run.observe)(&Progress { fraction: 0.5, eta_s: None, ..Progress::default() });
         wait.lock().unwrap().recv().unwrap();
         null_model(dataset, spec, run)
     });
     let ((), worked) = tokio::join!(
         async {
             let seen = house.until(&job, |job| job.progress.fraction == 0.5).await;
-            assert_eq!((seen.status, seen.progress.eta_s), (Status::Running, Some(1.0)));
+            // what is left is the worker's to estimate, by its own clock
+            assert!(seen.status == Status::Running && seen.progress.eta_s.is_some_and(|eta| eta < 1.0), "{:?}", seen.progress);
             go.send(()).unwrap();
         },
         house.step(&worker)

@@ -199,3 +199,13 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
 pub(crate) fn fit(dataset: &str, spec: Value) -> Value {
     json!({ "type": "fit", "model": "m", "dataset": { "name": dataset }, "spec": spec })
 }
+
+/// The same JSON with every number as a double: 1 and 1.0 are one number to a client.
+pub(crate) fn doubles(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.iter().map(doubles).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, field)| (key.clone(), doubles(field))).collect(),
+        other => other.clone(),
+    }
+}

@@ -11,8 +11,9 @@ import hashlib
 import io
 import sys
 
+import peers  # before numpy: it says that BLAS shall use one thread
+
 import numpy as np
-import peers
 import problem as mathematics
 from sklearn.datasets import dump_svmlight_file
 from server import Server

@@ -15,8 +15,9 @@ import statistics
 import sys
 import time
 
+import peers  # before numpy: it says that BLAS shall use one thread
+
 import numpy as np
-import peers
 import problem as mathematics
 from server import Server
 

@@ -2,6 +2,8 @@
 //! certified is said in the README beside it). Every objective is recomputed here from the raw data, not taken from the
 //! solver.
 
+#![allow(clippy::unwrap_used)] // a reference that cannot be read is a failed test
+
 use std::ops::ControlFlow;
 use std::path::Path;
 

@@ -14,8 +14,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../bench"))
 
+import peers  # before numpy: it says that BLAS shall use one thread
+
 import numpy as np
-import peers
 import problem as mathematics
 import scipy.sparse as sp
 

@@ -1,7 +1,6 @@
 //! What the room promises as a whole: bad input by place and code, the same file whatever the way in.
 
 mod bad_inputs;
-mod bench;
 mod round_trip;
 
 use std::io::{self, Read, Write};

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::error::Problem;
 use super::request::bad_header;
-use crate::dataset::Encoding;
+use crate::dataset::{Encoding, decode_whole};
 use crate::fault::{Code, Fault};
 
 /// A small body must be here whole within this time.
@@ -33,11 +33,6 @@ const RATE_MIN: u64 = 1024;
 /// After an answer is known early, this much of the rest is read, so that the client hears the answer.
 const DRAIN_BYTES: u64 = 16 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// A body that was compressed by more than this is a bomb.
-const RATIO_MAX: u64 = 100;
-const RATIO_SLACK: u64 = 1 << 20;
-/// log2 of the largest zstd window, 8 MiB.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Frames on their way between the socket and a blocking reader.
 const FRAMES_AHEAD: usize = 8;
 
@@ -83,8 +78,8 @@ pub(crate) async fn whole(headers: &HeaderMap, mut body: Body, limit: u64) -> Re
     if encoding == Encoding::Identity {
         return Ok(bytes);
     }
-    let decoded = tokio::task::spawn_blocking(move || decode(&bytes, encoding, limit)).await;
-    decoded.map_err(|error| Problem::internal(error.to_string()))?.map_err(Problem::from)
+    let decoded = tokio::task::spawn_blocking(move || decode_whole(&bytes, encoding, limit)).await;
+    Ok(decoded.map_err(|error| Problem::internal(error.to_string()))??.into())
 }
 
 async fn gather(body: &mut Body, limit: u64) -> Result<Bytes, Problem> {
@@ -108,36 +103,6 @@ fn broken(error: axum::Error) -> Problem {
     let detail = format!("the body broke off: {error}");
     tracing::debug!(%error, "a body broke off");
     Problem::new(Code::MalformedEncoding, detail.split(": ").next().unwrap_or_default())
-}
-
-/// Decodes a compressed body, at most `limit` bytes of it and at most a hundred times as many as it has.
-fn decode(bytes: &[u8], encoding: Encoding, limit: u64) -> Result<Bytes, Fault> {
-    let bound = limit.min((bytes.len() as u64).saturating_mul(RATIO_MAX).saturating_add(RATIO_SLACK));
-    let mut decoder: Box<dyn Read + '_> = match encoding {
-        Encoding::Identity => Box::new(bytes),
-        Encoding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
-        Encoding::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(|_| malformed_encoding())?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| malformed_encoding())?;
-            Box::new(decoder)
-        }
-    };
-    let mut decoded = Vec::new();
-    let read = decoder.by_ref().take(bound + 1).read_to_end(&mut decoded);
-    if decoded.len() as u64 > bound {
-        return Err(Fault::new(Code::DecompressedTooLarge, format!("the body has more than {bound} bytes once decompressed")));
-    }
-    match read {
-        Ok(_) => Ok(decoded.into()),
-        Err(error) if error.to_string().contains("requires too much memory") => {
-            Err(Fault::new(Code::DecompressedTooLarge, "the zstd window is larger than 8 MiB"))
-        }
-        Err(_) => Err(malformed_encoding()),
-    }
-}
-
-fn malformed_encoding() -> Fault {
-    Fault::new(Code::MalformedEncoding, "the body is not what Content-Encoding says")
 }
 
 enum Chunk {
@@ -296,37 +261,7 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(bytes).expect("memory");
-        encoder.finish().expect("memory")
-    }
-
-    #[test]
-    fn a_compressed_body_comes_out_as_it_went_in() {
-        let text = b"{\"a\": 1}".repeat(1000);
-        assert_eq!(decode(&gzip(&text), Encoding::Gzip, 1 << 20).expect("good"), text);
-        let packed = zstd::encode_all(text.as_slice(), 3).expect("memory");
-        assert_eq!(decode(&packed, Encoding::Zstd, 1 << 20).expect("good"), text);
-    }
-
-    #[test]
-    fn bombs_and_broken_streams_are_refused() {
-        let zeros = gzip(&vec![0; 8 << 20]);
-        let code = |result: Result<Bytes, Fault>| result.expect_err("refused").code;
-        assert_eq!(code(decode(&zeros, Encoding::Gzip, 1 << 30)), Code::DecompressedTooLarge);
-        let whole = gzip(b"a text that is cut short");
-        assert_eq!(code(decode(&whole[..whole.len() - 9], Encoding::Gzip, 1 << 20)), Code::MalformedEncoding);
-        let mut wrong_sum = gzip(b"text");
-        let end = wrong_sum.len() - 6;
-        wrong_sum[end] ^= 1;
-        assert_eq!(code(decode(&wrong_sum, Encoding::Gzip, 1 << 20)), Code::MalformedEncoding);
-        assert_eq!(code(decode(b"no zstd", Encoding::Zstd, 1 << 20)), Code::MalformedEncoding);
-    }
 
     #[test]
     fn a_pump_dropped_before_the_end_is_an_error_to_its_reader() {

@@ -23,6 +23,20 @@ const MEMBERS_FREE: u64 = 256;
 const MEMBER_BYTES: u64 = 4096;
 const SOURCE_BUFFER: usize = 128 * 1024;
 
+/// Decodes a body that is in memory already, within the same bounds as an upload.
+pub fn decode_whole(body: &[u8], encoding: Encoding, limit: u64) -> Result<Vec<u8>, Fault> {
+    let broken = |_| Fault::new(Code::MalformedEncoding, "the body is not what Content-Encoding says");
+    let mut decoded = Decoded::new(body, encoding, limit).map_err(broken)?;
+    let mut whole = Vec::new();
+    match decoded.read_to_end(&mut whole) {
+        Ok(_) => Ok(whole),
+        Err(error) => Err(match decoded.explain(error) {
+            IngestError::Fault(fault) => fault,
+            IngestError::Io(error) => broken(error),
+        }),
+    }
+}
+
 /// The decoded body.
 pub(super) struct Decoded<'a, R: Read> {
     stream: Stream<'a, Source<R>>,
@@ -203,5 +217,42 @@ impl<R: Read> Read for Members<R> {
             }
             self.member = Some(GzDecoder::new(rest));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    #[test]
+    fn a_compressed_body_comes_out_as_it_went_in() {
+        let text = b"{\"a\": 1}".repeat(1000);
+        assert_eq!(decode_whole(&gzip(&text), Encoding::Gzip, 1 << 20).expect("good"), text);
+        let packed = zstd::encode_all(text.as_slice(), 3).expect("memory");
+        assert_eq!(decode_whole(&packed, Encoding::Zstd, 1 << 20).expect("good"), text);
+    }
+
+    #[test]
+    fn bombs_and_broken_streams_are_refused() {
+        let zeros = gzip(&vec![0; 8 << 20]);
+        let code = |result: Result<Vec<u8>, Fault>| result.expect_err("refused").code;
+        assert_eq!(code(decode_whole(&zeros, Encoding::Gzip, 1 << 30)), Code::DecompressedTooLarge);
+        let whole = gzip(b"a text that is cut short");
+        assert_eq!(code(decode_whole(&whole[..whole.len() - 9], Encoding::Gzip, 1 << 20)), Code::MalformedEncoding);
+        let mut wrong_sum = gzip(b"text");
+        let end = wrong_sum.len() - 6;
+        wrong_sum[end] ^= 1;
+        assert_eq!(code(decode_whole(&wrong_sum, Encoding::Gzip, 1 << 20)), Code::MalformedEncoding);
+        let flood: Vec<u8> = gzip(b"").repeat(1000);
+        assert_eq!(code(decode_whole(&flood, Encoding::Gzip, 1 << 20)), Code::DecompressedTooLarge);
+        assert_eq!(code(decode_whole(b"no zstd", Encoding::Zstd, 1 << 20)), Code::MalformedEncoding);
     }
 }

@@ -11,11 +11,6 @@ impl<V: Number> Column<'_, V> {
         if self.is_dense(q.len()) { dense_dot(self.values, q) } else { gather_dot(self.rows, self.values, q) }
     }
 
-    /// Σ_i x_i · h_i · q_i.
-    pub fn dot_weighted(&self, h: &[f64], q: &[f64]) -> f64 {
-        self.iter().map(|(i, x)| x * h[i] * q[i]).sum()
-    }
-
     /// q ← q + alpha · x.
     pub fn add_to(&self, alpha: f64, q: &mut [f64]) {
         if self.is_dense(q.len()) {

@@ -15,7 +15,7 @@ use super::body::{self, Pump, PumpedBody};
 use super::error::Problem;
 use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
-use super::request::{MediaType, Query, Segments, bad_parameter, content_type, project_of, version_number};
+use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type, version_number};
 use super::state::Api;
 use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statistics, Target, TargetKind, Upload};
 use crate::fault::{Code, Fault, Place};
@@ -108,7 +108,7 @@ fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Raw, Problem> {
 }
 
 /// `POST /api/v1/datasets?name=N` with the data as body.
-pub(crate) async fn upload(State(api): State<Api>, query: Query, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn upload(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let asked = Asked::read(&api, query, &head.headers)?;
     let incoming = {
@@ -116,7 +116,7 @@ pub(crate) async fn upload(State(api): State<Api>, query: Query, request: Reques
         tokio::task::spawn_blocking(move || store.incoming()).await.map_err(|error| Problem::internal(error.to_string()))??
     };
     let (incoming, ingested) = receive(incoming, asked.upload, body, asked.wire_limit).await?;
-    let row = api.store.add_dataset(project_of(&head.headers), &asked.name, incoming, ingested).await?;
+    let row = api.store.add_dataset(caller.project(), &asked.name, incoming, ingested).await?;
     tracing::info!(dataset = row.name, version = row.version, nnz = row.meta.nnz, "dataset stored");
     let mut response = (StatusCode::CREATED, Json(show(&row, None)?)).into_response();
     if let Ok(location) = HeaderValue::from_str(&href(&row)) {
@@ -233,8 +233,8 @@ async fn receive(incoming: Incoming, upload: Upload, body: Body, wire_limit: u64
 }
 
 /// `GET /api/v1/datasets`: the latest version of each name.
-pub(crate) async fn list(State(api): State<Api>, mut query: Query, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    let project = project_of(&headers);
+pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    let project = caller.project();
     let list = format!("{project}/datasets");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
@@ -248,10 +248,10 @@ pub(crate) async fn latest(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let project = project_of(&headers);
+    let project = caller.project();
     let row = api.store.dataset(project, &name, None).await?.ok_or_else(|| Problem::not_found("data set"))?;
     let versions = api.store.dataset_versions(project, &name).await?;
     Ok(Json(show(&row, Some(versions))?).into_response())
@@ -262,17 +262,17 @@ pub(crate) async fn version(
     State(api): State<Api>,
     Segments(path): Segments<(String, String)>,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let row = find(&api, &headers, &path).await?;
+    let row = find(&api, &caller, &path).await?;
     Ok(tagged(row.id.as_str(), &show(&row, None)?))
 }
 
-async fn find(api: &Api, headers: &HeaderMap, (name, version): &(String, String)) -> Result<DatasetRow, Problem> {
+async fn find(api: &Api, caller: &Caller, (name, version): &(String, String)) -> Result<DatasetRow, Problem> {
     let absent = || Problem::not_found("data set version");
     let version = version_number(version).ok_or_else(absent)?;
-    api.store.dataset(project_of(headers), name, Some(version)).await?.ok_or_else(absent)
+    api.store.dataset(caller.project(), name, Some(version)).await?.ok_or_else(absent)
 }
 
 /// `DELETE /api/v1/datasets/{dataset}/versions/{version}`.
@@ -280,12 +280,12 @@ pub(crate) async fn remove(
     State(api): State<Api>,
     Segments((name, version)): Segments<(String, String)>,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<StatusCode, Problem> {
     query.finish()?;
     let absent = || Problem::not_found("data set version");
     let version = version_number(&version).ok_or_else(absent)?;
-    match api.store.delete_dataset(project_of(&headers), &name, version).await? {
+    match api.store.delete_dataset(caller.project(), &name, version).await? {
         Deletion::Done => Ok(StatusCode::NO_CONTENT),
         Deletion::Absent => Err(absent()),
         Deletion::InUse => Err(Problem::new(Code::Conflict, "a queued or running job needs this version")),
@@ -297,12 +297,12 @@ pub(crate) async fn rows(
     State(api): State<Api>,
     Segments(path): Segments<(String, String)>,
     mut query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     let offset = query.take_number("offset", 0)?.unwrap_or(0);
     let limit = query.take_number("limit", 1)?.unwrap_or(20).min(api.limits.page_max);
     query.finish()?;
-    let row = find(&api, &headers, &path).await?;
+    let row = find(&api, &caller, &path).await?;
     let dataset = api.store.open_dataset(&row).await?;
     let rows = tokio::task::spawn_blocking(move || dataset::rows(&dataset, offset, limit)).await;
     let rows = rows.map_err(|error| Problem::internal(format!("rows: {error}")))?;
@@ -314,10 +314,10 @@ pub(crate) async fn features(
     State(api): State<Api>,
     Segments(path): Segments<(String, String)>,
     mut query: Query,
-    headers: HeaderMap,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let row = find(&api, &headers, &path).await?;
+    let row = find(&api, &caller, &path).await?;
     let list = format!("{}/features", row.id);
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;

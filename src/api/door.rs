@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 
 use super::body;
 use super::error::Problem;
-use super::request::bad_header;
+use super::request::{Caller, bad_header};
 use super::state::Api;
 use crate::fault::{Code, Fault, Place};
 use crate::id::{Id, Kind};
@@ -36,6 +36,7 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(Caller::anonymous());
     log_foreign_id(&id, request.headers());
     let client_waits = request.headers().contains_key(header::EXPECT);
     let mut rest = None;

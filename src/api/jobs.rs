@@ -15,7 +15,7 @@ use super::door::RequestId;
 use super::error::Problem;
 use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
-use super::request::{Query, Segments, content_type, project_of, wait_preferred};
+use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
@@ -125,6 +125,7 @@ async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
 /// `POST /api/v1/jobs`.
 pub(crate) async fn submit(
     State(api): State<Api>,
+    caller: Caller,
     Extension(RequestId(request_id)): Extension<RequestId>,
     mut query: Query,
     request: Request,
@@ -134,7 +135,7 @@ pub(crate) async fn submit(
     query.finish()?;
     require_json(&head.headers)?;
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;
-    let project = project_of(&head.headers);
+    let project = caller.project();
     let asked = spec::parse_job(&body, &api.limits.spec)?;
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
     let job = resolve(&api, project, asked, &dataset, &request_id).await?;
@@ -236,11 +237,12 @@ pub(crate) async fn one(
     State(api): State<Api>,
     Segments(id): Segments<String>,
     query: Query,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.finish()?;
     let id = job_id(&id)?;
-    let mut job = api.store.job(project_of(&headers), &id).await?.ok_or_else(absent)?;
+    let mut job = api.store.job(caller.project(), &id).await?.ok_or_else(absent)?;
     let wait = wait_preferred(&headers);
     if let Some(wait) = wait.filter(|_| !job.status.is_final()) {
         let before = status_word(&job);
@@ -263,8 +265,8 @@ fn job_id(text: &str) -> Result<Id, Problem> {
 }
 
 /// `GET /api/v1/jobs`.
-pub(crate) async fn list(State(api): State<Api>, mut query: Query, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    let project = project_of(&headers);
+pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    let project = caller.project();
     let list = format!("{project}/jobs");
     let name = |text: &str| is_name(text).then(|| text.to_owned());
     let words = "queued, running, cancelling, succeeded, failed or cancelled";
@@ -298,6 +300,7 @@ fn status_filter(word: &str) -> Option<(Option<Status>, Option<bool>)> {
 /// `POST /api/v1/jobs/{job}/cancel`.
 pub(crate) async fn cancel(
     State(api): State<Api>,
+    caller: Caller,
     Segments(id): Segments<String>,
     query: Query,
     request: Request,
@@ -306,7 +309,7 @@ pub(crate) async fn cancel(
     let (head, body) = request.into_parts();
     let id = job_id(&id)?;
     check_cancel_body(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
-    let (status, job) = match api.store.request_cancel(project_of(&head.headers), &id).await? {
+    let (status, job) = match api.store.request_cancel(caller.project(), &id).await? {
         Cancellation::Cancelled(job) => (StatusCode::OK, job),
         Cancellation::Asked(job) => (StatusCode::ACCEPTED, job),
         Cancellation::AlreadyFinished(job) => {
@@ -340,10 +343,10 @@ pub(crate) async fn remove(
     State(api): State<Api>,
     Segments(id): Segments<String>,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<StatusCode, Problem> {
     query.finish()?;
-    match api.store.delete_job(project_of(&headers), &job_id(&id)?).await? {
+    match api.store.delete_job(caller.project(), &job_id(&id)?).await? {
         Deletion::Done => Ok(StatusCode::NO_CONTENT),
         Deletion::Absent => Err(absent()),
         Deletion::InUse => Err(Problem::new(Code::Conflict, "the job has not ended; cancel it first")),

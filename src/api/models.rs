@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::cache::Served;
 use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
-use super::request::{Query, Segments, project_of, version_number};
+use super::request::{Caller, Query, Segments, version_number};
 use super::state::Api;
 use crate::dataset::{Class, Dataset};
 use crate::fault::Code;
@@ -106,8 +106,8 @@ fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
 }
 
 /// `GET /api/v1/models`: the latest version of each name.
-pub(crate) async fn list(State(api): State<Api>, mut query: Query, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    let project = project_of(&headers);
+pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    let project = caller.project();
     let list = format!("{project}/models");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
@@ -121,10 +121,10 @@ pub(crate) async fn latest(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let project = project_of(&headers);
+    let project = caller.project();
     let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
     let versions = api.store.model_versions(project, &name).await?;
     Ok(Json(show(&row, Some(&versions))?).into_response())
@@ -138,10 +138,10 @@ fn absent() -> Problem {
 }
 
 /// `GET …/versions/{version}`.
-pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
     let number = version_number(&path.1).ok_or_else(absent)?;
-    let row = api.store.model(project_of(&headers), &path.0, Some(number)).await?.ok_or_else(absent)?;
+    let row = api.store.model(caller.project(), &path.0, Some(number)).await?.ok_or_else(absent)?;
     Ok(tagged(row.id.as_str(), &show(&row, None)?))
 }
 
@@ -150,20 +150,20 @@ pub(crate) async fn remove(
     State(api): State<Api>,
     Segments((name, number)): Place,
     query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<StatusCode, Problem> {
     query.finish()?;
     let number = version_number(&number).ok_or_else(absent)?;
-    match api.store.delete_model(project_of(&headers), &name, number).await? {
+    match api.store.delete_model(caller.project(), &name, number).await? {
         Deletion::Done => Ok(StatusCode::NO_CONTENT),
         Deletion::Absent => Err(absent()),
         Deletion::InUse => Err(Problem::new(Code::Conflict, "something alive needs this version")),
     }
 }
 
-async fn served(api: &Api, headers: &HeaderMap, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
+async fn served(api: &Api, caller: &Caller, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
     let number = version_number(number).ok_or_else(absent)?;
-    api.models.get(&api.store, project_of(headers), name, Some(number)).await?.ok_or_else(absent)
+    api.models.get(&api.store, caller.project(), name, Some(number)).await?.ok_or_else(absent)
 }
 
 /// Which coefficients, in which order.
@@ -194,7 +194,7 @@ pub(crate) async fn coefficients(
     State(api): State<Api>,
     Segments(path): Place,
     mut query: Query,
-    headers: HeaderMap,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let top = query.take_number("top", 1)?;
@@ -202,7 +202,7 @@ pub(crate) async fn coefficients(
     let min_abs = query.take_as("min_abs", "a number, at least 0", least)?.unwrap_or(0.0);
     let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
     let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let list = format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id);
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
     query.finish()?;
@@ -267,9 +267,9 @@ struct PathOut<'a> {
 }
 
 /// `GET …/path`.
-pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let model = served.predictor.model();
     let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
     let body = PathOut { object: "path", selected, data: &model.path };
@@ -295,9 +295,9 @@ struct CvOut<'a> {
 }
 
 /// `GET …/cv`.
-pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let cv = cv_of(&served)?;
     let body = CvOut {
         object: "cv",
@@ -324,9 +324,9 @@ struct FoldsOut {
 
 /// `GET …/cv/folds`: the fold of each row. Not stored: folds are a pure function of the data set's target, their number
 /// and the seed, so they are computed again.
-pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let (folds, seed, stratify) = cv_of(&served).map(|cv| (cv.folds, cv.seed, cv.stratify))?;
     let of = &served.row.dataset;
     let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
@@ -357,25 +357,20 @@ pub(crate) async fn histogram(
     State(api): State<Api>,
     Segments(path): Place,
     mut query: Query,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     let bins = |text: &str| text.parse::<u64>().ok().filter(|bins| (1..=BINS_MAX).contains(bins));
     let bins = query.take_as("bins", "a whole number from 1 to 1000", bins)?.unwrap_or(BINS_DEFAULT);
     query.finish()?;
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let histogram = served.predictor.model().histogram(usize::try_from(bins).unwrap_or(1));
     Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &Object { object: "histogram", thing: histogram }))
 }
 
 /// `GET …/certificate`.
-pub(crate) async fn certificate(
-    State(api): State<Api>,
-    Segments(path): Place,
-    query: Query,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
-    let served = served(&api, &headers, &path).await?;
+    let served = served(&api, &caller, &path).await?;
     let certificate = Object { object: "certificate", thing: &served.predictor.model().card.certificate };
     Ok(tagged(&format!("{}-certificate", served.row.id), &certificate))
 }

@@ -14,7 +14,7 @@ use super::body;
 use super::cache::Served;
 use super::datasets::libsvm_parameters;
 use super::error::Problem;
-use super::request::{Query, Segments, content_type, project_of, version_number};
+use super::request::{Caller, Query, Segments, content_type, version_number};
 use super::state::Api;
 use crate::fault::Code;
 use crate::model::{PredictFormat, PredictOptions, Predictions};
@@ -26,23 +26,25 @@ const INLINE_BYTES: usize = 64 << 10;
 /// `POST /api/v1/models/{ref}/predict`: `name`, `name@alias`, or `name:n`.
 pub(crate) async fn by_reference(
     State(api): State<Api>,
+    caller: Caller,
     Segments(reference): Segments<String>,
     query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
     let (name, version) = parse_reference(&reference).ok_or_else(absent)?;
-    predict(&api, name, version, query, request).await
+    predict(&api, &caller, name, version, query, request).await
 }
 
 /// `POST /api/v1/models/{model}/versions/{version}/predict`.
 pub(crate) async fn by_version(
     State(api): State<Api>,
+    caller: Caller,
     Segments((name, version)): Segments<(String, String)>,
     query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
     let version = version_number(&version).ok_or_else(absent)?;
-    predict(&api, &name, Some(version), query, request).await
+    predict(&api, &caller, &name, Some(version), query, request).await
 }
 
 fn absent() -> Problem {
@@ -60,12 +62,19 @@ fn parse_reference(text: &str) -> Option<(&str, Option<i64>)> {
     is_name(name).then_some((name, version))
 }
 
-async fn predict(api: &Api, name: &str, version: Option<i64>, query: Query, request: Request) -> Result<Response, Problem> {
+async fn predict(
+    api: &Api,
+    caller: &Caller,
+    name: &str,
+    version: Option<i64>,
+    query: Query,
+    request: Request,
+) -> Result<Response, Problem> {
     let since = Instant::now();
     let (head, body) = request.into_parts();
     let format = format_of(&head.headers)?;
     let options = options_of(query)?;
-    let served = api.models.get(&api.store, project_of(&head.headers), name, version).await?.ok_or_else(absent)?;
+    let served = api.models.get(&api.store, caller.project(), name, version).await?.ok_or_else(absent)?;
     let body = body::whole(&head.headers, body, api.limits.predict_bytes).await?;
     let predictions = compute(api, served.clone(), body, format, options).await?;
     api.metrics.prediction(predictions.rows, predictions.unknown_features, since.elapsed());

@@ -3,6 +3,7 @@
 //! Every extractor answers with a [`Problem`] of ours. Query parameters are closed: an unknown or doubled one is an
 //! error, as an unknown field in a body is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path};
@@ -16,9 +17,30 @@ use crate::fault::{Code, Fault, Place};
 /// The longest wait a client can ask for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// The project a request acts in: the one place where keys will be turned into projects.
-pub(crate) fn project_of(_headers: &HeaderMap) -> &'static str {
-    "default"
+/// Who asks: the door found it out before any handler runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    project: Arc<str>,
+}
+
+impl Caller {
+    /// Whoever reaches a server on which no key exists.
+    pub(crate) fn anonymous() -> Self {
+        Self { project: Arc::from("default") }
+    }
+
+    /// The project the request acts in; every read and write of the store takes it.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("a request without a caller".to_owned()))
+    }
 }
 
 /// Path segments; what cannot be one (not UTF-8 once decoded, not a number where one belongs) is simply not found.

@@ -79,7 +79,7 @@ def errors(engine, points=30):
             journal, stop = kills.Journal(), threading.Event()
             try:
                 bad.start(seconds=20)
-                clients = rig.Threads(3, lambda k: ignoring_trouble(bad, journal, stop, k))
+                clients = rig.Threads(3, lambda k: kills.client_loop(bad, journal, stop, k, tolerant=True))
                 end = time.monotonic() + 2
                 while time.monotonic() < end and bad.process.poll() is None:
                     time.sleep(0.02)
@@ -99,11 +99,3 @@ def errors(engine, points=30):
     return f"{points} points (every {', '.join(CALLS)} from the n-th on fails): {len(wrong)} false of {acknowledged} acknowledged; " \
            f"the process ended by itself {ended} times", wrong
 
-
-def ignoring_trouble(process, journal, stop, k):
-    """5xx is what a broken disk is answered with."""
-    while not stop.is_set():
-        try:
-            kills.client_loop(process, journal, stop, k)
-        except RuntimeError:
-            time.sleep(0.01)

@@ -19,8 +19,9 @@ class Journal:
         return len(self.jobs) + len(self.datasets) + len(self.cancels)
 
 
-def client_loop(process, journal, stop, seed):
-    """Uploads, submits and cancels until told to stop; notes every acknowledgement, and nothing else."""
+def client_loop(process, journal, stop, seed, tolerant=False):
+    """Uploads, submits and cancels until told to stop; notes every acknowledgement, and nothing else. A broken disk is answered
+    with 5xx: `tolerant` expects that."""
     rng, client, count = random.Random(seed), process.client(timeout=20), 0
     own = []
     while not stop.is_set():
@@ -50,6 +51,8 @@ def client_loop(process, journal, stop, seed):
                     with journal.lock:
                         journal.cancels[job] = answer.status
             if answer.status in (429, 503):
+                time.sleep(0.01)
+            elif answer.status >= 500 and tolerant:
                 time.sleep(0.01)
             elif answer.status >= 500:
                 raise RuntimeError(f"{answer.status}: {answer.body[:300]!r}")

@@ -24,6 +24,7 @@ class Disk:
     def __init__(self, megabytes=1024):
         self.folder = tempfile.mkdtemp(prefix="sparsefit-power-")
         self.image, self.path = os.path.join(self.folder, "image"), os.path.join(self.folder, "disk")
+        os.chmod(self.folder, 0o755)  # PostgreSQL runs as another user
         os.mkdir(self.path)
         with open(self.image, "wb") as file:
             file.truncate(megabytes << 20)
@@ -69,7 +70,7 @@ def run(engine, cuts=20, seed=2):
         assert rig.upload(process.client(), "tiny").status == 201
         for cut in range(cuts):
             stop = threading.Event()
-            clients = rig.Threads(kills.CLIENTS, lambda k: kills.client_loop(process, journal, stop, 1000 * cut + k))
+            clients = rig.Threads(kills.CLIENTS, lambda k: kills.client_loop(process, journal, stop, 1000 * cut + k, tolerant=True))
             time.sleep(rng.uniform(0.3, 1.5))
             disk.cut()
             process.kill()

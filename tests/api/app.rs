@@ -190,6 +190,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         fit_threads: 1,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),
     }

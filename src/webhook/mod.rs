@@ -9,6 +9,8 @@ mod schedule;
 mod sender;
 mod sign;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use courier::{Couriers, Outcomes, Sent, deliver_one};
 pub use guard::{Guard, Net};

@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -73,37 +74,29 @@ pub type Answer = Result<u16, String>;
 pub struct Sender {
     guard: Guard,
     resolver: Arc<dyn Resolve>,
-    tls: TlsConnector,
+    /// Filled when first needed: reading the machine's certificates takes a while.
+    tls: Arc<OnceCell<TlsConnector>>,
+    pub(super) patience: Duration,
 }
 
 impl Sender {
     /// Sends to whom the guard admits, and trusts the certificates this machine trusts.
     pub fn new(guard: Guard) -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            tracing::warn!(errors = ?found.errors, "this machine trusts no certificates: webhooks over https will fail");
-        }
-        Self::with(guard, Arc::new(System), roots)
+        Self { guard, resolver: Arc::new(System), tls: Arc::new(OnceCell::new()), patience: PATIENCE }
     }
 
     /// As [`Sender::new`], with a resolver and roots of one's own.
     pub fn with(guard: Guard, resolver: Arc<dyn Resolve>, roots: RootCertStore) -> Self {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self { guard, resolver, tls: TlsConnector::from(Arc::new(config)) }
+        Self { resolver, tls: Arc::new(OnceCell::new_with(Some(connector(roots)))), ..Self::new(guard) }
     }
 
     /// Sends once.
     pub async fn send(&self, message: &Message) -> Answer {
         let target = Target::parse(&message.url).map_err(|what| format!("the address {what}"))?;
-        let late = || "no connection within 5 seconds".to_owned();
-        let stream = timeout(PATIENCE, self.connect(&target)).await.map_err(|_| late())??;
-        timeout(PATIENCE, exchange(stream, &target, message)).await.map_err(|_| "no answer within 5 seconds".to_owned())?
+        let connected = timeout(self.patience, self.connect(&target)).await;
+        let stream = connected.map_err(|_| "no connection in time".to_owned())??;
+        let answered = timeout(self.patience, exchange(stream, &target, message)).await;
+        answered.map_err(|_| "no answer in time".to_owned())?
     }
 
     /// A connection to one of the target's addresses, all of which were found good.
@@ -133,9 +126,30 @@ impl Sender {
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| "the name cannot be that of a certificate".to_owned())?,
             Host::Address(address) => ServerName::from(*address),
         };
-        let stream = self.tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let system = async || connector(tokio::task::spawn_blocking(native_roots).await.unwrap_or_else(|_| RootCertStore::empty()));
+        let tls = self.tls.get_or_init(system).await;
+        let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
         Ok(Box::new(stream))
     }
+}
+
+fn native_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!(errors = ?found.errors, "this machine trusts no certificates: webhooks over https will fail");
+    }
+    roots
+}
+
+fn connector(roots: RootCertStore) -> TlsConnector {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

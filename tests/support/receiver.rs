@@ -123,5 +123,6 @@ async fn hear(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str, tel
         std::future::pending::<()>().await;
     }
     let _ = stream.write_all(answer.as_bytes()).await;
-    let _ = stream.shutdown().await;
+    // the other side decides when it has heard enough
+    let _ = stream.read_to_end(&mut bytes).await;
 }

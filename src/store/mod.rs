@@ -6,6 +6,7 @@
 mod blobs;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
 mod group;
 mod health;
@@ -19,6 +20,7 @@ mod queue;
 mod records;
 mod rows;
 mod sweep;
+mod webhooks;
 
 use std::fs::{self, File};
 use std::io;
@@ -28,12 +30,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
 use blobs::Blobs;

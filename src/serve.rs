@@ -23,6 +23,7 @@ use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::webhook::{Couriers, Guard, Outcomes, Sender};
 use crate::worker::Pool;
 
 /// A head must be here whole within this time.
@@ -63,6 +64,7 @@ pub struct Server {
     draining: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     workers: Pool,
+    couriers: Couriers,
 }
 
 impl Server {
@@ -81,10 +83,13 @@ impl Server {
         let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
         let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
-        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life(&workers, config.workers, &drained));
+        let webhooks = Guard::new(&config.webhook_allow_net);
+        let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
+        let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
+        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
         let accepting = tokio::spawn(accept(listener, api.clone(), api::router(api), limits.connections, drained));
         tracing::info!(%addr, ?limits, "serving");
-        Ok(Self { addr, store, draining, accepting, workers })
+        Ok(Self { addr, store, draining, accepting, workers, couriers })
     }
 
     /// Says what happened once the disk has failed: then the process should end with an error.
@@ -102,7 +107,7 @@ impl Server {
         tracing::info!("stopping");
         // No receiver left means that nothing has to be told.
         let _ = self.draining.send(true);
-        let (accepting, ()) = tokio::join!(self.accepting, hand_back(self.workers));
+        let (accepting, (), ()) = tokio::join!(self.accepting, hand_back(self.workers), self.couriers.shutdown());
         if let Err(error) = accepting {
             tracing::error!(%error, "the accept loop failed");
         }
@@ -135,7 +140,9 @@ impl Workshop {
         let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
-            let api = Api::new(store.clone(), limits, ambient, addr, &[], life(&workers, config.workers, &drained));
+            // webhooks are sent by the servers
+            let life = life(&workers, config.workers, &drained, Guard::new(&[]), Arc::default());
+            let api = Api::new(store.clone(), limits, ambient, addr, &[], life);
             tokio::spawn(accept(listener, api.clone(), api::health_router(api), limits.connections, drained))
         });
         tracing::info!(workers = config.workers, addr = addr.map(tracing::field::display), "working");
@@ -174,8 +181,9 @@ fn boot_id(ambient: &Ambient) -> String {
     Id::new(Kind::Request, ambient).to_string().replace(Kind::Request.prefix(), "boot_")
 }
 
-fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>) -> Life {
-    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive: workers.alive(), panics: workers.panics() }
+fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
+    let (workers_alive, panics) = (workers.alive(), workers.panics());
+    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, webhooks, webhook_outcomes }
 }
 
 /// 0 = all cores.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::blobs::Incoming;
 use super::db::args;
 use super::records::{DatasetRecord, to_text};
-use super::{Cursor, DatasetRow, Deletion, NamesBlob, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end};
+use super::{Cursor, DatasetRow, Deletion, NamesBlob, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end, webhooks};
 use crate::dataset::{self, Damaged, Dataset, Ingested, Names};
 use crate::id::{Id, Kind};
 
@@ -55,6 +55,7 @@ impl Store {
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
         let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
         session.execute(&queries::ADD_DATASET, columns).await?;
+        webhooks::record_dataset(&mut session, &self.inner.ambient, &row).await?;
         let kept = (data.keep(), names.map(super::blobs::Draft::keep));
         session.commit().await?;
         drop(kept);

@@ -7,6 +7,7 @@ mod again;
 mod blobs;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
 mod group;
 mod health;
@@ -21,6 +22,7 @@ mod queue;
 mod records;
 mod rows;
 mod sweep;
+mod webhooks;
 mod wire;
 
 use std::fs::{self, File};
@@ -31,12 +33,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
 use crate::id::{Id, Kind};

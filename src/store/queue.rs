@@ -6,7 +6,7 @@
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::{CertificateStatus, Model};
@@ -35,6 +35,7 @@ impl Store {
             session.rollback().await?;
             return Ok(None);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -68,6 +69,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
@@ -97,6 +99,7 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -157,6 +160,7 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -195,6 +199,9 @@ impl Store {
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
+        }
+        for (id,) in &ended {
+            webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }
         session.commit().await?;
         if !requeued.is_empty() {

@@ -14,22 +14,34 @@ const MAX_ATTEMPTS: i64 = 3;
 impl Store {
     /// Queues a job.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, StoreError> {
-        let store = self.clone();
-        to_the_end(async move { store.enqueue_now(job).await }).await
+        let (store, id) = (self.clone(), Id::new(Kind::Job, &self.inner.ambient));
+        to_the_end(async move {
+            let mut again = store.again();
+            loop {
+                match store.enqueue_now(&id, job.clone()).await {
+                    Err(error) if again.after_any(&error).await => {}
+                    // the commit whose answer was lost has happened: the same id waits for it, and then is taken
+                    Err(error) if error.of_a_taken_key() => {
+                        return store.job(&job.project, &id).await?.map(|job| Enqueued::Job(Box::new(job))).ok_or(error);
+                    }
+                    done => return done,
+                }
+            }
+        })
+        .await
     }
 
-    async fn enqueue_now(&self, job: NewJob) -> Result<Enqueued, StoreError> {
+    async fn enqueue_now(&self, id: &Id, job: NewJob) -> Result<Enqueued, StoreError> {
         let mut session = self.write().await?;
         let dataset = args![&*job.project, &*job.dataset.name, job.dataset.version];
         let Some((dataset_id,)) = session.optional::<(String,)>(&queries::PIN_DATASET, dataset).await? else {
             return Ok(Enqueued::DatasetGone);
         };
-        let (queued,) = session.one::<(i64,)>(&queries::QUEUED_OF_PROJECT, args![&*job.project]).await?;
-        if u64::try_from(queued).unwrap_or(0) >= self.inner.config.queue_max {
+        if !self.has_room(&mut session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
         let columns = args![
-            &Id::new(Kind::Job, &self.inner.ambient),
+            id,
             job.project,
             job.kind,
             job.model,
@@ -96,7 +108,7 @@ impl Store {
             let mut again = store.again();
             loop {
                 match store.request_cancel_now(&project, &id).await {
-                    Err(error) if again.after(&error).await => {}
+                    Err(error) if again.after_any(&error).await => {}
                     done => return done,
                 }
             }

@@ -197,6 +197,10 @@ queries! {
          created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id) \
          VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING ", job_columns!()
     );
+    /// Passes into a queue side by side with others, until the end of the transaction.
+    SHARE_QUEUE => "", "SELECT pg_advisory_xact_lock_shared(hashtextextended('queue of ' || $1, 0))";
+    /// Passes into a queue alone, until the end of the transaction.
+    LOCK_QUEUE => "", "SELECT pg_advisory_xact_lock(hashtextextended('queue of ' || $1, 0))";
     QUEUED_OF_PROJECT => "SELECT COUNT(*) FROM jobs WHERE project = $1 AND status = 'queued'";
     JOB => concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = $1 AND id = $2");
     JOBS => concat!(

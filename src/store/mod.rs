@@ -8,6 +8,7 @@ mod datasets;
 mod db;
 mod error;
 mod hub;
+mod idempotency;
 mod jobs;
 mod models;
 mod open;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use blobs::Incoming;
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,

@@ -19,7 +19,7 @@ use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
-use crate::worker::Pool;
+use crate::worker::{Memory, Pool};
 
 /// A head must be here whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,14 +69,21 @@ impl Server {
     }
 
     /// Starts a server on a listener that is there already.
-    pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start_on(listener: TcpListener, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
         // Names this life of the process: a claim of another life is a dead worker's.
         let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
-        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads));
-        let life = Life { draining: drained.clone(), workers_wanted: config.workers, workers_alive: workers.alive() };
+        let memory = config.fit_memory_mb.map_or_else(Memory::of_machine, |mib| Memory::of(mib.saturating_mul(1 << 20)));
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads), &memory);
+        let life = Life {
+            draining: drained.clone(),
+            workers_wanted: config.workers,
+            workers_alive: workers.alive(),
+            memory_granted: memory.granted(),
+        };
         let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
         let accepting = tokio::spawn(accept(listener, api, limits.connections, drained));
         tracing::info!(%addr, ?limits, "serving");

@@ -4,6 +4,7 @@
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
 mod blobs;
+mod bulk;
 mod datasets;
 mod db;
 mod error;
@@ -30,8 +31,8 @@ pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
-    Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
-    QueueCounts,
+    Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
+    Page, QueueCounts, Room,
 };
 
 use crate::ambient::Ambient;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::halt::Stopping;
-use super::{Worked, Worker, step};
+use super::{Memory, Worked, Worker, step};
 use crate::store::{Store, StoreError, WorkWatch};
 
 /// Without a hint a worker looks for new work about this often.
@@ -31,10 +31,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `workers` workers, each fitting with `threads` threads; `owner` names this life of the process.
-    /// Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
-        Self::of(&Worker::new(store, owner, threads), workers)
+    /// Starts `workers` workers, each fitting with `threads` threads and all within `memory`; `owner` names this life of
+    /// the process. Rescue and sweep run even without workers.
+    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory) -> Self {
+        Self::of(&Worker::new(store, owner, threads, memory), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {

@@ -19,6 +19,7 @@ use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
+use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
@@ -213,7 +214,7 @@ fn preference_applied(response: &mut Response, wait: Option<Duration>) {
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     match content_type(headers) {
         Some(media) if media.essence == "application/json" => Ok(()),
         _ => Err(Problem::new(Code::UnsupportedMediaType, "this route takes application/json")),
@@ -246,6 +247,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
         start_within: fit.limits.start_within(),
         retry_of: None,
+        webhook: webhooks::of_job(api, asked.webhook)?,
     })
 }
 
@@ -300,6 +302,7 @@ async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> 
         memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
         start_within: fit.limits.start_within(),
         retry_of: Some(old.id),
+        webhook: None,
     })
 }
 

@@ -67,7 +67,7 @@ pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Resp
     query.finish()?;
     let counts = api.store.queue_counts().await?;
     api.metrics.memory(api.limits.fit_memory_bytes, api.life.memory_granted.load(Ordering::Relaxed));
-    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts)))
+    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts, &api.life.webhook_outcomes.counts())))
 }
 
 /// `GET /api/v1/limits`.

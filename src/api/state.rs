@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::store::Store;
+use crate::webhook::{Guard, Outcomes};
 
 /// The state of the API, shared by all requests.
 #[derive(Clone, Debug)]
@@ -73,6 +74,10 @@ pub struct Life {
     pub workers_alive: Arc<AtomicUsize>,
     /// Bytes granted to fits in this process.
     pub memory_granted: Arc<AtomicU64>,
+    /// Whom webhooks may reach.
+    pub webhooks: Guard,
+    /// What came of sending them.
+    pub webhook_outcomes: Arc<Outcomes>,
 }
 
 impl Life {

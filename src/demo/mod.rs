@@ -89,6 +89,7 @@ fn config(folder: &Path) -> Config {
         fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),
     }

@@ -3,7 +3,7 @@
 //! Goes from the newest to the oldest, so that jobs submitted meanwhile are not met.
 
 use super::db::args;
-use super::jobs::{cancel, filtered};
+use super::jobs::filtered;
 use super::records::id;
 use super::{Bulk, Cursor, JobFilter, Store, StoreError, queries, to_the_end};
 use crate::id::{Id, Kind};
@@ -22,7 +22,7 @@ impl Store {
                 let now = session.now(&store.inner.ambient).await?;
                 let mut changed = Vec::new();
                 for job in &jobs {
-                    if cancel(&mut session, &project, job, now).await?.is_some() {
+                    if store.cancel_in(&mut session, &project, job, now).await?.is_some() {
                         changed.push(job);
                     }
                 }

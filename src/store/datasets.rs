@@ -8,7 +8,8 @@ use super::db::{Session, args};
 use super::idempotency::Keeping;
 use super::records::{DatasetRecord, to_text};
 use super::{
-    Answer, Cursor, DatasetRow, Deletion, Keyed, NamesBlob, Once, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end,
+    Answer, Cursor, DatasetRow, Deletion, Keyed, NamesBlob, Once, Page, Store, StoreError, blocking, list_bounds, page, queries,
+    to_the_end, webhooks,
 };
 use crate::dataset::{self, Damaged, Dataset, Ingested, Meta, Names};
 use crate::id::{Id, Kind};
@@ -31,7 +32,7 @@ impl Store {
     pub async fn add_dataset(&self, project: &str, name: &str, incoming: Incoming, ingested: Ingested) -> Result<DatasetRow, StoreError> {
         let (store, project, name) = (self.clone(), project.to_owned(), name.to_owned());
         to_the_end(async move {
-            let published = publish(incoming, ingested).await?;
+            let published = store.inner.db.health.heed(publish(incoming, ingested).await)?;
             let mut session = store.write().await?;
             let row = store.add_dataset_in(&mut session, &project, &name, &published).await?;
             published.commit(session).await?;
@@ -51,7 +52,7 @@ impl Store {
     ) -> Result<Once<DatasetRow>, StoreError> {
         let (store, name) = (self.clone(), name.to_owned());
         to_the_end(async move {
-            let published = publish(incoming, ingested).await?;
+            let published = store.inner.db.health.heed(publish(incoming, ingested).await)?;
             let mut session = store.write().await?;
             let row = store.add_dataset_in(&mut session, &keyed.slot.project, &name, &published).await?;
             let answer = render(&row)?;
@@ -86,6 +87,7 @@ impl Store {
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
         let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
         session.execute(&queries::ADD_DATASET, columns).await?;
+        webhooks::record_dataset(session, &self.inner.ambient, &row).await?;
         Ok(row)
     }
 

@@ -1,14 +1,13 @@
 //! Jobs as clients see them: submitted, listed, cancelled, deleted. What workers do with them is in `queue.rs`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::db::{Arg, Session, args};
 use super::idempotency::Keeping;
 use super::records::{JobRecord, id, to_text};
 use super::{
-    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, list_bounds, page, queries,
-    to_the_end,
+    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, later, list_bounds, page,
+    queries, to_the_end, webhooks,
 };
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
@@ -99,6 +98,12 @@ impl Store {
             job.retry_of.as_ref().map(Id::as_str),
         ];
         let queued = Job::try_from(session.one::<JobRecord>(&queries::ENQUEUE, columns).await?)?;
+        if let Some(hook) = &job.webhook {
+            webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
+        }
+        if let Some(old) = &job.retry_of {
+            webhooks::inherit(session, &queued.id, old).await?;
+        }
         Ok(Enqueued::Job(Box::new(queued)))
     }
 
@@ -143,7 +148,7 @@ impl Store {
         loop {
             let mut session = self.write().await?;
             let now = session.now(&self.inner.ambient).await?;
-            if let Some(record) = cancel(&mut session, project, id, now).await? {
+            if let Some(record) = self.cancel_in(&mut session, project, id, now).await? {
                 session.commit().await?;
                 self.hub().announce_cancel(id);
                 let job = Box::new(Job::try_from(record)?);
@@ -163,6 +168,15 @@ impl Store {
         }
     }
 
+    /// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
+    pub(super) async fn cancel_in(&self, session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
+        let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? else {
+            return session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await;
+        };
+        webhooks::record(session, &self.inner.ambient, &record.id).await?;
+        Ok(Some(record))
+    }
+
     /// Deletes a job that has ended; its model stays.
     pub async fn delete_job(&self, project: &str, id: &Id) -> Result<Deletion, StoreError> {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
@@ -179,15 +193,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
-pub(super) async fn cancel(session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
-    let queued = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await?;
-    if queued.is_some() {
-        return Ok(queued);
-    }
-    session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await
 }
 
 /// Arguments of a query of filtered jobs.
@@ -213,11 +218,6 @@ pub(super) fn filtered(project: &str, filter: &JobFilter, after: Option<&Cursor>
         filter.created_before,
         metadata.as_deref(),
     ])
-}
-
-/// A moment `wait` after `now`, both in microseconds since 1970.
-pub(super) fn later(now: i64, wait: Duration) -> i64 {
-    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 async fn position(session: &mut Session, job: &Job) -> Result<Option<u64>, StoreError> {

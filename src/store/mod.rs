@@ -7,10 +7,14 @@ mod blobs;
 mod bulk;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
+mod group;
+mod health;
 mod hub;
 mod idempotency;
 mod jobs;
+mod lent;
 mod models;
 mod open;
 pub mod queries;
@@ -18,6 +22,7 @@ mod queue;
 mod records;
 mod rows;
 mod sweep;
+mod webhooks;
 
 use std::fs::{self, File};
 use std::io;
@@ -27,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
@@ -34,12 +40,16 @@ pub use rows::{
     Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
     Page, QueueCounts, Room,
 };
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+
+/// A store that has not answered a ping by now is not ready.
+const PING: Duration = Duration::from_millis(1500);
 
 /// Where and how to store.
 #[derive(Clone, Debug)]
@@ -109,13 +119,30 @@ impl Store {
         self.inner.config.lease
     }
 
+    /// Transactions made durable so far by this store. One may hold the writes of many callers.
+    pub fn commits(&self) -> u64 {
+        self.inner.db.health.commits()
+    }
+
+    /// Says what happened once the disk has failed at a write: from then on nothing is written, and the process should
+    /// end with an error, to be started again.
+    pub fn broken(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.inner.db.health.watch()
+    }
+
     /// The settings of the database that durability stands on, as it states them itself.
     pub async fn settings(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
         open::settings(&self.inner.db).await
     }
 
     /// Whether a write would succeed now: commits one, and looks whether the data directory is still the one opened.
+    /// Answers within the time a probe waits.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        let late = |_| StoreError::Database(sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(PING, self.ping_in_time()).await.map_err(late)?
+    }
+
+    async fn ping_in_time(&self) -> Result<(), StoreError> {
         let store = self.clone();
         blocking(move || store.same_directory()).await?;
         let mut session = self.inner.db.write().await?;
@@ -171,6 +198,11 @@ fn page<T>(mut items: Vec<T>, limit: u64, place: impl Fn(&T) -> Cursor) -> Page<
     items.truncate(limit);
     let next = if more { items.last().map(place) } else { None };
     Page { items, next }
+}
+
+/// A moment `wait` after `now`, both in microseconds since 1970.
+fn later(now: i64, wait: Duration) -> i64 {
+    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Arguments of a list: where it goes on, and how many rows to read.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
-use super::jobs::later;
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, queries};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, later, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Warning};
 use crate::model::{CertificateStatus, Model};
@@ -39,6 +38,7 @@ impl Store {
         let claim = args![number, owner, self.lease_from(now), now, next];
         let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
         session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -62,6 +62,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
@@ -98,6 +99,7 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -122,11 +124,11 @@ impl Store {
 
     async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        blocking(move || {
+        let written = blocking(move || {
             let bytes = model.encode();
             Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        })
-        .await
+        });
+        self.inner.db.health.heed(written.await)
     }
 
     async fn succeed(
@@ -167,6 +169,7 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -197,6 +200,9 @@ impl Store {
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
+        }
+        for (id,) in &ended {
+            webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }
         session.commit().await?;
         if !requeued.is_empty() {

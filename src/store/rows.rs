@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::NewHook;
 use crate::dataset::{Meta, Names};
 use crate::id::Id;
 use crate::job::{DatasetRef, Failure, Job, Priority, Reason, Status, Warning};
@@ -102,6 +103,8 @@ pub struct NewJob {
     pub start_within: Option<Duration>,
     /// The job that this one tries again.
     pub retry_of: Option<Id>,
+    /// Who else is told what becomes of it.
+    pub webhook: Option<NewHook>,
 }
 
 /// What became of a submission.

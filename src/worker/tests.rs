@@ -85,6 +85,7 @@ impl House {
             memory_bytes,
             start_within: None,
             retry_of: None,
+            webhook: None,
         };
         match self.store.enqueue(job).await.unwrap() {
             Enqueued::Job(job) => *job,

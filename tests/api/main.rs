@@ -14,3 +14,4 @@ mod lists;
 mod protocol;
 mod schema;
 mod shutdown;
+mod webhooks;

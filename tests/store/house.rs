@@ -136,6 +136,7 @@ pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
         memory_bytes: 0,
         start_within: None,
         retry_of: None,
+        webhook: None,
     }
 }
 

@@ -230,7 +230,7 @@ fn every_wrong_request_is_told_with_code_and_place() {
         (with("metadata", json!({"a\n": "b"})), Code::InvalidField, "#/metadata/a%0A invalid_field"),
         (with("metadata", json!({"a": "é".repeat(129)})), Code::InvalidField, "#/metadata/a invalid_field"),
         (with("metadata", json!([])), Code::InvalidField, "#/metadata invalid_field"),
-        (with("webhook", json!({"url": "http://x"})), Code::UnknownField, "#/webhook unknown_field"),
+        (with("webhook", json!(1)), Code::InvalidField, "#/webhook invalid_field"),
         (with("dedupe", json!(true)), Code::UnknownField, "#/dedupe unknown_field"),
         (with("limits", json!({"max_runtime_s": -1})), Code::InvalidParameter, "#/limits/max_runtime_s out_of_range"),
         (r#"{"type":"fit","model":"m","spec":{}}"#.into(), Code::InvalidParameter, "#/dataset missing"),

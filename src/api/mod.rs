@@ -9,6 +9,7 @@ mod datasets;
 mod door;
 mod error;
 pub(crate) mod framing;
+mod idempotency;
 mod jobs;
 mod json;
 mod metrics;

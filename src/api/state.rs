@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::cache::ModelCache;
+use super::idempotency::InFlight;
 use super::metrics::Metrics;
 use crate::ambient::Ambient;
 use crate::config::Limits;
@@ -28,6 +29,7 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
+    pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
 }
 
@@ -50,6 +52,7 @@ impl Api {
             metrics: Metrics::default(),
             hosts: Hosts::new(addr, hosts),
             life,
+            in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
         }))
     }

@@ -11,6 +11,7 @@ mod error;
 mod group;
 mod health;
 mod hub;
+mod idempotency;
 mod jobs;
 mod lent;
 mod models;
@@ -33,6 +34,7 @@ pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,

@@ -33,13 +33,13 @@ impl Store {
     async fn add_dataset_now(&self, project: &str, name: &str, incoming: Incoming, ingested: Ingested) -> Result<DatasetRow, StoreError> {
         let Ingested { meta, names_sha256 } = ingested;
         let (length, named) = (meta.stored_bytes, names_sha256.is_some());
-        let (data, names) = blocking(move || {
+        let published = blocking(move || {
             if incoming.data().metadata()?.len() != length {
                 return Err(Damaged("the data file does not have the length that was written".into()).into());
             }
             incoming.publish(named)
-        })
-        .await?;
+        });
+        let (data, names) = self.inner.db.health.heed(published.await)?;
         let mut session = self.write().await?;
         let (version,) = session.one::<(i64,)>(&queries::NEXT, args![project, "dataset", name]).await?;
         let row = DatasetRow {

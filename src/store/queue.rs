@@ -95,11 +95,11 @@ impl Store {
 
     async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        blocking(move || {
+        let written = blocking(move || {
             let bytes = model.encode();
             Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        })
-        .await
+        });
+        self.inner.db.health.heed(written.await)
     }
 
     async fn succeed(

@@ -71,13 +71,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// Takes the next delivery due at `$1` until `$2`, at most `$3` at once for one address.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+macro_rules! delivery_due {
+    () => {
+        "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+         AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         ORDER BY next_at, id LIMIT 1"
+    };
+}
+
+/// Takes it until `$3`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $2, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = \
-             (SELECT id FROM webhook_deliveries AS d WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-             AND (SELECT COUNT(*) FROM webhook_deliveries AS o WHERE o.url = d.url AND o.lease_until > $1) < $3 ORDER BY next_at, id LIMIT 1",
+            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            delivery_due!(),
             $lock,
             ") RETURNING ",
             delivery_columns!()
@@ -288,7 +296,7 @@ queries! {
 
     ADD_DELIVERY => "INSERT INTO webhook_deliveries (id, project, holder, url, event, job_id, body, created_at, since, next_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
-    DELIVERY_DUE => "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1";
+    DELIVERY_DUE => delivery_due!();
     CLAIM_DELIVERY => claim_delivery!(""), claim_delivery!(" FOR UPDATE SKIP LOCKED");
     /// What became of an attempt; nothing when the attempt is not the present one any more.
     SETTLE_DELIVERY => "UPDATE webhook_deliveries SET status = $3, finished_at = $4, next_at = $5, last_status = $6, last_error = $7, lease_until = NULL \

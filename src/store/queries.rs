@@ -175,6 +175,8 @@ queries! {
     CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
+    /// Tells the other processes.
+    NOTIFY => "", "SELECT pg_notify($1, $2)";
     /// A write that changes nothing that matters.
     PING => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'ping' AND name = ''";
     /// The next number of a counter.
@@ -233,6 +235,8 @@ queries! {
                   WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING cancel_requested";
     /// The job of a claim, as it is until the end of the transaction.
     CLAIMED => claimed!(""), claimed!(" FOR UPDATE");
+    /// The job that ended under a claim: for one whose answer was lost.
+    ENDED => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND claim = $2 AND status IN ('succeeded', 'failed', 'cancelled')");
     SUCCEED => end!("status = 'succeeded', fraction = 1, finished_at = $3, result = $4, warnings = $5");
     FAIL => end!("status = 'failed', finished_at = $3, reason = $4, error = $5, warnings = $6");
     STOP => end!("status = 'cancelled', finished_at = $3, reason = 'user'");

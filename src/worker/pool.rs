@@ -200,7 +200,7 @@ mod tests {
         let panics = Arc::default();
         let (mut bad, mut good) = (Turns::new("bad", &panics), Turns::new("good", &panics));
         for turn in 1..=5 {
-            assert_eq!(good.one(async { Ok(turn) }).await, Some(turn));
+            assert_eq!(good.one(async move { Ok(turn) }).await, Some(turn));
             assert_eq!(bad.one::<()>(async { panic!("a fault") }).await, None);
             let refused = std::io::Error::from(std::io::ErrorKind::TimedOut);
             assert_eq!(good.one::<()>(async { Err(refused.into()) }).await, None, "an error is no panic");

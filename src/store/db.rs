@@ -10,13 +10,14 @@ use sqlx::{FromRow, Postgres, Sqlite, Transaction};
 
 use super::StoreError;
 use super::queries::{CLOCK, Query};
+use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
 
 /// A database.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     /// One writer; readers see the last commit and never wait for it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite { writer: SqlitePool, readers: SqlitePool, meddling: Meddling },
     /// One pool for all.
     Postgres(PgPool),
 }
@@ -25,7 +26,7 @@ impl Db {
     /// A session for reading.
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
+            Self::Sqlite { readers, meddling, .. } => Session::SqliteRead(readers.acquire().await?, meddling.clone()),
             Self::Postgres(pool) => Session::PostgresRead(pool.acquire().await?),
         })
     }
@@ -34,14 +35,17 @@ impl Db {
     /// begins as a reader and becomes a writer can fail at once, whatever `busy_timeout` says.
     pub(super) async fn write(&self) -> Result<Session, StoreError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Session::SqliteWrite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, meddling, .. } => {
+                pass(meddling, Place::Begin)?;
+                Session::SqliteWrite(writer.begin_with("BEGIN IMMEDIATE").await?, meddling.clone())
+            }
             Self::Postgres(pool) => Session::PostgresWrite(pool.begin().await?),
         })
     }
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -52,8 +56,8 @@ impl Db {
 
 /// A connection taken for some statements, or an open transaction; a transaction that is dropped is rolled back.
 pub(super) enum Session {
-    SqliteRead(PoolConnection<Sqlite>),
-    SqliteWrite(Transaction<'static, Sqlite>),
+    SqliteRead(PoolConnection<Sqlite>, Meddling),
+    SqliteWrite(Transaction<'static, Sqlite>, Meddling),
     PostgresRead(PoolConnection<Postgres>),
     PostgresWrite(Transaction<'static, Postgres>),
 }
@@ -123,8 +127,13 @@ macro_rules! on {
     };
     (@bind $session:expr, $query:expr, $args:expr, $prepared:ident, $make:expr, $connection:ident => $body:expr) => {
         match $session {
-            Session::SqliteRead(connection) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::SqliteWrite(connection) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = &mut **connection => $body),
+            Session::SqliteRead(connection, meddling) => {
+                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = &mut **connection => $body)
+            }
+            Session::SqliteWrite(connection, meddling) => {
+                pass(meddling, Place::Statement)?;
+                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = &mut **connection => $body)
+            }
             Session::PostgresRead(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
             Session::PostgresWrite(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
         }
@@ -149,7 +158,7 @@ impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'
 
 impl Session {
     pub(super) fn is_sqlite(&self) -> bool {
-        matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(_))
+        matches!(self, Self::SqliteRead(..) | Self::SqliteWrite(..))
     }
 
     /// All rows.
@@ -185,9 +194,13 @@ impl Session {
     /// Makes everything written durable and visible.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction) => transaction.commit().await?,
+            Self::SqliteWrite(transaction, meddling) => {
+                pass(&meddling, Place::Commit)?;
+                transaction.commit().await?;
+                pass(&meddling, Place::Answer)?;
+            }
             Self::PostgresWrite(transaction) => transaction.commit().await?,
-            Self::SqliteRead(_) | Self::PostgresRead(_) => {}
+            Self::SqliteRead(..) | Self::PostgresRead(_) => {}
         }
         Ok(())
     }
@@ -195,9 +208,9 @@ impl Session {
     /// Undoes everything written.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction) => transaction.rollback().await?,
+            Self::SqliteWrite(transaction, _) => transaction.rollback().await?,
             Self::PostgresWrite(transaction) => transaction.rollback().await?,
-            Self::SqliteRead(_) | Self::PostgresRead(_) => {}
+            Self::SqliteRead(..) | Self::PostgresRead(_) => {}
         }
         Ok(())
     }

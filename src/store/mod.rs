@@ -15,6 +15,7 @@ pub mod queries;
 mod queue;
 mod records;
 mod rows;
+pub mod simulation;
 mod sweep;
 
 use std::fs::{self, File};
@@ -37,6 +38,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// Where and how to store.
 #[derive(Clone, Debug)]
@@ -73,6 +75,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -82,7 +88,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
         if alone {

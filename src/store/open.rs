@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::StoreError;
 use super::db::{Db, args};
 use super::queries::SETTINGS;
+use super::simulation::Meddling;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -33,35 +34,36 @@ pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {
     }
 }
 
-/// A SQLite database in the data directory, migrated.
-pub(super) async fn sqlite(data_dir: &Path) -> Result<Db, StoreError> {
+/// A SQLite database in the data directory, migrated. Under a meddler it is not synced: that disk forgets by design.
+pub(super) async fn sqlite(data_dir: &Path, meddling: Meddling) -> Result<Db, StoreError> {
+    let synced = meddling.is_none();
     let path = data_dir.join("store.sqlite");
     // SQLite gives its other files the mode of the first
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if synced { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let writer = sqlite_pool(1, options.clone()).await?;
+    let writer = sqlite_pool(1, options.clone(), synced).await?;
     SQLITE.run(&writer).await?;
-    let readers = sqlite_pool(READERS, options.pragma("query_only", "ON")).await?;
-    Ok(Db::Sqlite { writer, readers })
+    let readers = sqlite_pool(READERS, options.pragma("query_only", "ON"), synced).await?;
+    Ok(Db::Sqlite { writer, readers, meddling })
 }
 
 /// A pool each of whose connections is asked whether it keeps what is promised.
-async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+async fn sqlite_pool(connections: u32, options: SqliteConnectOptions, synced: bool) -> Result<SqlitePool, StoreError> {
     let mut first = options.connect().await?;
     let settings = sqlite_settings(&mut first).await?;
     first.close().await?;
-    if settings != promised() {
+    if settings != promised(synced) {
         return Err(StoreError::Schema(format!("SQLite does not keep its settings: {settings:?}")));
     }
-    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(|connection, _| {
+    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(move |connection, _| {
         Box::pin(async move {
             let settings = sqlite_settings(connection).await?;
-            let kept = settings == promised();
+            let kept = settings == promised(synced);
             kept.then_some(()).ok_or_else(|| sqlx::Error::Protocol(format!("SQLite does not keep its settings: {settings:?}")))
         })
     });
@@ -71,8 +73,9 @@ async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<
 /// Settings by name.
 pub(super) type Settings = Vec<(&'static str, String)>;
 
-fn promised() -> Settings {
-    [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "5000")]
+fn promised(synced: bool) -> Settings {
+    let synchronous = if synced { "2" } else { "0" };
+    [("journal_mode", "wal"), ("synchronous", synchronous), ("foreign_keys", "1"), ("busy_timeout", "5000")]
         .map(|(name, value)| (name, value.to_owned()))
         .into()
 }

@@ -111,6 +111,15 @@ pub(crate) const BUGS: &[(&str, Bug)] = &[
          revision = revision + 1 WHERE id = $1 AND claim = $2 AND status IN ('queued', 'running') RETURNING cancel_requested",
         )],
     ),
+    (
+        "a heartbeat that is refused leaves a trace",
+        &[(
+            "HEARTBEAT",
+            "UPDATE jobs SET revision = revision + 1, progress = $4, lease_until = CASE WHEN status = 'running' AND claim = $2 THEN $3 \
+             ELSE lease_until END, fraction = CASE WHEN status = 'running' AND claim = $2 THEN MAX(fraction, $5) ELSE fraction END \
+             WHERE id = $1 RETURNING cancel_requested",
+        )],
+    ),
     ("the fraction falls", &[("HEARTBEAT", beat!("$5", "claim = $2 AND status = 'running'"))]),
     (
         "success is not fenced",

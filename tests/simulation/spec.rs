@@ -71,6 +71,14 @@ pub(crate) enum Answer {
     Failed(String),
 }
 
+impl Answer {
+    /// Whether nothing was done.
+    pub(crate) fn is_refusal(&self) -> bool {
+        use Answer::{Absent, AlreadyFinished, DatasetGone, Full, InUse, Lost, Nothing};
+        matches!(self, Absent | AlreadyFinished | DatasetGone | Full | InUse | Lost | Nothing)
+    }
+}
+
 /// What the rows do not say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
@@ -115,8 +123,7 @@ impl Spec {
             },
             Verb::AddDataset { project, name, named } => {
                 let version = self.next_version(project, "dataset", name);
-                let beside = named.then(|| NEW.to_owned());
-                let row = VersionRow { id: NEW.into(), project: (*project).into(), name: name.clone(), version, beside, blob: NEW.into() };
+                let row = VersionRow { names_blob: named.then(|| NEW.to_owned()), ..new_version(project, name, version) };
                 self.state.datasets.insert(NEW.into(), row);
                 Answer::Version(version)
             }
@@ -222,13 +229,14 @@ impl Spec {
                 job.fraction = 1.0;
             }
         }
-        let (status, project, name) = (job.status.clone(), job.project.clone(), job.model.clone());
-        if status == "succeeded" {
-            let version = self.next_version(&project, "model", &name);
-            let row = VersionRow { id: NEW.into(), project, name, version, beside: Some(holder.job.clone()), blob: NEW.into() };
+        let ended = job.clone();
+        if ended.is(Status::Succeeded) {
+            let version = self.next_version(&ended.project, "model", &ended.model);
+            let names_blob = self.state.datasets[&ended.dataset_id].names_blob.clone();
+            let row = VersionRow { job: Some(ended.id), names_blob, ..new_version(&ended.project, &ended.model, version) };
             self.state.models.insert(NEW.into(), row);
         }
-        Answer::Stored(status)
+        Answer::Stored(ended.status)
     }
 
     fn rescue(&mut self, expired_by: i64, now: i64, dead: Option<&str>) -> u64 {
@@ -302,6 +310,11 @@ impl JobRow {
     }
 }
 
+/// A row whose id and file the store makes up.
+fn new_version(project: &str, name: &str, version: i64) -> VersionRow {
+    VersionRow { id: NEW.into(), project: project.into(), name: name.into(), version, job: None, blob: NEW.into(), names_blob: None }
+}
+
 fn find(rows: &BTreeMap<String, VersionRow>, project: &str, name: &str, version: i64) -> Option<String> {
     let row = rows.values().find(|row| row.project == project && row.name == name && row.version == version);
     row.map(|row| row.id.clone())
@@ -312,8 +325,8 @@ fn adopt(expected: &mut BTreeMap<String, VersionRow>, found: &BTreeMap<String, V
     if let Some(mut row) = expected.remove(NEW) {
         if let Some(made) = found.values().find(|made| !expected.contains_key(&made.id)) {
             (row.id, row.blob) = (made.id.clone(), made.blob.clone());
-            if row.beside.as_deref() == Some(NEW) {
-                row.beside.clone_from(&made.beside);
+            if row.names_blob.as_deref() == Some(NEW) {
+                row.names_blob.clone_from(&made.names_blob);
             }
         }
         expected.insert(row.id.clone(), row);

@@ -51,9 +51,10 @@ pub(crate) struct VersionRow {
     pub(crate) project: String,
     pub(crate) name: String,
     pub(crate) version: i64,
-    /// The job of a model, the names file of a data set.
-    pub(crate) beside: Option<String>,
+    /// The job of a model.
+    pub(crate) job: Option<String>,
     pub(crate) blob: String,
+    pub(crate) names_blob: Option<String>,
 }
 
 /// Everything there is.
@@ -72,8 +73,8 @@ pub(crate) async fn connect(data_dir: &Path) -> SqliteConnection {
 
 const JOBS: &str = "SELECT id, project, status, cancel_requested, reason, model, dataset_id, priority, created_at, started_at, \
                     finished_at, attempt, max_attempts, fraction, claim, owner, lease_until, revision FROM jobs";
-const DATASETS: &str = "SELECT id, project, name, version, names_blob AS beside, blob FROM datasets";
-const MODELS: &str = "SELECT id, project, name, version, job_id AS beside, blob FROM models";
+const DATASETS: &str = "SELECT id, project, name, version, NULL AS job, blob, names_blob FROM datasets";
+const MODELS: &str = "SELECT id, project, name, version, job_id AS job, blob, names_blob FROM models";
 
 impl State {
     pub(crate) async fn read(connection: &mut SqliteConnection) -> Self {
@@ -89,9 +90,8 @@ impl State {
 
     /// Names of the files that rows refer to.
     pub(crate) fn files(&self) -> BTreeSet<String> {
-        let of_models = self.models.values().map(|row| row.blob.clone());
-        let of_datasets = self.datasets.values().flat_map(|row| [Some(row.blob.clone()), row.beside.clone()].into_iter().flatten());
-        of_models.chain(of_datasets).collect()
+        let rows = self.datasets.values().chain(self.models.values());
+        rows.flat_map(|row| [Some(row.blob.clone()), row.names_blob.clone()]).flatten().collect()
     }
 
     pub(crate) fn queued_of(&self, project: &str) -> usize {
@@ -110,8 +110,8 @@ pub(crate) fn complaints(before: &State, after: &State) -> Vec<String> {
         }
     }
     for model in after.models.values().filter(|model| !before.models.contains_key(&model.id)) {
-        let job = model.beside.as_ref().and_then(|job| after.jobs.get(job));
-        let then = model.beside.as_ref().and_then(|job| before.jobs.get(job));
+        let job = model.job.as_ref().and_then(|job| after.jobs.get(job));
+        let then = model.job.as_ref().and_then(|job| before.jobs.get(job));
         if !job.is_some_and(|job| job.is(Status::Succeeded)) || !then.is_some_and(|job| job.is(Status::Running)) {
             found.push(format!("{} came without the success of its job", model.id));
         }
@@ -121,7 +121,7 @@ pub(crate) fn complaints(before: &State, after: &State) -> Vec<String> {
         found.push("two jobs have one claim number".into());
     }
     let mut jobs = BTreeSet::new();
-    found.extend(after.models.values().filter(|model| !jobs.insert(&model.beside)).map(|model| format!("{} is a twin", model.id)));
+    found.extend(after.models.values().filter(|model| !jobs.insert(&model.job)).map(|model| format!("{} is a twin", model.id)));
     found
 }
 

@@ -141,6 +141,9 @@ impl World {
         if heard != expected {
             complaints.push(format!("{verb:?} should answer {expected:?} and answers {heard:?}"));
         }
+        if heard.is_refusal() && after != was.state {
+            complaints.push(format!("{heard:?} should change nothing"));
+        }
         complaints.extend(self.broken_promises(verb, &heard, &was.state, &after));
         if heard == Answer::Swept {
             complaints.extend(self.files_against(&after));

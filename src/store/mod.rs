@@ -17,6 +17,7 @@ mod records;
 mod rows;
 pub mod simulation;
 mod sweep;
+pub mod upkeep;
 
 use std::fs::{self, File};
 use std::io;

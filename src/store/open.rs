@@ -16,12 +16,17 @@ use super::db::{Db, args};
 use super::queries::SETTINGS;
 use super::simulation::Meddling;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 const CONNECTIONS: u32 = 10;
+
+/// The number of the schema this program writes.
+pub(super) fn newest_schema() -> i64 {
+    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
 
 /// The lock of the data directory: alone on SQLite, together with others of its kind on PostgreSQL.
 pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {

@@ -9,6 +9,7 @@ mod datasets;
 mod door;
 mod error;
 pub(crate) mod framing;
+mod idempotency;
 mod jobs;
 mod json;
 mod metrics;
@@ -18,6 +19,7 @@ mod page;
 mod predictions;
 mod request;
 mod state;
+mod webhooks;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -36,7 +38,7 @@ const UPLOAD_PATH: &str = "/api/v1/datasets";
 /// One line of the route table.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, `POST`, `DELETE`.
+    /// `GET`, `POST`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
@@ -70,6 +72,14 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/histogram", models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", predictions::by_version),
+        post("/api/v1/webhooks", webhooks::create),
+        get("/api/v1/webhooks", webhooks::list),
+        get("/api/v1/webhooks/{webhook}", webhooks::one),
+        patch("/api/v1/webhooks/{webhook}", webhooks::change),
+        delete("/api/v1/webhooks/{webhook}", webhooks::remove),
+        post("/api/v1/webhooks/{webhook}/rotate", webhooks::rotate),
+        get("/api/v1/webhooks/{webhook}/deliveries", webhooks::deliveries),
+        post("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", webhooks::resend),
         get("/api/v1/limits", operations::limits),
         get("/livez", operations::livez),
         get("/readyz", operations::readyz),
@@ -89,12 +99,23 @@ pub fn router(api: Api) -> Router {
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 
+/// What a process without a public API shows of itself: the health routes and the measures, open to whoever reaches them.
+pub fn health_router(api: Api) -> Router {
+    let shown = |route: &Route| matches!(route.path, "/livez" | "/readyz" | "/metrics");
+    let routes = routes().into_iter().filter(shown).fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
+}
+
 fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: "GET", path, handler: routing::get(handler) }
 }
 
 fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: "POST", path, handler: routing::post(handler) }
+}
+
+fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { method: "PATCH", path, handler: routing::patch(handler) }
 }
 
 fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {

@@ -3,21 +3,34 @@
 //! A query is a [`Query`] of `queries.rs` and its arguments; what comes back is a type that can be read from a row of
 //! either engine. Nothing here knows a table.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{FromRow, Postgres, Sqlite, Transaction};
+use sqlx::{FromRow, Sqlite};
 
 use super::StoreError;
+use super::group::{Turn, Writer};
+use super::health::Health;
+use super::lent::{self, Lent, within};
 use super::queries::{CLOCK, Query};
 use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
 
 /// A database.
 #[derive(Clone, Debug)]
-pub(super) enum Db {
-    /// One writer; readers see the last commit and never wait for it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool, meddling: Meddling },
+pub(super) struct Db {
+    pub(super) engine: Engine,
+    pub(super) health: Arc<Health>,
+    pub(super) meddling: Meddling,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Engine {
+    /// One writer, who commits for many; readers see the last commit and never wait for it.
+    Sqlite { writer: Writer, readers: SqlitePool },
     /// One pool for all.
     Postgres(PgPool),
 }
@@ -25,31 +38,32 @@ pub(super) enum Db {
 impl Db {
     /// A session for reading.
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
-        Ok(match self {
-            Self::Sqlite { readers, meddling, .. } => Session::SqliteRead(readers.acquire().await?, meddling.clone()),
-            Self::Postgres(pool) => Session::PostgresRead(pool.acquire().await?),
+        Ok(match &self.engine {
+            Engine::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?, self.meddling.clone()),
+            Engine::Postgres(pool) => Session::Postgres(Lent::read(pool).await?, None),
         })
     }
 
-    /// A transaction that will write. On SQLite it holds the write lock from its first moment: a transaction that
-    /// begins as a reader and becomes a writer can fail at once, whatever `busy_timeout` says.
+    /// A transaction that will write; dropped, it is rolled back. On SQLite writers take turns.
     pub(super) async fn write(&self) -> Result<Session, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, meddling, .. } => {
-                pass(meddling, Place::Begin)?;
-                Session::SqliteWrite(writer.begin_with("BEGIN IMMEDIATE").await?, meddling.clone())
-            }
-            Self::Postgres(pool) => Session::PostgresWrite(pool.begin().await?),
+        self.health.check()?;
+        pass(&self.meddling, Place::Begin)?;
+        Ok(match &self.engine {
+            Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?, self.meddling.clone()),
+            Engine::Postgres(pool) => Session::Postgres(Lent::write(pool).await?, Some(Arc::clone(&self.health))),
         })
     }
 
     pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite { writer, readers, .. } => {
+        match &self.engine {
+            Engine::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Engine::Postgres(pool) => {
+                // an unreachable server is not waited for: it notices by itself
+                let _ = tokio::time::timeout(lent::PATIENCE, pool.close()).await;
+            }
         }
     }
 }
@@ -57,9 +71,9 @@ impl Db {
 /// A connection taken for some statements, or an open transaction; a transaction that is dropped is rolled back.
 pub(super) enum Session {
     SqliteRead(PoolConnection<Sqlite>, Meddling),
-    SqliteWrite(Transaction<'static, Sqlite>, Meddling),
-    PostgresRead(PoolConnection<Postgres>),
-    PostgresWrite(Transaction<'static, Postgres>),
+    SqliteWrite(Turn, Meddling),
+    /// With whom to count the commit of a transaction.
+    Postgres(Lent, Option<Arc<Health>>),
 }
 
 /// An argument of a query.
@@ -130,12 +144,10 @@ macro_rules! on {
             Session::SqliteRead(connection, meddling) => {
                 on!(@one text(meddling, $query), $args, $prepared, $make, $connection = &mut **connection => $body)
             }
-            Session::SqliteWrite(connection, meddling) => {
-                pass(meddling, Place::Statement)?;
-                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = &mut **connection => $body)
+            Session::SqliteWrite(turn, meddling) => {
+                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = turn.connection()? => $body)
             }
-            Session::PostgresRead(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::PostgresWrite(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
+            Session::Postgres(lent, _) => on!(@one $query.postgres, $args, $prepared, $make, $connection = lent.connection()? => $body),
         }
     };
     (@one $text:expr, $args:expr, $prepared:ident, $make:expr, $connection:ident = $from:expr => $body:expr) => {{
@@ -158,27 +170,60 @@ impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'
 
 impl Session {
     pub(super) fn is_sqlite(&self) -> bool {
-        matches!(self, Self::SqliteRead(..) | Self::SqliteWrite(..))
+        !matches!(self, Self::Postgres(..))
     }
 
     /// All rows.
     pub(super) async fn all<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_all(connection).await?))
+        let patience = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_all(connection)).await);
+        self.ran(found)
     }
 
     /// The row, if there is one.
     pub(super) async fn optional<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Option<T>, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_optional(connection).await?))
+        let patience = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_optional(connection)).await);
+        self.ran(found)
     }
 
     /// The row; none is an error.
     pub(super) async fn one<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<T, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_one(connection).await?))
+        self.optional(query, args).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
     }
 
     /// The number of rows written.
     pub(super) async fn execute(&mut self, query: &Query, args: Vec<Arg>) -> Result<u64, StoreError> {
-        Ok(on!(self, query, args, |prepared, connection| prepared.execute(connection).await?.rows_affected()))
+        let patience = self.runs()?;
+        let written = on!(self, query, args, |prepared, connection| {
+            within(patience, prepared.execute(connection)).await.map(|done| done.rows_affected())
+        });
+        self.ran(written)
+    }
+
+    /// A statement is about to run: how long its answer is waited for.
+    fn runs(&mut self) -> Result<Duration, StoreError> {
+        match self {
+            Self::SqliteRead(..) => return Ok(Duration::MAX),
+            Self::SqliteWrite(turn, meddling) => {
+                pass(meddling, Place::Statement)?;
+                turn.runs()?;
+            }
+            Self::Postgres(lent, _) => {
+                lent.runs()?;
+                return Ok(lent::PATIENCE);
+            }
+        }
+        Ok(Duration::MAX)
+    }
+
+    /// How it ended. After a failure a transaction can only be undone, on both engines.
+    fn ran<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        match self {
+            Self::SqliteRead(..) => Ok(outcome?),
+            Self::SqliteWrite(turn, _) => turn.ran(outcome),
+            Self::Postgres(lent, _) => lent.ran(outcome),
+        }
     }
 
     /// Microseconds since 1970 by the clock that leases live on: the database's on PostgreSQL, because the clocks of
@@ -194,24 +239,26 @@ impl Session {
     /// Makes everything written durable and visible.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction, meddling) => {
+            Self::SqliteRead(..) => Ok(()),
+            Self::SqliteWrite(turn, meddling) => {
                 pass(&meddling, Place::Commit)?;
-                transaction.commit().await?;
-                pass(&meddling, Place::Answer)?;
+                turn.commit().await?;
+                pass(&meddling, Place::Answer)
             }
-            Self::PostgresWrite(transaction) => transaction.commit().await?,
-            Self::SqliteRead(..) | Self::PostgresRead(_) => {}
+            Self::Postgres(lent, health) => {
+                lent.commit().await?;
+                health.iter().for_each(|health| health.committed());
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Undoes everything written.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction, _) => transaction.rollback().await?,
-            Self::PostgresWrite(transaction) => transaction.rollback().await?,
-            Self::SqliteRead(..) | Self::PostgresRead(_) => {}
+            Self::SqliteRead(..) => Ok(()),
+            Self::SqliteWrite(turn, _) => turn.rollback().await,
+            Self::Postgres(lent, _) => lent.rollback().await,
         }
-        Ok(())
     }
 }

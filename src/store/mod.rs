@@ -3,12 +3,19 @@
 //! Rows are the truth; the hub only hints. Every row has a project, and every read takes one. Time and randomness come
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
+mod again;
 mod blobs;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
+mod group;
+mod health;
+mod hints;
 mod hub;
+mod idempotency;
 mod jobs;
+mod lent;
 mod models;
 mod open;
 pub mod queries;
@@ -18,6 +25,8 @@ mod rows;
 pub mod simulation;
 mod sweep;
 pub mod upkeep;
+mod webhooks;
+mod wire;
 
 use std::fs::{self, File};
 use std::io;
@@ -27,19 +36,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
+use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
 use simulation::Meddling;
+
+/// A store that has not answered a ping by now is not ready.
+const PING: Duration = Duration::from_millis(1500);
 
 /// Where and how to store.
 #[derive(Clone, Debug)]
@@ -67,6 +83,8 @@ struct Inner {
     db: Db,
     blobs: Blobs,
     hub: Hub,
+    /// This store among all that share its database.
+    origin: String,
     opened: Opened,
     lock: File,
 }
@@ -91,7 +109,9 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir, meddling).await?,
         };
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        let hub = if alone { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), lock }) };
         if alone {
             store.rescue_everything().await?;
         }
@@ -113,13 +133,30 @@ impl Store {
         self.inner.config.lease
     }
 
+    /// Transactions made durable so far by this store. One may hold the writes of many callers.
+    pub fn commits(&self) -> u64 {
+        self.inner.db.health.commits()
+    }
+
+    /// Says what happened once the disk has failed at a write: from then on nothing is written, and the process should
+    /// end with an error, to be started again.
+    pub fn broken(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.inner.db.health.watch()
+    }
+
     /// The settings of the database that durability stands on, as it states them itself.
     pub async fn settings(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
         open::settings(&self.inner.db).await
     }
 
     /// Whether a write would succeed now: commits one, and looks whether the data directory is still the one opened.
+    /// Answers within the time a probe waits.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        let late = |_| StoreError::Database(sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(PING, self.ping_in_time()).await.map_err(late)?
+    }
+
+    async fn ping_in_time(&self) -> Result<(), StoreError> {
         let store = self.clone();
         blocking(move || store.same_directory()).await?;
         let mut session = self.inner.db.write().await?;

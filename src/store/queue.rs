@@ -6,9 +6,9 @@
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
 use crate::id::{Id, Kind};
-use crate::job::{self, Failure, Job, Progress, Reason, Warning};
+use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::{CertificateStatus, Model};
 
 /// The largest fraction of a job that has not succeeded.
@@ -17,6 +17,16 @@ const ALMOST: f64 = 0.9999;
 impl Store {
     /// Takes the next job; `owner` is this process's boot id.
     pub async fn claim(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.claim_now(owner).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn claim_now(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
@@ -25,6 +35,7 @@ impl Store {
             session.rollback().await?;
             return Ok(None);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -39,6 +50,16 @@ impl Store {
 
     /// Stores progress, proves life, hears of cancel.
     pub async fn heartbeat(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.heartbeat_now(claim, progress).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
         let lease = self.lease_from(session.now(&self.inner.ambient).await?);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
@@ -48,13 +69,14 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
     }
 
     /// Model and final status in one transaction, fenced by the claim's number. A job whose cancel was asked ends
-    /// cancelled, whatever its ending says.
+    /// cancelled, whatever its ending says. Where the answer to an earlier call was lost, this one finds what it did.
     pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
         let draft = match &ending {
             Ending::Succeeded { model } => Some(self.write_artefact(std::sync::Arc::clone(model)).await?),
@@ -62,7 +84,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
-            return Ok(Finished::Fenced);
+            return ended_before(&mut session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
         let now = session.now(&self.inner.ambient).await?;
@@ -77,6 +99,7 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -92,11 +115,11 @@ impl Store {
 
     async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        blocking(move || {
+        let written = blocking(move || {
             let bytes = model.encode();
             Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        })
-        .await
+        });
+        self.inner.db.health.heed(written.await)
     }
 
     async fn succeed(
@@ -137,6 +160,7 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -156,6 +180,16 @@ impl Store {
     }
 
     async fn rescue_all(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.rescue_now(expired_by, dead_owner).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn rescue_now(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let expired_by = expired_by.unwrap_or(now);
@@ -165,6 +199,9 @@ impl Store {
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
+        }
+        for (id,) in &ended {
+            webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }
         session.commit().await?;
         if !requeued.is_empty() {
@@ -189,6 +226,22 @@ struct Artefact {
     draft: Draft,
     sha256: String,
     length: usize,
+}
+
+/// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
+async fn ended_before(session: &mut Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
+    let Some(record) = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await? else {
+        return Ok(Finished::Fenced);
+    };
+    let job = Job::try_from(record)?;
+    let ours = match (job.status, ending) {
+        (Status::Cancelled, _) => true,
+        // nobody else makes a job succeed under this number
+        (Status::Succeeded, Ending::Succeeded { .. }) => true,
+        (Status::Failed, Ending::Failed { error, reason, .. }) => job.error.as_ref() == Some(error) && job.reason == *reason,
+        _ => false,
+    };
+    Ok(if ours { Finished::Stored(Box::new(job)) } else { Finished::Fenced })
 }
 
 async fn fail(

@@ -1,7 +1,7 @@
 //! Verbs into calls of the store, and its answers into words.
 
-use sparsefit::job::{DatasetRef, Failure, Priority, Progress};
-use sparsefit::store::{Beat, Cancellation, Deletion, Ending, Enqueued, Finished, NewJob, StoreError};
+use sparsefit::job::{DatasetRef, Failure, Job, Priority, Progress};
+use sparsefit::store::{self, Beat, Cancellation, Deletion, Ending, Enqueued, Finished, Keyed, NewJob, Once, Slot, StoreError};
 
 use crate::house;
 use crate::spec::{Answer, Holder, Verb, Wish};
@@ -11,15 +11,11 @@ impl World {
     /// Does it with the real store.
     pub(crate) async fn perform(&mut self, verb: &Verb) -> Answer {
         let done = match verb {
-            Verb::Enqueue { project, dataset, version, model, priority } => {
+            Verb::Enqueue { project, dataset, version, model, priority, key } => {
                 let dataset = DatasetRef { name: dataset.clone(), version: *version, sha256: String::new() };
                 let priority = Priority::from_rank(*priority).expect("a priority");
                 let job = NewJob { project: (*project).into(), model: model.clone(), dataset, priority, ..house::any_job() };
-                self.store().enqueue(job).await.map(|enqueued| match enqueued {
-                    Enqueued::Job(_) => Answer::Queued,
-                    Enqueued::Full => Answer::Full,
-                    Enqueued::DatasetGone => Answer::DatasetGone,
-                })
+                self.submit(job, key.as_deref()).await
             }
             Verb::Claim { owner } => self.take(owner).await,
             Verb::Heartbeat { holder, fraction } => self.prove_life(holder, *fraction).await,
@@ -50,6 +46,23 @@ impl World {
         })
     }
 
+    /// As the API does: a request under a key that was answered is answered so again.
+    async fn submit(&self, job: NewJob, key: Option<&str>) -> Result<Answer, StoreError> {
+        let Some(key) = key else { return Ok(enqueued(&self.store().enqueue(job).await?)) };
+        let slot = Slot { project: job.project.clone(), holder: String::new(), route: "POST /api/v1/jobs", key: key.into() };
+        if let Some(kept) = self.store().kept_answer(&slot).await? {
+            return Ok(Answer::Again(kept.answer.location));
+        }
+        let keyed = Keyed { slot, fingerprint: "same".into(), live_max: 1000 };
+        let told = |job: &Job, _| Ok(store::Answer { status: 202, location: job.id.to_string(), body: "{}".into() });
+        Ok(match self.store().enqueue_once(job, keyed, told).await? {
+            Once::Done(..) => Answer::Queued,
+            Once::Before(kept) => Answer::Again(kept.answer.location),
+            Once::Refused(refused) => enqueued(&refused),
+            Once::TooMany => Answer::Failed("too many keys".into()),
+        })
+    }
+
     async fn take(&mut self, owner: &str) -> Result<Answer, StoreError> {
         let Some(claim) = self.store().claim(owner).await? else { return Ok(Answer::Nothing) };
         let id = claim.job.id.to_string();
@@ -77,6 +90,14 @@ impl World {
             Finished::Stored(job) => Answer::Stored(job.status.as_str().into()),
             Finished::Fenced => Answer::Lost,
         })
+    }
+}
+
+fn enqueued(enqueued: &Enqueued) -> Answer {
+    match enqueued {
+        Enqueued::Job(_) => Answer::Queued,
+        Enqueued::Full => Answer::Full,
+        Enqueued::DatasetGone => Answer::DatasetGone,
     }
 }
 

@@ -91,7 +91,8 @@ impl Cast {
             _ => 1,
         };
         let (model, priority) = (format!("m{}", world.dice.below(2)), world.dice.below(3) as i64);
-        let verb = Verb::Enqueue { project, dataset: "d".into(), version, model, priority };
+        let key = world.dice.chance(40).then(|| format!("key {}", world.dice.below(6)));
+        let verb = Verb::Enqueue { project, dataset: "d".into(), version, model, priority, key };
         if matches!(world.step(&verb).await?, Answer::Failed(_)) {
             world.step(&verb).await?;
         }

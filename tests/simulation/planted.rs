@@ -236,6 +236,30 @@ pub(crate) const BUGS: &[(&str, Bug)] = &[
             "DELETE FROM datasets WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE dataset_id = $1 AND status = 'running')",
         )],
     ),
+    (
+        "a key used again has its effect again",
+        &[
+            (
+                "KEPT_ANSWER",
+                "SELECT fingerprint, status, location, body FROM idempotency_keys \
+                 WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND created_at > $5 AND status = 0",
+            ),
+            (
+                "KEEP_ANSWER",
+                "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \
+                 location = excluded.location WHERE $10 = $10",
+            ),
+        ],
+    ),
+    (
+        "a key of one project is found by another",
+        &[(
+            "KEPT_ANSWER",
+            "SELECT fingerprint, status, location, body FROM idempotency_keys \
+             WHERE $1 = $1 AND holder = $2 AND route = $3 AND key = $4 AND created_at > $5 LIMIT 1",
+        )],
+    ),
     ("the queue has no bound", &[("QUEUED_OF_PROJECT", "SELECT COUNT(*) FROM jobs WHERE project = $1 AND status = 'none'")]),
     (
         "the queue is bounded for all projects together",

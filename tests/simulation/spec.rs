@@ -30,7 +30,7 @@ pub(crate) enum Wish {
 /// What somebody does.
 #[derive(Clone, Debug)]
 pub(crate) enum Verb {
-    Enqueue { project: &'static str, dataset: String, version: i64, model: String, priority: i64 },
+    Enqueue { project: &'static str, dataset: String, version: i64, model: String, priority: i64, key: Option<String> },
     Claim { owner: String },
     Heartbeat { holder: Holder, fraction: f64 },
     Finish { holder: Holder, wish: Wish },
@@ -48,6 +48,8 @@ pub(crate) enum Verb {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
     Queued,
+    /// The job that was queued under this key before.
+    Again(String),
     Full,
     DatasetGone,
     Claimed(String),
@@ -74,8 +76,8 @@ pub(crate) enum Answer {
 impl Answer {
     /// Whether nothing was done.
     pub(crate) fn is_refusal(&self) -> bool {
-        use Answer::{Absent, AlreadyFinished, DatasetGone, Full, InUse, Lost, Nothing};
-        matches!(self, Absent | AlreadyFinished | DatasetGone | Full | InUse | Lost | Nothing)
+        use Answer::{Absent, Again, AlreadyFinished, DatasetGone, Full, InUse, Lost, Nothing};
+        matches!(self, Absent | Again(_) | AlreadyFinished | DatasetGone | Full | InUse | Lost | Nothing)
     }
 }
 
@@ -84,6 +86,8 @@ impl Answer {
 pub(crate) struct Memory {
     /// Last version of each name.
     pub(crate) versions: BTreeMap<(String, &'static str, String), i64>,
+    /// Jobs by project and idempotency key.
+    pub(crate) keys: BTreeMap<(String, String), String>,
     /// Largest claim number given.
     pub(crate) claims: i64,
 }
@@ -107,7 +111,18 @@ impl Spec {
     /// Does it, at this moment.
     pub(crate) fn apply(&mut self, verb: &Verb, now: i64) -> Answer {
         match verb {
-            Verb::Enqueue { project, dataset, version, model, priority } => self.enqueue(project, dataset, *version, model, *priority, now),
+            Verb::Enqueue { project, dataset, version, model, priority, key } => {
+                let slot = key.clone().map(|key| ((*project).to_owned(), key));
+                if let Some(job) = slot.as_ref().and_then(|slot| self.memory.keys.get(slot)) {
+                    return Answer::Again(job.clone());
+                }
+                let answer = self.enqueue(project, dataset, *version, model, *priority, now);
+                if let (Answer::Queued, Some(slot)) = (&answer, slot) {
+                    self.memory.keys.insert(slot, NEW.into());
+                }
+                answer
+            }
+
             Verb::Claim { owner } => self.claim(owner, now),
             Verb::Heartbeat { holder, fraction } => self.heartbeat(holder, *fraction, now),
             Verb::Finish { holder, wish } => self.finish(holder, *wish, now),
@@ -214,7 +229,7 @@ impl Spec {
     }
 
     fn finish(&mut self, holder: &Holder, wish: Wish, now: i64) -> Answer {
-        let Some(job) = self.held(holder) else { return Answer::Lost };
+        let Some(job) = self.held(holder) else { return self.ended_before(holder, wish) };
         (job.owner, job.lease_until) = (None, None);
         match wish {
             _ if job.cancel_requested == 1 => job.end("cancelled", Some("user"), now),
@@ -237,6 +252,16 @@ impl Spec {
             self.state.models.insert(NEW.into(), row);
         }
         Answer::Stored(ended.status)
+    }
+
+    /// An ending whose answer was lost is found when it is brought again.
+    fn ended_before(&self, holder: &Holder, wish: Wish) -> Answer {
+        let Some(job) = self.state.jobs.get(&holder.job).filter(|job| job.claim == holder.claim) else { return Answer::Lost };
+        match (job.status(), wish) {
+            (Status::Cancelled, _) | (Status::Succeeded, Wish::Succeed) => Answer::Stored(job.status.clone()),
+            (Status::Failed, Wish::Fail) if job.reason.is_none() => Answer::Stored(job.status.clone()),
+            _ => Answer::Lost,
+        }
     }
 
     fn rescue(&mut self, expired_by: i64, now: i64, dead: Option<&str>) -> u64 {
@@ -282,7 +307,10 @@ impl Spec {
         complaints.extend(adopt(&mut self.state.models, &found.models));
         if let Some(job) = self.state.jobs.remove(NEW) {
             match found.jobs.keys().find(|id| !self.state.jobs.contains_key(*id)) {
-                Some(id) => _ = self.state.jobs.insert(id.clone(), JobRow { id: id.clone(), ..job }),
+                Some(id) => {
+                    self.state.jobs.insert(id.clone(), JobRow { id: id.clone(), ..job });
+                    self.memory.keys.values_mut().filter(|job| *job == NEW).for_each(|job| job.clone_from(id));
+                }
                 None => complaints.push("a job that was acknowledged is not there".into()),
             }
         }

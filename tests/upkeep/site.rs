@@ -57,8 +57,13 @@ pub(crate) fn utf8(path: &Path) -> &str {
 
 impl Serving {
     pub(crate) fn start(house: &House, workers: usize) -> Self {
+        Self::start_saying(house, workers, "error")
+    }
+
+    /// With this level of log.
+    pub(crate) fn start_saying(house: &House, workers: usize, level: &str) -> Self {
         let mut command = program(house, "serve");
-        command.args(["--listen", "127.0.0.1:0", "--log", "error", "--workers", &workers.to_string()]);
+        command.args(["--listen", "127.0.0.1:0", "--log", level, "--workers", &workers.to_string()]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");

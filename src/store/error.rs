@@ -92,6 +92,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::VersionMissing(schema) => {
+                Self::Schema(format!("the store was written by a newer version of this program: schema {schema} is not known here"))
+            }
             other => Self::Schema(other.to_string()),
         }
     }

@@ -24,7 +24,9 @@ mod queue;
 mod records;
 mod room;
 mod rows;
+pub mod simulation;
 mod sweep;
+pub mod upkeep;
 mod webhooks;
 mod wire;
 
@@ -52,6 +54,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.
 const PING: Duration = Duration::from_millis(1500);
@@ -93,6 +96,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -102,7 +109,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let hub = if alone { Hub::default() } else { Hub::shared() };
         let origin = Id::new(Kind::Request, &ambient).to_string();

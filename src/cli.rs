@@ -14,6 +14,7 @@ use crate::ambient::Ambient;
 use crate::client::Client;
 use crate::config::{Config, Limits};
 use crate::demo::{self, DemoOptions};
+use crate::process;
 use crate::serve::Server;
 
 /// Trains sparse models over HTTP.
@@ -65,6 +66,7 @@ impl Cli {
 
 fn serve(config: &Config) -> Result<ExitCode, Failure> {
     log_to_stderr(&config.log, config.log_json)?;
+    process::harden();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(serve_until_told(config));
     // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.

@@ -5,33 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::ambient::Ambient;
-use crate::api::framing::Framed;
 use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits};
 use crate::id::{Id, Kind};
+use crate::listen::listen;
+use crate::measure::Measures;
+use crate::process;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::worker::Pool;
 
-/// A head must be here whole within this time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Room for one head and the bytes read ahead of a body.
-const CONNECTION_BUFFER: usize = 128 << 10;
-const HEADERS_MAX: usize = 100;
-/// Requests in flight have this long to end once the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// A claim lives this long without a heartbeat.
 const LEASE: Duration = Duration::from_secs(10);
-/// Longest pause after a failed accept.
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,15 +59,17 @@ impl Server {
 
     /// Starts a server on a listener that is there already.
     pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        let limits = Limits { connections: limits.connections.min(process::connections_possible()), ..limits };
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
+        let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
         // Names this life of the process: a claim of another life is a dead worker's.
         let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
-        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads));
+        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads), measures.clone());
         let life = Life { draining: drained.clone(), workers_wanted: config.workers, workers_alive: workers.alive() };
-        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
-        let accepting = tokio::spawn(accept(listener, api, limits.connections, drained));
+        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life, measures.clone());
+        let accepting = tokio::spawn(listen(listener, api::router(api), limits, measures, drained));
         tracing::info!(%addr, ?limits, "serving");
         Ok(Self { addr, store, draining, accepting, workers })
     }
@@ -109,73 +100,4 @@ fn fit_threads(asked: usize) -> usize {
 
 fn store_config(config: &Config, limits: &Limits) -> StoreConfig {
     StoreConfig { data_dir: config.data_dir.clone(), database_url: config.database_url.clone(), lease: LEASE, queue_max: limits.queue_max }
-}
-
-/// Accepts until the server drains; then waits, for a bounded time, until every connection has ended.
-async fn accept(listener: TcpListener, api: Api, most: u64, mut draining: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS)));
-    let router = api::router(api.clone());
-    let mut connections = JoinSet::new();
-    let mut pause = Duration::ZERO;
-    loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            tokio::time::sleep(pause).await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = drained(&mut draining) => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                pause = Duration::ZERO;
-                let connection = serve_connection(stream, router.clone(), draining.clone());
-                let open = api.metrics().connections.clone();
-                connections.spawn(async move {
-                    open.inc();
-                    connection.await;
-                    open.dec();
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most often: wait for connections to close, and never give up.
-                pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
-                tracing::warn!(%error, ?pause, "accepting failed");
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_TIMEOUT, ended).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections were cut off");
-    }
-    connections.shutdown().await;
-}
-
-/// Resolves when the server stops; a sender that is gone is a server that is gone.
-async fn drained(draining: &mut watch::Receiver<bool>) {
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-/// One HTTP/1.1 connection, from its first byte to its last.
-async fn serve_connection(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
-    // Answers are small and whole; waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(CONNECTION_BUFFER).max_headers(HEADERS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(Framed::new(stream)), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drained(&mut draining) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
-    }
 }

@@ -11,19 +11,17 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
-use super::body;
+use super::digest::Digests;
 use super::error::Problem;
-use super::request::{Caller, bad_header};
+use super::lend::{Rest, lend};
+use super::pace::Pace;
+use super::request::{Caller, bad_header, wait_preferred};
 use super::state::Api;
+use crate::config::TimeLimits;
 use crate::fault::{Code, Fault, Place};
 use crate::id::{Id, Kind};
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(super::API_VERSION);
-/// No handler but an upload takes longer than this; the longest wait a client may ask for is a minute.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(120);
-/// An upload takes at most this long.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// The id of a request, made by the server.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Id);
@@ -39,23 +37,9 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     request.extensions_mut().insert(Caller::anonymous());
     log_foreign_id(&id, request.headers());
     let client_waits = request.headers().contains_key(header::EXPECT);
-    let mut rest = None;
-    let request = request.map(|body| {
-        let (lent, back) = body::lend(body);
-        rest = Some(back);
-        lent
-    });
-
-    let mut response = match admit(&api, &request) {
-        Err(problem) => problem.into_response(),
-        Ok(()) => {
-            let upload = method == Method::POST && uri.path() == super::UPLOAD_PATH;
-            let allowed = if upload { UPLOAD_TIMEOUT } else { HANDLER_TIMEOUT };
-            match tokio::time::timeout(allowed, next.run(request)).await {
-                Ok(response) => response,
-                Err(_) => Problem::new(Code::RequestTimeout, "the request took too long").into_response(),
-            }
-        }
+    let (mut response, rest) = match admit(&api, &request) {
+        Err(problem) => (problem.into_response(), None),
+        Ok(digests) => answer(&api, request, digests, next).await,
     };
     if let Some(rest) = rest.filter(|_| !response.status().is_success()) {
         rest.drain(client_waits).await;
@@ -63,8 +47,34 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     response = with_problem(response, uri.path(), &id);
     response = not_modified(response, &method, if_none_match.as_ref());
     put_headers(response.headers_mut(), &id);
-    api.metrics.request(route.as_deref().unwrap_or("unmatched"), &method, response.status().as_u16(), since.elapsed());
+    if api.life.is_draining() {
+        // the client's next request is for another server, or for the next life of this one
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    api.measures.request(route.as_deref().unwrap_or("unmatched"), method.as_str(), response.status().as_u16(), since.elapsed());
     response
+}
+
+/// Lends the body to a handler and waits for its answer, but not for ever.
+async fn answer(api: &Api, request: Request, digests: Digests, next: Next) -> (Response<Body>, Option<Rest>) {
+    let limits = &api.limits.time;
+    let wait = wait_preferred(request.headers()).unwrap_or_default();
+    let body_limit = total(limits, &request);
+    let (parts, body) = request.into_parts();
+    let (lent, rest) = lend(body, Pace::of(limits, body_limit), digests);
+    let answering = next.run(Request::from_parts(parts, lent));
+    let allowed = body_limit + Duration::from_millis(limits.request_ms) + wait;
+    let response = match tokio::time::timeout(allowed, answering).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Code::RequestTimeout, "the request took too long").into_response(),
+    };
+    (response, Some(rest))
+}
+
+/// How long a request's body may take in all.
+fn total(limits: &TimeLimits, request: &Request) -> Duration {
+    let upload = *request.method() == Method::POST && request.uri().path() == super::UPLOAD_PATH;
+    Duration::from_millis(if upload { limits.upload_ms } else { limits.request_ms })
 }
 
 /// A request id of the client's is only noted, so that both sides' logs can be joined.
@@ -76,7 +86,7 @@ fn log_foreign_id(id: &Id, headers: &HeaderMap) {
 }
 
 /// Checks of the head, in the order of their cost.
-fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
+fn admit(api: &Api, request: &Request) -> Result<Digests, Problem> {
     let (uri, headers) = (request.uri(), request.headers());
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let most = api.limits.header_bytes;
@@ -93,7 +103,7 @@ fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
     if api.life.is_draining() && request.method() == Method::POST {
         return Err(Problem::new(Code::ShuttingDown, "the server is stopping"));
     }
-    Ok(())
+    Digests::of(headers)
 }
 
 fn uri_bytes(uri: &Uri) -> usize {

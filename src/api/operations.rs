@@ -63,8 +63,8 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 /// `GET /metrics`, in the OpenMetrics text format.
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    let counts = api.store.queue_counts().await?;
-    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts)))
+    let page = api.measures.page(api.figures().await?);
+    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", page))
 }
 
 /// `GET /api/v1/limits`.

@@ -3,15 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::cache::ModelCache;
-use super::metrics::Metrics;
+use super::error::Problem;
 use crate::ambient::Ambient;
 use crate::config::Limits;
+use crate::measure::{Measures, StoreFigures};
 use crate::store::Store;
+
+const FIGURES_KEPT: Duration = Duration::from_secs(5);
 
 /// The state of the API, shared by all requests.
 #[derive(Clone, Debug)]
@@ -24,10 +28,11 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) ambient: Ambient,
     pub(crate) models: ModelCache,
-    pub(crate) metrics: Metrics,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
     pub(crate) openapi: Bytes,
+    figures: Mutex<Option<(Instant, StoreFigures)>>,
 }
 
 impl std::ops::Deref for Api {
@@ -40,22 +45,38 @@ impl std::ops::Deref for Api {
 
 impl Api {
     /// The state for a server that is reached at `addr` and by `hosts`.
-    pub fn new(store: Store, limits: Limits, ambient: Ambient, addr: SocketAddr, hosts: &[String], life: Life) -> Self {
+    pub fn new(
+        store: Store,
+        limits: Limits,
+        ambient: Ambient,
+        addr: SocketAddr,
+        hosts: &[String],
+        life: Life,
+        measures: Arc<Measures>,
+    ) -> Self {
         Self(Arc::new(Shared {
             store,
             limits,
             ambient,
             models: ModelCache::new(limits.model_cache_bytes),
-            metrics: Metrics::default(),
+            measures,
             hosts: Hosts::new(addr, hosts),
             life,
             openapi: super::operations::openapi_json(),
+            figures: Mutex::default(),
         }))
     }
 
-    /// What is measured; the composition root counts connections there.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// What the store says of itself, asked at most every few seconds however often the page of measures is read.
+    pub(crate) async fn figures(&self) -> Result<StoreFigures, Problem> {
+        let mut known = self.figures.lock().await;
+        if let Some((_, figures)) = known.filter(|(since, _)| since.elapsed() < FIGURES_KEPT) {
+            return Ok(figures);
+        }
+        let (queue, bytes) = (self.store.queue_counts().await?, self.store.bytes().await?);
+        let figures = StoreFigures { queued: queue.queued, running: queue.running, bytes };
+        *known = Some((Instant::now(), figures));
+        Ok(figures)
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub use pool::Pool;
 
 use crate::dataset::Dataset;
+use crate::measure::Measures;
 use crate::model::Model;
 use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
@@ -31,7 +32,7 @@ pub enum Worked {
 
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
-    step(&Worker::new(store, owner, threads), &mut Stopping::never()).await
+    step(&Worker::new(store, owner, threads, Arc::default()), &mut Stopping::never()).await
 }
 
 /// What fits.
@@ -44,11 +45,12 @@ struct Worker {
     owner: Arc<str>,
     threads: usize,
     fit: Arc<Fit>,
+    measures: Arc<Measures>,
 }
 
 impl Worker {
-    fn new(store: &Store, owner: &str, threads: usize) -> Self {
-        Self { store: store.clone(), owner: owner.into(), threads, fit: Arc::new(train::fit) }
+    fn new(store: &Store, owner: &str, threads: usize, measures: Arc<Measures>) -> Self {
+        Self { store: store.clone(), owner: owner.into(), threads, fit: Arc::new(train::fit), measures }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::halt::Stopping;
 use super::{Worked, Worker, step};
+use crate::measure::Measures;
 use crate::store::{Store, StoreError, WorkWatch};
 
 /// Without a hint a worker looks for new work about this often.
@@ -33,8 +34,8 @@ pub struct Pool {
 impl Pool {
     /// Starts `workers` workers, each fitting with `threads` threads; `owner` names this life of the process.
     /// Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
-        Self::of(&Worker::new(store, owner, threads), workers)
+    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, measures: Arc<Measures>) -> Self {
+        Self::of(&Worker::new(store, owner, threads, measures), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {
@@ -48,8 +49,8 @@ impl Pool {
                 drop(living);
             });
         }
-        tasks.spawn(rescue(worker.store.clone(), Stopping::when(flag.clone())));
-        tasks.spawn(sweep(worker.store.clone(), Stopping::when(flag)));
+        tasks.spawn(rescue(worker.clone(), Stopping::when(flag.clone())));
+        tasks.spawn(sweep(worker.clone(), Stopping::when(flag)));
         Self { stop, tasks, alive }
     }
 
@@ -98,21 +99,25 @@ async fn idle(worker: &Worker, work: &mut WorkWatch, stopping: &mut Stopping) {
     }
 }
 
-async fn rescue(store: Store, mut stopping: Stopping) {
+async fn rescue(worker: Worker, mut stopping: Stopping) {
     while !stopping.now() {
-        let one = store.clone();
+        let one = worker.store.clone();
         if let Some(jobs @ 1..) = alive("rescue", async move { one.rescue(None).await }).await {
+            worker.measures.rescued(jobs);
             tracing::warn!(jobs, "jobs of dead workers were rescued");
         }
         pause(RESCUE, &mut stopping).await;
     }
 }
 
-async fn sweep(store: Store, mut stopping: Stopping) {
+async fn sweep(worker: Worker, mut stopping: Stopping) {
     while !stopping.now() {
-        let one = store.clone();
-        if let Some(files @ 1..) = alive("sweep", async move { one.sweep(LEFT_OVER).await }).await {
-            tracing::info!(files, "left-over files were removed");
+        let one = worker.store.clone();
+        if let Some(files) = alive("sweep", async move { one.sweep(LEFT_OVER).await }).await {
+            worker.measures.swept(files);
+            if files > 0 {
+                tracing::info!(files, "left-over files were removed");
+            }
         }
         pause(SWEEP, &mut stopping).await;
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::client::{Client, Response};
-use sparsefit::config::{Config, Limits};
+use sparsefit::config::{Config, Limits, TimeLimits};
 use sparsefit::job::Status;
 use sparsefit::serve::Server;
 use sparsefit::store::{JobFilter, Store};
@@ -68,7 +68,11 @@ impl TestApp {
         Self::start_with(Limits::default()).await
     }
 
-    pub(crate) async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(mut limits: Limits) -> Self {
+        if limits.time == TimeLimits::default() {
+            // nobody needs to be told of the end of a test
+            limits.time.linger_ms = 0;
+        }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");

@@ -22,8 +22,8 @@ use places::{Place, Places};
 
 /// Longest pause after a failed accept.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// When nobody has come for so long, the door is shut.
-const DOORWAY: Duration = Duration::from_millis(10);
+/// Then the door is shut, whoever comes.
+const DOORWAY: Duration = Duration::from_millis(20);
 /// What somebody hears who has too many connections already.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -52,9 +52,12 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, limits: Limits
         while connections.try_join_next().is_some() {}
     }
     // whoever stands in the doorway already is let in: shut now, the door would break off what he asks
-    while let Ok(next) = tokio::time::timeout(DOORWAY, listening.next()).await {
-        serve(&mut connections, next);
-    }
+    let doorway = async {
+        loop {
+            serve(&mut connections, listening.next().await);
+        }
+    };
+    let _: Result<(), _> = tokio::time::timeout(DOORWAY, doorway).await;
     drop(listening);
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(time.drain(), ended).await.is_err() {

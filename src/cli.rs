@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
 use crate::client::Client;
 use crate::config::{Config, Limits};
 use crate::demo::{self, DemoOptions};
+use crate::log;
 use crate::process;
 use crate::serve::Server;
 
@@ -65,7 +65,7 @@ impl Cli {
 }
 
 fn serve(config: &Config) -> Result<ExitCode, Failure> {
-    log_to_stderr(&config.log, config.log_json)?;
+    log::start(&config.log, config.log_json, Ambient::system())?;
     process::harden();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(serve_until_told(config));
@@ -106,7 +106,7 @@ impl Stop {
 }
 
 fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {
-    log_to_stderr("warn", false)?;
+    log::start("warn", false, Ambient::system())?;
     let runtime = Runtime::new()?;
     let told = runtime.block_on(demo::run(options));
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -122,10 +122,4 @@ fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
     let answer = Runtime::new()?.block_on(Client::new(address).get("/readyz"))?;
     let _ = writeln!(std::io::stdout(), "{}", answer.text());
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn log_to_stderr(level: &str, as_json: bool) -> Result<(), Failure> {
-    let level: LevelFilter = level.parse()?;
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    if as_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
 }

@@ -13,12 +13,14 @@ pub mod matrix;
 pub mod solver;
 
 pub mod dataset;
+pub mod hook;
 pub mod job;
 pub mod model;
 pub mod spec;
 pub mod train;
 
 pub mod store;
+pub mod webhook;
 pub mod worker;
 
 pub mod api;
@@ -27,5 +29,6 @@ pub mod client;
 pub mod config;
 pub mod demo;
 mod listen;
+mod log;
 pub mod process;
 pub mod serve;

@@ -1,7 +1,7 @@
 //! What is measured, in a registry of its own: a value that each server hands to its rooms, nothing global, and no label
 //! that a client can choose. Knows neither HTTP nor jobs: it is told plain words and numbers.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -38,6 +38,12 @@ struct JobLabels {
     status: &'static str,
 }
 
+/// Label of an attempt to send a webhook message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 /// All measures of one server.
 #[derive(Debug)]
 pub struct Measures {
@@ -60,6 +66,7 @@ pub struct Measures {
     predict_seconds: Histogram,
     store_bytes: Number,
     memory_budget: Number,
+    webhook_deliveries: Family<OutcomeLabel, Count>,
 }
 
 /// What the store answers when it is asked, for all processes that share it.
@@ -95,6 +102,7 @@ impl Default for Measures {
             predict_seconds: Histogram::new(SHORT),
             store_bytes: Number::default(),
             memory_budget: Number::default(),
+            webhook_deliveries: Family::default(),
         };
         measures.register();
         measures
@@ -123,6 +131,7 @@ impl Measures {
         registry.register("predict_duration_seconds", "Time of one prediction request", self.predict_seconds.clone());
         registry.register("store_bytes", "Bytes of data sets and models; the same from every process", self.store_bytes.clone());
         registry.register("memory_budget_bytes", "Memory that fits of this process may take together", self.memory_budget.clone());
+        registry.register("webhook_deliveries", "Attempts to send webhook messages, by what came of them", self.webhook_deliveries.clone());
     }
 
     /// A request was answered. `route` is a template, never a path.
@@ -185,8 +194,11 @@ impl Measures {
         self.predict_seconds.observe(took.as_secs_f64());
     }
 
-    /// The whole page, in the OpenMetrics text format.
-    pub fn page(&self, store: StoreFigures) -> String {
+    /// The whole page, in the OpenMetrics text format. `webhooks` counts attempts by what came of them.
+    pub fn page(&self, store: StoreFigures, webhooks: &[(&'static str, u64)]) -> String {
+        for &(outcome, count) in webhooks {
+            self.webhook_deliveries.get_or_create(&OutcomeLabel { outcome }).inner().store(count, Ordering::Relaxed);
+        }
         set(&self.jobs_queued, store.queued);
         set(&self.jobs_running, store.running);
         set(&self.store_bytes, store.bytes);
@@ -219,7 +231,7 @@ impl Drop for Open {
 }
 
 /// Methods are chosen by clients; only known ones become labels.
-fn known_method(method: &str) -> &'static str {
+pub fn known_method(method: &str) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"].into_iter().find(|known| *known == method).unwrap_or("other")
 }
 
@@ -232,9 +244,9 @@ mod tests {
         let measures = Measures::default();
         let (first, second) = (measures.connection(), measures.connection());
         drop(first);
-        assert!(measures.page(StoreFigures::default()).contains("http_connections 1\n"));
+        assert!(measures.page(StoreFigures::default(), &[]).contains("http_connections 1\n"));
         drop(second);
-        assert!(measures.page(StoreFigures::default()).contains("http_connections 0\n"));
+        assert!(measures.page(StoreFigures::default(), &[]).contains("http_connections 0\n"));
     }
 
     #[test]
@@ -243,7 +255,7 @@ mod tests {
         for method in ["BREW", "WHEN", "GET"] {
             measures.request("/livez", method, 405, Duration::ZERO);
         }
-        let page = measures.page(StoreFigures::default());
+        let page = measures.page(StoreFigures::default(), &[]);
         assert!(page.contains("method=\"other\"") && page.contains("method=\"GET\"") && !page.contains("BREW"), "{page}");
     }
 }

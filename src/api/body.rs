@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
@@ -37,8 +37,10 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 
 /// Refuses, before a byte is read, what the headers already give away.
 pub(crate) fn admit(headers: &HeaderMap, wire_limit: u64) -> Result<(), Problem> {
-    if headers.contains_key(CONTENT_RANGE) {
-        return Err(bad_header("Content-Range", "a part of a body has no meaning here"));
+    for (header, name) in [(CONTENT_RANGE, "Content-Range"), (RANGE, "Range")] {
+        if headers.contains_key(header) {
+            return Err(bad_header(name, "a part of a body has no meaning here"));
+        }
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
     if length.is_some_and(|length| length > wire_limit) {

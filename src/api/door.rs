@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
+use tracing::{Instrument, Span};
 
 use super::digest::Digests;
 use super::error::Problem;
@@ -20,6 +21,7 @@ use super::state::Api;
 use crate::config::TimeLimits;
 use crate::fault::{Code, Fault, Place};
 use crate::id::{Id, Kind};
+use crate::measure::known_method;
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(super::API_VERSION);
 /// The id of a request, made by the server.
@@ -27,15 +29,19 @@ const API_VERSION: HeaderValue = HeaderValue::from_static(super::API_VERSION);
 pub(crate) struct RequestId(pub(crate) Id);
 
 /// The middleware around all routes and fallbacks.
-pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Next) -> Response<Body> {
-    let since = Instant::now();
+pub(crate) async fn door(State(api): State<Api>, request: Request, next: Next) -> Response<Body> {
     let id = Id::new(Kind::Request, &api.ambient);
+    let span = span(&id, request.headers());
+    pass(api, id, request, next).instrument(span).await
+}
+
+async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Body> {
+    let since = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
     request.extensions_mut().insert(Caller::anonymous());
-    log_foreign_id(&id, request.headers());
     let client_waits = request.headers().contains_key(header::EXPECT);
     let (mut response, rest) = match admit(&api, &request) {
         Err(problem) => (problem.into_response(), None),
@@ -51,7 +57,9 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
         // the client's next request is for another server, or for the next life of this one
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    api.measures.request(route.as_deref().unwrap_or("unmatched"), method.as_str(), response.status().as_u16(), since.elapsed());
+    let (route, took) = (route.as_deref().unwrap_or("unmatched"), since.elapsed());
+    log_request(&method, route, response.status().as_u16(), took);
+    api.measures.request(route, method.as_str(), response.status().as_u16(), took);
     response
 }
 
@@ -77,11 +85,33 @@ fn total(limits: &TimeLimits, request: &Request) -> Duration {
     Duration::from_millis(if upload { limits.upload_ms } else { limits.request_ms })
 }
 
-/// A request id of the client's is only noted, so that both sides' logs can be joined.
-fn log_foreign_id(id: &Id, headers: &HeaderMap) {
-    if let Some(theirs) = headers.get("x-request-id") {
-        let theirs: String = String::from_utf8_lossy(theirs.as_bytes()).chars().filter(|c| !c.is_control()).take(128).collect();
-        tracing::info!(request_id = %id, client_request_id = theirs, "request");
+/// The span of a request: its id stands in every line logged within. Ids of the client's are only noted, so that both
+/// sides' logs can be joined.
+fn span(id: &Id, headers: &HeaderMap) -> Span {
+    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(128).collect::<String>());
+    let trace_id = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
+    tracing::info_span!("request", request_id = %id, client_request_id = text("x-request-id"), trace_id)
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context), unless it is none.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let some = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let legal = hex(version, 2) && version != "ff" && hex(trace, 32) && some(trace) && hex(parent, 16) && some(parent) && hex(flags, 2);
+    (legal && (version != "00" || parts.next().is_none())).then_some(trace)
+}
+
+/// The line of a request: for all that changes something; reads and predictions come by the thousand and are told to
+/// those who ask for more.
+fn log_request(method: &Method, route: &str, status: u16, took: Duration) {
+    let (method, ms) = (known_method(method.as_str()), took.as_secs_f64() * 1e3);
+    let quiet = matches!(method, "GET" | "HEAD") || route.ends_with("/predict");
+    if quiet {
+        tracing::debug!(method, route, status, ms, "request");
+    } else {
+        tracing::info!(method, route, status, ms, "request");
     }
 }
 
@@ -194,6 +224,27 @@ fn put_headers(headers: &mut HeaderMap, id: &Id) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_id_is_taken_from_a_legal_traceparent_only() {
+        let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        assert_eq!(trace_id(&format!("00-{trace}-{parent}-01")), Some(trace));
+        assert_eq!(trace_id(&format!("01-{trace}-{parent}-01-more")), Some(trace));
+        let zero = "0".repeat(32);
+        let upper = trace.to_uppercase();
+        for bad in [
+            "",
+            "00",
+            trace,
+            &format!("ff-{trace}-{parent}-01"),
+            &format!("00-{zero}-{parent}-01"),
+            &format!("00-{upper}-{parent}-01"),
+            &format!("00-{trace}-{parent}-01-more"),
+            &format!("00-{trace}-{}-01", "0".repeat(16)),
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn accept_is_met_by_wildcards_json_and_silence_and_not_by_refusals() {

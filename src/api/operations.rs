@@ -63,7 +63,7 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 /// `GET /metrics`, in the OpenMetrics text format.
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    let page = api.measures.page(api.figures().await?);
+    let page = api.measures.page(api.figures().await?, &api.life.webhook_outcomes.counts());
     Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", page))
 }
 

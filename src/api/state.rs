@@ -14,6 +14,7 @@ use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::measure::{Measures, StoreFigures};
 use crate::store::Store;
+use crate::webhook::{Guard, Outcomes};
 
 const FIGURES_KEPT: Duration = Duration::from_secs(5);
 
@@ -89,6 +90,10 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// Whom webhooks may reach.
+    pub webhooks: Guard,
+    /// What came of sending them.
+    pub webhook_outcomes: Arc<Outcomes>,
 }
 
 impl Life {

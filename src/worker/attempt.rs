@@ -141,7 +141,9 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
     };
     let (send, receive) = oneshot::channel();
     let (worker, shared, job) = (worker.clone(), Arc::clone(shared), claim.job.id.clone());
+    let span = tracing::Span::current();
     let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
+        let _in_span = span.entered();
         let outcome = fit(&worker, &dataset, &spec, &shared).unwrap_or_else(|panic| {
             tracing::error!(%job, panic, "a fit panicked");
             Outcome::Panicked

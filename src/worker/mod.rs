@@ -11,6 +11,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 pub use pool::Pool;
 
 use crate::dataset::Dataset;
@@ -58,6 +60,10 @@ impl Worker {
 async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
     match worker.store.claim(&worker.owner).await? {
         None => Ok(Worked::Idle),
-        Some(claim) => attempt::work(worker, claim, stopping).await.map(|()| Worked::Job),
+        Some(claim) => {
+            let job = &claim.job;
+            let span = tracing::info_span!("job", job = %job.id, attempt = job.attempt, request_id = job.request_id);
+            attempt::work(worker, claim, stopping).instrument(span).await.map(|()| Worked::Job)
+        }
     }
 }

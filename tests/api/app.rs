@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     seen: Mutex<BTreeSet<(String, String, u16)>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, already found to be as documented.
@@ -77,7 +78,17 @@ impl TestApp {
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");
         let client = Client::new(server.addr);
-        Self { server, client, seen: Mutex::default(), _dir: dir }
+        Self { server, client, seen: Mutex::default(), dir }
+    }
+
+    /// A server with a configuration, a clock and randomness of the test's own.
+    pub(crate) async fn start_configured(change: impl FnOnce(&mut Config), ambient: Ambient) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(dir.path().join("data"));
+        change(&mut config);
+        let server = Server::start(&config, Limits::default(), ambient).await.expect("the server starts");
+        let client = Client::new(server.addr);
+        Self { server, client, seen: Mutex::default(), dir }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -168,6 +179,14 @@ impl TestApp {
         json!(all)
     }
 
+    /// The files of data sets and models.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let directory = self.dir.path().join("data/blobs");
+        let mut files: Vec<_> = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        files
+    }
+
     /// Ends the test: no job is left open, and the server stops when told.
     pub(crate) async fn stop(self) {
         for status in [Status::Queued, Status::Running] {
@@ -194,6 +213,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         fit_threads: 1,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),
     }

@@ -3,4 +3,5 @@
 
 mod child;
 mod hygiene;
+mod log;
 mod stop;

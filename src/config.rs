@@ -46,6 +46,32 @@ pub struct Config {
     pub log: String,
 }
 
+/// Options of `sparsefit worker`; each is also `SPARSEFIT_<NAME>` in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerConfig {
+    /// Address for `/livez`, `/readyz` and `/metrics`; absent = none. Port 0 takes any free one.
+    #[arg(long, env = "SPARSEFIT_WORKER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Directory for everything that is stored; the same for all processes of one database.
+    #[arg(long, env = "SPARSEFIT_DATA_DIR", default_value = "./sparsefit-data")]
+    pub data_dir: PathBuf,
+    /// `postgres://…`, the same for all processes.
+    #[arg(long, env = "SPARSEFIT_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Jobs worked at once.
+    #[arg(long, env = "SPARSEFIT_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Threads of one fit; 0 = the machine's cores.
+    #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
+    pub fit_threads: usize,
+    /// Log as JSON lines.
+    #[arg(long, env = "SPARSEFIT_LOG_JSON")]
+    pub log_json: bool,
+    /// Most verbose level logged: error, warn, info, debug, trace.
+    #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
+    pub log: String,
+}
+
 /// Bounds, printed at start and served at `/api/v1/limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
@@ -57,6 +83,8 @@ pub struct Limits {
     pub predict: PredictLimits,
     pub spec: SpecLimits,
     pub queue_max: u64,
+    /// Idempotency keys of a project at a time.
+    pub idempotency_keys: u64,
     pub connections: u64,
     /// Below `connections`, so that one address never has all of them.
     pub connections_per_address: u64,
@@ -139,6 +167,7 @@ impl Default for Limits {
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: 10_000,
+            idempotency_keys: 10_000,
             connections: 4096,
             connections_per_address: 3072,
             header_bytes: 32 * 1024,

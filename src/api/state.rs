@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::cache::ModelCache;
 use super::error::Problem;
+use super::idempotency::InFlight;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::measure::{Measures, StoreFigures};
@@ -32,6 +33,7 @@ pub struct Shared {
     pub(crate) measures: Arc<Measures>,
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
+    pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
     figures: Mutex<Option<(Instant, StoreFigures)>>,
 }
@@ -63,6 +65,7 @@ impl Api {
             measures,
             hosts: Hosts::new(addr, hosts),
             life,
+            in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
             figures: Mutex::default(),
         }))
@@ -81,6 +84,9 @@ impl Api {
     }
 }
 
+/// A process in which one loop died this often had better be started again.
+const PANICS_MAX: usize = 5;
+
 /// What the composition root lets the API know of the process.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -90,6 +96,8 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// How often that background loop of this process panicked which did so most.
+    pub panics: Arc<AtomicUsize>,
     /// Whom webhooks may reach.
     pub webhooks: Guard,
     /// What came of sending them.
@@ -103,6 +111,10 @@ impl Life {
 
     pub(crate) fn workers_ok(&self) -> bool {
         self.workers_alive.load(Ordering::Relaxed) >= self.workers_wanted
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.panics.load(Ordering::Relaxed) < PANICS_MAX
     }
 
     /// Resolves when the server begins to stop.

@@ -3,6 +3,7 @@
 //! Rows are the truth; the hub only hints. Every row has a project, and every read takes one. Time and randomness come
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
+mod again;
 mod blobs;
 mod datasets;
 mod db;
@@ -10,7 +11,9 @@ mod deliveries;
 mod error;
 mod group;
 mod health;
+mod hints;
 mod hub;
+mod idempotency;
 mod jobs;
 mod lent;
 mod models;
@@ -21,6 +24,7 @@ mod records;
 mod rows;
 mod sweep;
 mod webhooks;
+mod wire;
 
 use std::fs::{self, File};
 use std::io;
@@ -33,6 +37,7 @@ pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
@@ -40,6 +45,7 @@ pub use rows::{
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
+use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
@@ -74,6 +80,8 @@ struct Inner {
     db: Db,
     blobs: Blobs,
     hub: Hub,
+    /// This store among all that share its database.
+    origin: String,
     opened: Opened,
     lock: File,
 }
@@ -94,7 +102,9 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir).await?,
         };
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        let hub = if alone { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), lock }) };
         if alone {
             store.rescue_everything().await?;
         }

@@ -7,6 +7,7 @@ mod bad_inputs;
 mod connections;
 mod contract;
 mod data;
+mod idempotency;
 mod jobs;
 mod journey;
 mod lists;

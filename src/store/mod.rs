@@ -22,6 +22,7 @@ mod open;
 pub mod queries;
 mod queue;
 mod records;
+mod room;
 mod rows;
 pub mod simulation;
 mod sweep;
@@ -67,7 +68,7 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// How long a claim lives without a heartbeat.
     pub lease: Duration,
-    /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
+    /// Most jobs queued at once, per project.
     pub queue_max: u64,
 }
 

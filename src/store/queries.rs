@@ -244,6 +244,10 @@ queries! {
          start_deadline, retry_of) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
          $18, $19, $20, $21) RETURNING ", job_columns!()
     );
+    /// Passes into a queue side by side with others, until the end of the transaction.
+    SHARE_QUEUE => "", "SELECT pg_advisory_xact_lock_shared(hashtextextended('queue of ' || $1, 0))";
+    /// Passes into a queue alone, until the end of the transaction.
+    LOCK_QUEUE => "", "SELECT pg_advisory_xact_lock(hashtextextended('queue of ' || $1, 0))";
     QUEUED_OF_PROJECT => "SELECT COUNT(*) FROM jobs WHERE project = $1 AND status = 'queued'";
     JOB => concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = $1 AND id = $2");
     JOBS => filtered!(sqlite job_columns!()), filtered!(postgres job_columns!());

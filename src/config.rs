@@ -91,6 +91,8 @@ pub struct Limits {
     pub predict: PredictLimits,
     pub spec: SpecLimits,
     pub queue_max: u64,
+    /// Threads of a fit in this process.
+    pub fit_threads: u64,
     /// Memory that a fit can be granted at most; no more than the process has for all its fits.
     pub fit_memory_bytes: u64,
     /// Idempotency keys of a project at a time.
@@ -177,6 +179,7 @@ impl Default for Limits {
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: 10_000,
+            fit_threads: 1,
             fit_memory_bytes: u64::MAX,
             idempotency_keys: 10_000,
             connections: 4096,

@@ -77,6 +77,7 @@ impl Server {
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        limits.fit_threads = fit_threads(config.fit_threads) as u64;
         let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
@@ -135,6 +136,7 @@ impl Workshop {
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        limits.fit_threads = fit_threads(config.fit_threads) as u64;
         let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {

@@ -204,7 +204,7 @@ impl TestApp {
 }
 
 /// The configuration of a test's server: a free port, no workers of its own.
-pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
+pub(crate) fn config(data_dir: PathBuf) -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir,

@@ -11,6 +11,7 @@ mod idempotency;
 mod jobs;
 mod journey;
 mod lists;
+mod measures;
 mod protocol;
 mod schema;
 mod shutdown;

@@ -32,3 +32,4 @@ mod listen;
 mod log;
 pub mod process;
 pub mod serve;
+pub mod upkeep;

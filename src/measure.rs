@@ -66,6 +66,7 @@ pub struct Measures {
     predict_seconds: Histogram,
     store_bytes: Number,
     memory_budget: Number,
+    memory_granted: Number,
     webhook_deliveries: Family<OutcomeLabel, Count>,
 }
 
@@ -102,6 +103,7 @@ impl Default for Measures {
             predict_seconds: Histogram::new(SHORT),
             store_bytes: Number::default(),
             memory_budget: Number::default(),
+            memory_granted: Number::default(),
             webhook_deliveries: Family::default(),
         };
         measures.register();
@@ -131,6 +133,7 @@ impl Measures {
         registry.register("predict_duration_seconds", "Time of one prediction request", self.predict_seconds.clone());
         registry.register("store_bytes", "Bytes of data sets and models; the same from every process", self.store_bytes.clone());
         registry.register("memory_budget_bytes", "Memory that fits of this process may take together", self.memory_budget.clone());
+        registry.register("memory_granted_bytes", "Memory granted to fits of this process", self.memory_granted.clone());
         registry.register("webhook_deliveries", "Attempts to send webhook messages, by what came of them", self.webhook_deliveries.clone());
     }
 
@@ -182,9 +185,10 @@ impl Measures {
         self.files_swept.inc_by(files);
     }
 
-    /// Memory that the fits of this process may take together.
-    pub fn memory_budget(&self, bytes: u64) {
-        set(&self.memory_budget, bytes);
+    /// What the fits of this process may take together, and what is granted to them now.
+    pub fn memory(&self, budget: u64, granted: u64) {
+        set(&self.memory_budget, budget);
+        set(&self.memory_granted, granted);
     }
 
     /// A prediction was answered.

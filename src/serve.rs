@@ -22,7 +22,7 @@ use crate::measure::Measures;
 use crate::process;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
-use crate::worker::Pool;
+use crate::worker::{Memory, Pool};
 
 /// A claim lives this long without a heartbeat.
 const LEASE: Duration = Duration::from_secs(10);
@@ -69,13 +69,15 @@ impl Server {
     }
 
     /// Starts a server on a listener that is there already.
-    pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
-        let limits = Limits { connections: limits.connections.min(process::connections_possible()), ..limits };
+    pub async fn start_on(listener: TcpListener, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        limits.connections = limits.connections.min(process::connections_possible());
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
         let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), measures.clone());
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
         let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
@@ -122,7 +124,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Starts the workers.
-    pub async fn start(config: &WorkerConfig, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start(config: &WorkerConfig, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let url = config.database_url.as_deref().ok_or(StartError::Alone)?;
         let listener = match config.listen {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|error| StartError::Listen(addr, error))?),
@@ -131,7 +133,9 @@ impl Workshop {
         let store = Store::open(store_config(&config.data_dir, Some(url), &limits), ambient.clone()).await?;
         let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), measures.clone());
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
             // webhooks are sent by the servers
@@ -176,8 +180,13 @@ fn boot_id(ambient: &Ambient) -> String {
 }
 
 fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
-    let (workers_alive, panics) = (workers.alive(), workers.panics());
-    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, webhooks, webhook_outcomes }
+    let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
+    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes }
+}
+
+/// MiB; none = what the machine can spare.
+fn fit_memory(asked: Option<u64>) -> Memory {
+    asked.map_or_else(Memory::of_machine, |mib| Memory::of(mib.saturating_mul(1 << 20)))
 }
 
 /// 0 = all cores.

@@ -1,5 +1,7 @@
 //! What operators and readers ask: health, version, measures, limits, the documentation. Nothing here reads user data.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -64,6 +66,7 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 /// `GET /metrics`, in the OpenMetrics text format.
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
+    api.measures.memory(api.limits.fit_memory_bytes, api.life.memory_granted.load(Ordering::Relaxed));
     let page = api.measures.page(api.figures().await?, &api.life.webhook_outcomes.counts());
     Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", page))
 }

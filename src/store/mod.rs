@@ -5,6 +5,7 @@
 
 mod again;
 mod blobs;
+mod bulk;
 mod datasets;
 mod db;
 mod deliveries;
@@ -21,8 +22,11 @@ mod open;
 pub mod queries;
 mod queue;
 mod records;
+mod room;
 mod rows;
+pub mod simulation;
 mod sweep;
+pub mod upkeep;
 mod webhooks;
 mod wire;
 
@@ -39,8 +43,8 @@ pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
-    Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
-    QueueCounts,
+    Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
+    Page, QueueCounts, Room,
 };
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
@@ -50,6 +54,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.
 const PING: Duration = Duration::from_millis(1500);
@@ -63,7 +68,7 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// How long a claim lives without a heartbeat.
     pub lease: Duration,
-    /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
+    /// Most jobs queued at once, per project.
     pub queue_max: u64,
 }
 
@@ -91,6 +96,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -100,7 +109,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let hub = if alone { Hub::default() } else { Hub::shared() };
         let origin = Id::new(Kind::Request, &ambient).to_string();
@@ -205,6 +214,11 @@ fn page<T>(mut items: Vec<T>, limit: u64, place: impl Fn(&T) -> Cursor) -> Page<
     items.truncate(limit);
     let next = if more { items.last().map(place) } else { None };
     Page { items, next }
+}
+
+/// A moment `wait` after `now`, both in microseconds since 1970.
+fn later(now: i64, wait: Duration) -> i64 {
+    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Arguments of a list: where it goes on, and how many rows to read.

@@ -8,6 +8,7 @@ mod connections;
 mod contract;
 mod data;
 mod idempotency;
+mod job_actions;
 mod jobs;
 mod journey;
 mod lists;

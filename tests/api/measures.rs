@@ -87,10 +87,10 @@ async fn after_a_fit_and_a_prediction_every_measure_is_there() {
     for zero in ["jobs_queued", "jobs_running", "writes_fenced_total", "jobs_rescued_total", "files_swept_total"] {
         is(zero, &[], 0.0);
     }
-    for some in ["store_bytes", "http_connections", "sweeps_total"] {
+    for some in ["store_bytes", "memory_budget_bytes", "http_connections", "sweeps_total"] {
         assert!(sum(&samples, some, &[]) > 0.0, "{some}");
     }
-    for there in ["worker_busy", "memory_budget_bytes", "webhook_deliveries_total"] {
+    for there in ["worker_busy", "memory_granted_bytes", "webhook_deliveries_total"] {
         sum(&samples, there, &[]);
     }
     app.stop().await;

@@ -41,7 +41,7 @@ pub(crate) const RULES: &[Rule] = &[
         "storage",
         "store",
         "ambient dataset fault hook id job matrix model spec",
-        "serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
+        "futures_util serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
     ),
     rule("work", "worker", "ambient dataset fault id job measure model spec store train", "serde_json tokio tracing"),
     rule(
@@ -63,7 +63,8 @@ pub(crate) const RULES: &[Rule] = &[
     rule("root", "process", "", "rustix tracing"),
     rule("root", "config", "dataset model spec webhook", "clap serde"),
     rule("root", "serve", "ambient api config id listen measure process store webhook worker", "thiserror tokio tracing"),
-    rule("root", "cli", "ambient client config demo log process serve", "bytes clap tokio tracing"),
+    rule("root", "upkeep", "ambient store", "clap"),
+    rule("root", "cli", "ambient client config demo log process serve upkeep", "bytes clap tokio tracing"),
     rule("root", "main", "", "clap sparsefit"),
     rule("root", "lib", "", ""),
 ];

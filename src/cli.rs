@@ -170,5 +170,6 @@ fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
 
 fn to_its_end<E: Into<Failure>>(work: impl Future<Output = Result<ExitCode, E>>) -> Result<ExitCode, Failure> {
     log::start("warn", false, Ambient::system())?;
+    process::harden();
     Runtime::new()?.block_on(work).map_err(Into::into)
 }

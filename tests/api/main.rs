@@ -12,6 +12,7 @@ mod job_actions;
 mod jobs;
 mod journey;
 mod lists;
+mod measures;
 mod protocol;
 mod schema;
 mod shutdown;

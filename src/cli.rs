@@ -1,5 +1,7 @@
 //! The command line: words, flags, and how the process begins and ends. What the words do is in other rooms.
 
+mod keys;
+
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -12,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
 use crate::client::Client;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::demo::{self, DemoOptions};
 use crate::serve::Server;
 
@@ -28,6 +30,8 @@ pub struct Cli {
 enum Command {
     /// Serve the API and work the queue.
     Serve(Box<Config>),
+    /// Make, list and revoke API keys.
+    Keys(keys::KeysOptions),
     /// Tell the main job: a server, real data, a certified sparse model, predictions.
     Demo(DemoOptions),
     /// Ask a server whether it is ready; ends with 0 if so. For containers.
@@ -49,6 +53,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
             Command::Serve(config) => serve(&config),
+            Command::Keys(options) => manage_keys(options),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
         };
@@ -74,7 +79,7 @@ fn serve(config: &Config) -> Result<ExitCode, Failure> {
 
 async fn serve_until_told(config: &Config) -> Result<ExitCode, Failure> {
     let mut stop = Stop::new()?;
-    let server = Server::start(config, Limits::default(), Ambient::system()).await?;
+    let server = Server::start(config, config.limits(), Ambient::system()).await?;
     // The one line on stdout: whoever started us waits for it. A closed stdout is no reason to stop.
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.addr);
     stop.asked().await;
@@ -101,6 +106,11 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn manage_keys(options: keys::KeysOptions) -> Result<ExitCode, Failure> {
+    log_to_stderr("warn", false)?;
+    Runtime::new()?.block_on(keys::run(options))
 }
 
 fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {

@@ -33,6 +33,9 @@ pub struct Config {
     /// Further names by which clients reach this server (`Host`).
     #[arg(long, env = "SPARSEFIT_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// Requests a second that one key (or, while no key exists, one address) may send; 0 = any number.
+    #[arg(long, env = "SPARSEFIT_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
+    pub requests_per_second: u64,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,
@@ -55,12 +58,25 @@ pub struct Limits {
     pub connections: u64,
     pub header_bytes: u64,
     pub page_max: u64,
+    /// Of one key, or of one address while no key exists; 0 = any number.
+    pub requests_per_second: u64,
+    /// Wrong keys from one address; more are not looked at.
+    pub auth_failures_per_minute: u64,
     /// Memory for models kept ready to predict.
     pub model_cache_bytes: u64,
 }
 
+/// More than one process answers: a bound on accidents until an operator sets a lower one.
+const REQUESTS_PER_SECOND: u64 = 100_000;
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
+
+impl Config {
+    /// The bounds, with those set by options.
+    pub fn limits(&self) -> Limits {
+        Limits { requests_per_second: self.requests_per_second, ..Limits::default() }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -83,6 +99,8 @@ impl Default for Limits {
             connections: 4096,
             header_bytes: 32 * 1024,
             page_max: 1000,
+            requests_per_second: REQUESTS_PER_SECOND,
+            auth_failures_per_minute: 20,
             model_cache_bytes: 256 * MIB,
         }
     }

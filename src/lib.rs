@@ -11,6 +11,7 @@ pub mod json;
 pub mod matrix;
 pub mod solver;
 
+pub mod access;
 pub mod dataset;
 pub mod job;
 pub mod model;

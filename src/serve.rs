@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ambient::Ambient;
 use crate::api::framing::Framed;
-use crate::api::{self, Api, Life};
+use crate::api::{self, Api, Life, Peer};
 use crate::config::{Config, Limits};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
@@ -37,7 +40,7 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Anyone on the network could do anything.
-    #[error("refusing to listen on {0} without keys; pass --insecure-no-auth to do so all the same")]
+    #[error("refusing to listen on {0} without keys; make one with `sparsefit keys create`, or pass --insecure-no-auth")]
     Exposed(SocketAddr),
     /// The address cannot be listened on.
     #[error("listening on {0}: {1}")]
@@ -61,17 +64,31 @@ pub struct Server {
 impl Server {
     /// Starts a server on the address of its configuration.
     pub async fn start(config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
-        if !config.listen.ip().is_loopback() && !config.insecure_no_auth {
-            return Err(StartError::Exposed(config.listen));
+        let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
+        // Before anybody can connect.
+        if let Err(exposed) = check_exposure(&store, config, config.listen).await {
+            store.close().await;
+            return Err(exposed);
         }
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
-        Self::start_on(listener, config, limits, ambient).await
+        match TcpListener::bind(config.listen).await {
+            Ok(listener) => Self::run(listener, store, config, limits, ambient).await,
+            Err(error) => {
+                store.close().await;
+                Err(StartError::Listen(config.listen, error))
+            }
+        }
     }
 
     /// Starts a server on a listener that is there already.
     pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
+        check_exposure(&store, config, addr).await?;
+        Self::run(listener, store, config, limits, ambient).await
+    }
+
+    async fn run(listener: TcpListener, store: Store, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let (draining, drained) = watch::channel(false);
         // Names this life of the process: a claim of another life is a dead worker's.
         let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
@@ -102,6 +119,12 @@ impl Server {
     }
 }
 
+/// Beyond loopback only somebody with a key, or told to, may be served.
+async fn check_exposure(store: &Store, config: &Config, addr: SocketAddr) -> Result<(), StartError> {
+    let open = addr.ip().is_loopback() || config.insecure_no_auth || store.keys_revision().await? > 0;
+    if open { Ok(()) } else { Err(StartError::Exposed(addr)) }
+}
+
 /// 0 = all cores.
 fn fit_threads(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
@@ -128,9 +151,9 @@ async fn accept(listener: TcpListener, api: Api, most: u64, mut draining: watch:
             () = drained(&mut draining) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 pause = Duration::ZERO;
-                let connection = serve_connection(stream, router.clone(), draining.clone());
+                let connection = serve_connection(stream, Peer(peer.ip()), router.clone(), draining.clone());
                 let open = api.metrics().connections.clone();
                 connections.spawn(async move {
                     open.inc();
@@ -161,12 +184,17 @@ async fn drained(draining: &mut watch::Receiver<bool>) {
 }
 
 /// One HTTP/1.1 connection, from its first byte to its last.
-async fn serve_connection(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, mut draining: watch::Receiver<bool>) {
     // Answers are small and whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(CONNECTION_BUFFER).max_headers(HEADERS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(Framed::new(stream)), TowerToHyperService::new(router));
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(Framed::new(stream)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -235,7 +235,7 @@ async fn receive(incoming: Incoming, upload: Upload, body: Body, wire_limit: u64
 /// `GET /api/v1/datasets`: the latest version of each name.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/datasets");
+    let list = api.list(&caller, "datasets");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.datasets(project, window.row(Kind::Dataset)?.as_ref(), window.limit).await?;
@@ -318,7 +318,7 @@ pub(crate) async fn features(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let row = find(&api, &caller, &path).await?;
-    let list = format!("{}/features", row.id);
+    let list = api.list(&caller, &format!("{}/features", row.id));
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let Some(names) = api.store.open_dataset(&row).await?.names.clone() else {

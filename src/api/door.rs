@@ -3,6 +3,7 @@
 //! In: a request id, sizes of the head, one `Host` that is ours, an `Accept` that can be met. Out: problems rendered,
 //! the headers every answer has, the measure taken, a fitting `ETag` answered with 304.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -11,8 +12,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCod
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 
+use super::auth::Head;
 use super::body;
 use super::error::Problem;
+use super::rates::{Peer, Standing};
 use super::request::{Caller, bad_header};
 use super::state::Api;
 use crate::fault::{Code, Fault, Place};
@@ -36,19 +39,22 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    request.extensions_mut().insert(Caller::anonymous());
     log_foreign_id(&id, request.headers());
     let client_waits = request.headers().contains_key(header::EXPECT);
     let mut rest = None;
-    let request = request.map(|body| {
+    let mut request = request.map(|body| {
         let (lent, back) = body::lend(body);
         rest = Some(back);
         lent
     });
 
-    let mut response = match admit(&api, &request) {
+    let mut standing = None;
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])));
+    let head = Head { route: route.as_deref(), method: &method, headers: request.headers(), peer, now: api.ambient.now_micros() };
+    let mut response = match admit(&api, &uri, &head, &mut standing).await {
         Err(problem) => problem.into_response(),
-        Ok(()) => {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             let upload = method == Method::POST && uri.path() == super::UPLOAD_PATH;
             let allowed = if upload { UPLOAD_TIMEOUT } else { HANDLER_TIMEOUT };
             match tokio::time::timeout(allowed, next.run(request)).await {
@@ -63,6 +69,7 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     response = with_problem(response, uri.path(), &id);
     response = not_modified(response, &method, if_none_match.as_ref());
     put_headers(response.headers_mut(), &id);
+    put_standing(response.headers_mut(), api.gate.rates.per_second(), standing);
     api.metrics.request(route.as_deref().unwrap_or("unmatched"), &method, response.status().as_u16(), since.elapsed());
     response
 }
@@ -75,9 +82,9 @@ fn log_foreign_id(id: &Id, headers: &HeaderMap) {
     }
 }
 
-/// Checks of the head, in the order of their cost.
-fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
-    let (uri, headers) = (request.uri(), request.headers());
+/// Checks of the head: its size, whom it is for, who asks and whether they may, and whether it can be answered.
+async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Standing>) -> Result<Caller, Problem> {
+    let headers = head.headers;
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let most = api.limits.header_bytes;
     if uri_bytes(uri) as u64 > most {
@@ -87,13 +94,16 @@ fn admit(api: &Api, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(Code::HeadersTooLarge, format!("the headers have more than {most} bytes")));
     }
     check_host(api, uri, headers)?;
+    let verdict = api.gate.pass(&api.store, head).await;
+    *standing = verdict.standing;
+    let caller = verdict.caller?;
     if !acceptable(uri.path(), headers) {
         return Err(Problem::new(Code::NotAcceptable, "this route answers with another media type than those accepted"));
     }
-    if api.life.is_draining() && request.method() == Method::POST {
+    if api.life.is_draining() && head.method == Method::POST {
         return Err(Problem::new(Code::ShuttingDown, "the server is stopping"));
     }
-    Ok(())
+    Ok(caller)
 }
 
 fn uri_bytes(uri: &Uri) -> usize {
@@ -171,6 +181,18 @@ fn not_modified(response: Response<Body>, method: &Method, asked: Option<&Header
     let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
     unchanged.headers_mut().insert(header::ETAG, tag.clone());
     unchanged
+}
+
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), once it is known who asks.
+fn put_standing(headers: &mut HeaderMap, per_second: u64, standing: Option<Standing>) {
+    let Some(Standing { remaining, reset_s, .. }) = standing else { return };
+    let fields =
+        [("ratelimit-policy", format!("\"default\";q={per_second};w=1")), ("ratelimit", format!("\"default\";r={remaining};t={reset_s}"))];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 fn put_headers(headers: &mut HeaderMap, id: &Id) {

@@ -178,7 +178,7 @@ fn preference_applied(response: &mut Response, wait: Option<Duration>) {
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     match content_type(headers) {
         Some(media) if media.essence == "application/json" => Ok(()),
         _ => Err(Problem::new(Code::UnsupportedMediaType, "this route takes application/json")),
@@ -267,7 +267,7 @@ fn job_id(text: &str) -> Result<Id, Problem> {
 /// `GET /api/v1/jobs`.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/jobs");
+    let list = api.list(&caller, "jobs");
     let name = |text: &str| is_name(text).then(|| text.to_owned());
     let words = "queued, running, cancelling, succeeded, failed or cancelled";
     let (status, cancelling) = query.take_as("status", words, status_filter)?.unwrap_or((None, None));

@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::auth::Gate;
 use super::cache::ModelCache;
 use super::metrics::Metrics;
+use super::page::List;
+use super::rates::Rates;
+use super::request::Caller;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::store::Store;
@@ -26,6 +30,7 @@ pub struct Shared {
     pub(crate) models: ModelCache,
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
+    pub(crate) gate: Gate,
     pub(crate) life: Life,
     pub(crate) openapi: Bytes,
 }
@@ -48,9 +53,15 @@ impl Api {
             models: ModelCache::new(limits.model_cache_bytes),
             metrics: Metrics::default(),
             hosts: Hosts::new(addr, hosts),
+            gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
             openapi: super::operations::openapi_json(),
         }))
+    }
+
+    /// The list called `name` of the caller's project, as its cursors know it.
+    pub(crate) fn list(&self, caller: &Caller, name: &str) -> List {
+        List::new(self.store.secret(), caller.project(), name)
     }
 
     /// What is measured; the composition root counts connections there.

@@ -88,6 +88,7 @@ fn config(folder: &Path) -> Config {
         fit_threads: 0,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        requests_per_second: 0,
         log_json: false,
         log: "warn".to_owned(),
     }

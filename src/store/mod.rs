@@ -9,6 +9,7 @@ mod db;
 mod error;
 mod hub;
 mod jobs;
+mod keys;
 mod models;
 mod open;
 pub mod queries;
@@ -27,11 +28,13 @@ use std::time::Duration;
 pub use blobs::Incoming;
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use keys::{KeyRow, Revocation};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
 
+use crate::access::Secret;
 use crate::ambient::Ambient;
 use blobs::Blobs;
 use datasets::Opened;
@@ -65,7 +68,9 @@ struct Inner {
     blobs: Blobs,
     hub: Hub,
     opened: Opened,
-    lock: File,
+    secret: Secret,
+    /// `None` for a visitor beside a running server.
+    lock: Option<File>,
 }
 
 impl Store {
@@ -84,11 +89,30 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir).await?,
         };
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        let store = Self::over(config, ambient, db, blobs, Some(lock)).await?;
         if alone {
             store.rescue_everything().await?;
         }
         Ok(store)
+    }
+
+    /// Opens the store for a small write, also while a server has it: on SQLite, which lets processes take turns, without
+    /// the lock of the data directory, and without touching the schema or the jobs of the server that holds it.
+    pub async fn open_beside(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        match Self::open(config.clone(), ambient.clone()).await {
+            Err(StoreError::InUse(_)) if config.database_url.is_none() => {
+                let db = open::sqlite_beside(&config.data_dir).await?;
+                let blobs = Blobs::open(&config.data_dir)?;
+                Self::over(config, ambient, db, blobs, None).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn over(config: StoreConfig, ambient: Ambient, db: Db, blobs: Blobs, lock: Option<File>) -> Result<Self, StoreError> {
+        let secret = keys::installation_secret(&db, &ambient).await?;
+        let (hub, opened) = (Hub::default(), Opened::default());
+        Ok(Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, opened, secret, lock }) })
     }
 
     /// Announcements of commits that matter.
@@ -122,7 +146,8 @@ impl Store {
 
     fn same_directory(&self) -> Result<(), StoreError> {
         let found = fs::metadata(self.inner.config.data_dir.join("store.lock"))?;
-        let ours = self.inner.lock.metadata()?;
+        let Some(ours) = &self.inner.lock else { return Ok(()) };
+        let ours = ours.metadata()?;
         let same = (found.dev(), found.ino()) == (ours.dev(), ours.ino());
         if same { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "the data directory was replaced").into()) }
     }
@@ -131,7 +156,7 @@ impl Store {
     pub async fn close(&self) {
         self.inner.db.close().await;
         // an error here means that the lock goes with the process
-        let _ = self.inner.lock.unlock();
+        let _ = self.inner.lock.as_ref().map(File::unlock);
     }
 
     async fn read(&self) -> Result<Session, StoreError> {

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::StoreError;
 use super::db::{Db, args};
-use super::queries::SETTINGS;
+use super::queries::{MIGRATIONS, SETTINGS};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -48,6 +48,24 @@ pub(super) async fn sqlite(data_dir: &Path) -> Result<Db, StoreError> {
     SQLITE.run(&writer).await?;
     let readers = sqlite_pool(READERS, options.pragma("query_only", "ON")).await?;
     Ok(Db::Sqlite { writer, readers })
+}
+
+/// The SQLite database of a running server, for a visitor: nothing is made or migrated, and both must be of one schema.
+pub(super) async fn sqlite_beside(data_dir: &Path) -> Result<Db, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(data_dir.join("store.sqlite"))
+        .create_if_missing(false)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let writer = sqlite_pool(1, options.clone()).await?;
+    let readers = sqlite_pool(1, options.pragma("query_only", "ON")).await?;
+    let db = Db::Sqlite { writer, readers };
+    let (applied,) = db.read().await?.one::<(i64,)>(&MIGRATIONS, args![]).await?;
+    if usize::try_from(applied).ok() != Some(SQLITE.iter().count()) {
+        return Err(StoreError::Schema("the server that uses this data directory is of another version than this program".into()));
+    }
+    Ok(db)
 }
 
 /// A pool each of whose connections is asked whether it keeps what is promised.

@@ -44,6 +44,12 @@ macro_rules! job_columns {
     };
 }
 
+macro_rules! key_columns {
+    () => {
+        "id, project, name, scopes, sha256, created_at, expires_at, last_used_at, revoked_at"
+    };
+}
+
 macro_rules! latest {
     ($columns:expr, $table:literal) => {
         concat!(
@@ -200,6 +206,22 @@ queries! {
     MODEL => version!(model_columns!(), "models");
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
+
+    ADD_KEY => "INSERT INTO keys (id, project, name, scopes, sha256, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
+    KEY => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND id = $2");
+    LIVING_KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, id DESC");
+    /// Revoking twice changes nothing.
+    REVOKE_KEY => concat!(
+        "UPDATE keys SET revoked_at = COALESCE(revoked_at, $3) \
+         WHERE (CAST($1 AS TEXT) IS NULL OR project = $1) AND id = $2 RETURNING ", key_columns!()
+    );
+    NOTE_KEY_USED => "UPDATE keys SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2";
+    KEYS_REVISION => "SELECT last FROM counters WHERE project = '' AND kind = 'keys' AND name = ''";
+    ADD_SECRET => "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    SECRET => "SELECT value FROM secrets WHERE name = $1";
+    /// How many migrations the database has had.
+    MIGRATIONS => "SELECT COUNT(*) FROM _sqlx_migrations WHERE success";
 
     /// Every file a row refers to.
     BLOBS => "SELECT blob FROM datasets UNION SELECT names_blob FROM datasets WHERE names_blob IS NOT NULL \

@@ -28,7 +28,7 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     seen: Mutex<BTreeSet<(String, String, u16)>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, already found to be as documented.
@@ -69,15 +69,23 @@ impl TestApp {
     }
 
     pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_in(limits, Ambient::system()).await
+    }
+
+    pub(crate) async fn start_in(limits: Limits, ambient: Ambient) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
-        let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");
+        let server = Server::start(&config, limits, ambient).await.expect("the server starts");
         let client = Client::new(server.addr);
-        Self { server, client, seen: Mutex::default(), _dir: dir }
+        Self { server, client, seen: Mutex::default(), dir: dir }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -190,6 +198,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         fit_threads: 1,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        requests_per_second: 0,
         log_json: false,
         log: "error".into(),
     }

@@ -3,6 +3,7 @@
 //! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
 
 mod app;
+mod auth;
 mod bad_inputs;
 mod contract;
 mod data;

@@ -6,6 +6,7 @@ mod fixture;
 mod files;
 mod house;
 mod jobs;
+mod keys;
 mod queue;
 mod schema;
 mod versions;
@@ -40,6 +41,8 @@ on_both_engines! {
     jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
         a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
         what_is_committed_is_announced;
+    keys: a_key_is_kept_as_its_checksum_and_known_to_its_project_alone, a_revoked_key_is_never_forgotten_and_its_use_is_noted,
+        a_visitor_writes_beside_a_running_server_and_both_see_it;
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;

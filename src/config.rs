@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::dataset::IngestLimits;
 use crate::model::PredictLimits;
 use crate::spec::SpecLimits;
+use crate::webhook::Net;
 
 /// Options of `sparsefit serve`; each is also `SPARSEFIT_<NAME>` in the environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub struct Config {
     /// Requests a second that one key (or, while no key exists, one address) may send; 0 = any number.
     #[arg(long, env = "SPARSEFIT_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
     pub requests_per_second: u64,
+    /// Networks that webhooks may reach besides the public internet, over http too: `10.1.0.0/16,fd00::/8`.
+    #[arg(long, env = "SPARSEFIT_WEBHOOK_ALLOW_NET", value_delimiter = ',')]
+    pub webhook_allow_net: Vec<Net>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,

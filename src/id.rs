@@ -24,6 +24,10 @@ pub enum Kind {
     Blob,
     /// An API key, `key_…`; its digits are the public half of the key.
     Key,
+    /// A webhook endpoint, `wh_…`.
+    Webhook,
+    /// A message to a webhook, `msg_…`.
+    Message,
 }
 
 impl Kind {
@@ -36,6 +40,8 @@ impl Kind {
             Self::Request => "req_",
             Self::Blob => "blob_",
             Self::Key => "key_",
+            Self::Webhook => "wh_",
+            Self::Message => "msg_",
         }
     }
 }

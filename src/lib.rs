@@ -13,12 +13,14 @@ pub mod solver;
 
 pub mod access;
 pub mod dataset;
+pub mod hook;
 pub mod job;
 pub mod model;
 pub mod spec;
 pub mod train;
 
 pub mod store;
+pub mod webhook;
 pub mod worker;
 
 pub mod api;

@@ -17,6 +17,7 @@ use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
+use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
@@ -208,6 +209,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         metadata: asked.metadata,
         warnings,
         request_id: request_id.to_string(),
+        webhook: webhooks::of_job(api, asked.webhook)?,
     })
 }
 

@@ -21,6 +21,7 @@ mod predictions;
 mod rates;
 mod request;
 mod state;
+mod webhooks;
 
 use Access::{AnyKey, Public};
 use axum::Router;
@@ -44,7 +45,7 @@ const UPLOAD_PATH: &str = "/api/v1/datasets";
 /// One line of the route table.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, `POST`, `DELETE`.
+    /// `GET`, `POST`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
@@ -89,6 +90,14 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),
+        post("/api/v1/webhooks", ADMIN, webhooks::create),
+        get("/api/v1/webhooks", ADMIN, webhooks::list),
+        get("/api/v1/webhooks/{webhook}", ADMIN, webhooks::one),
+        patch("/api/v1/webhooks/{webhook}", ADMIN, webhooks::change),
+        delete("/api/v1/webhooks/{webhook}", ADMIN, webhooks::remove),
+        post("/api/v1/webhooks/{webhook}/rotate", ADMIN, webhooks::rotate),
+        get("/api/v1/webhooks/{webhook}/deliveries", ADMIN, webhooks::deliveries),
+        post("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", ADMIN, webhooks::resend),
         post("/api/v1/keys", ADMIN, keys::create),
         get("/api/v1/keys", ADMIN, keys::list),
         get("/api/v1/keys/{key}", ADMIN, keys::one),
@@ -118,6 +127,10 @@ fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handl
 
 fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
     Route { method: "POST", path, access, handler: routing::post(handler) }
+}
+
+fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "PATCH", path, access, handler: routing::patch(handler) }
 }
 
 fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {

@@ -89,6 +89,7 @@ fn config(folder: &Path) -> Config {
         insecure_no_auth: false,
         hosts: Vec::new(),
         requests_per_second: 0,
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),
     }

@@ -47,7 +47,7 @@ pub(super) struct ModelRecord {
 
 #[derive(FromRow)]
 pub(super) struct JobRecord {
-    id: String,
+    pub(super) id: String,
     project: String,
     kind: String,
     status: String,

@@ -77,7 +77,17 @@ impl TestApp {
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, ambient).await.expect("the server starts");
         let client = Client::new(server.addr);
-        Self { server, client, seen: Mutex::default(), dir: dir }
+        Self { server, client, seen: Mutex::default(), dir }
+    }
+
+    /// A server with a configuration, a clock and randomness of the test's own.
+    pub(crate) async fn start_configured(change: impl FnOnce(&mut Config), ambient: Ambient) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(dir.path().join("data"));
+        change(&mut config);
+        let server = Server::start(&config, Limits::default(), ambient).await.expect("the server starts");
+        let client = Client::new(server.addr);
+        Self { server, client, seen: Mutex::default(), dir }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -199,6 +209,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         insecure_no_auth: false,
         hosts: Vec::new(),
         requests_per_second: 0,
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),
     }

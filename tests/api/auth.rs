@@ -48,7 +48,9 @@ impl House {
         let moved = Arc::new(AtomicI64::new(0));
         let ambient = Ambient { clock: Arc::new(Moved(moved.clone())), ..Ambient::system() };
         let app = TestApp::start_in(unlimited(), ambient).await;
+        let hook = app.post("/api/v1/webhooks", &hook()).await.expect(201).json["id"].as_str().expect("an id").to_owned();
         with_model(&app).await;
+        let message = app.get(&format!("/api/v1/webhooks/{hook}/deliveries")).await.expect(200).json["data"][0]["id"].clone();
         let job = app.get("/api/v1/jobs").await.expect(200).json["data"][0]["id"].as_str().expect("an id").to_owned();
         let wish = json!({ "name": "first", "scopes": Scopes::ALL.words() });
         let first = app.post("/api/v1/keys", &wish).await.expect(201).json;
@@ -78,13 +80,24 @@ impl House {
         keys.insert("unknown id", "sk_01M85Q1GZFE8P80VXDZP7QS28Y_".to_owned() + &"0".repeat(64));
         keys.insert("nonsense", "x".to_owned());
         let text = |text: &str| text.to_owned();
-        let there = [("dataset", text("tiny")), ("version", text("1")), ("model", text("m")), ("job", job), ("key", ids["target"].clone())];
+        let message = text(message.as_str().expect("an id"));
+        let there = [
+            ("webhook", hook),
+            ("delivery", message),
+            ("dataset", text("tiny")),
+            ("version", text("1")),
+            ("model", text("m")),
+            ("job", job),
+            ("key", ids["target"].clone()),
+        ];
         let absent = [
             ("dataset", text("none")),
             ("version", text("1")),
             ("model", text("none")),
             ("job", text("job_01M85Q1GZFE8P80VXDZP7QS28Y")),
             ("key", text("key_01M85Q1GZFE8P80VXDZP7QS28Y")),
+            ("webhook", text("wh_01M85Q1GZFE8P80VXDZP7QS28Y")),
+            ("delivery", text("msg_01M85Q1GZFE8P80VXDZP7QS28Y")),
         ];
         Self { app, keys, there: there.into(), absent: absent.into() }
     }
@@ -107,6 +120,10 @@ impl House {
     }
 }
 
+fn hook() -> Value {
+    json!({ "url": "https://hooks.example.com/fits", "events": ["job.started", "job.succeeded", "job.cancelled"] })
+}
+
 fn nothing() -> (&'static str, String) {
     ("", String::new())
 }
@@ -118,6 +135,9 @@ fn body(route: &Route, objects: &BTreeMap<&str, String>) -> (&'static str, Strin
     match (route.method, route.path.trim_start_matches("/api/v1/")) {
         ("POST", "datasets") => ("text/libsvm", TINY.to_owned()),
         ("POST", "jobs") => ("application/json", job()),
+        ("POST", "webhooks") => ("application/json", hook().to_string()),
+        ("PATCH", "webhooks/{webhook}") => ("application/json", json!({ "description": "mine now" }).to_string()),
+        ("POST", "webhooks/{webhook}/rotate" | "webhooks/{webhook}/deliveries/{delivery}/resend") => nothing(),
         ("POST", "keys") => ("application/json", key()),
         ("POST", "models/{model}/predict" | "models/{model}/versions/{version}/predict") => ("text/libsvm", "1 1:1\n".to_owned()),
         ("POST", "jobs/{job}/cancel") | ("GET" | "DELETE", _) => nothing(),

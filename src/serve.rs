@@ -141,7 +141,13 @@ fn fit_threads(asked: usize) -> usize {
 }
 
 fn store_config(config: &Config, limits: &Limits) -> StoreConfig {
-    StoreConfig { data_dir: config.data_dir.clone(), database_url: config.database_url.clone(), lease: LEASE, queue_max: limits.queue_max }
+    StoreConfig {
+        data_dir: config.data_dir.clone(),
+        database_url: config.database_url.clone(),
+        lease: LEASE,
+        queue_max: limits.queue_max,
+        quotas: limits.quota,
+    }
 }
 
 /// Accepts until the server drains; then waits, for a bounded time, until every connection has ended.

@@ -19,6 +19,8 @@ CREATE TABLE secrets (
     value TEXT NOT NULL
 ) STRICT;
 
--- Bytes of a data set's files, for the sum a project may have.
+-- Bytes of a data set's files, for the sum a project may have; the sums are read from the indexes alone.
 ALTER TABLE datasets ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE datasets SET stored_bytes = CAST(json_extract(meta, '$.stored_bytes') AS INTEGER);
+CREATE INDEX datasets_bytes ON datasets (project, stored_bytes);
+CREATE INDEX models_bytes ON models (project, size_bytes);

@@ -17,6 +17,7 @@ use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
 use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type, version_number};
 use super::state::Api;
+use super::uploads;
 use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statistics, Target, TargetKind, Upload};
 use crate::fault::{Code, Fault, Place};
 use crate::id::Kind;
@@ -110,7 +111,9 @@ fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Raw, Problem> {
 /// `POST /api/v1/datasets?name=N` with the data as body.
 pub(crate) async fn upload(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let asked = Asked::read(&api, query, &head.headers)?;
+    let mut asked = Asked::read(&api, query, &head.headers)?;
+    let _place = api.uploads.begin(caller.project(), api.limits.quota.uploads)?;
+    asked.upload.limits.room_bytes = uploads::room(&api, caller.project()).await?;
     let incoming = {
         let store = api.store.clone();
         tokio::task::spawn_blocking(move || store.incoming()).await.map_err(|error| Problem::internal(error.to_string()))??

@@ -253,6 +253,7 @@ impl From<StoreError> for Problem {
             StoreError::Database(_) => (Code::StoreUnavailable, "the database did not answer as it should"),
             StoreError::OutcomeUnknown(_) => (Code::StoreUnavailable, "the database did not say whether it committed"),
             StoreError::Broken(_) => (Code::StoreUnavailable, "the server's disk failed, and the server is ending"),
+            StoreError::OverQuota(detail) => return Self::new(Code::QuotaExceeded, detail.clone()),
             StoreError::DiskFull => (Code::InsufficientStorage, "the disk is full"),
             StoreError::Damaged(_) => (Code::ArtifactCorrupt, "a stored file does not have its checksum"),
             StoreError::Io(_) | StoreError::Schema(_) | StoreError::InUse(_) | StoreError::Row(_) => {

@@ -21,6 +21,7 @@ mod predictions;
 mod rates;
 mod request;
 mod state;
+mod uploads;
 mod webhooks;
 
 use Access::{AnyKey, Public};

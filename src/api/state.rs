@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::page::List;
 use super::rates::Rates;
 use super::request::Caller;
+use super::uploads::Uploads;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::store::Store;
@@ -32,6 +33,7 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) gate: Gate,
+    pub(crate) uploads: Uploads,
     pub(crate) life: Life,
     pub(crate) openapi: Bytes,
 }
@@ -54,6 +56,7 @@ impl Api {
             models: ModelCache::new(limits.model_cache_bytes),
             metrics: Metrics::default(),
             hosts: Hosts::new(addr, hosts),
+            uploads: Uploads::default(),
             gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
             openapi: super::operations::openapi_json(),

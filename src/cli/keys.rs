@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::access::{NewKey, Scopes};
+use crate::access::{NewKey, Quotas, Scopes};
 use crate::ambient::Ambient;
 use crate::id::{Id, Kind};
 use crate::spec::is_name;
@@ -61,7 +61,7 @@ enum Word {
 pub(super) async fn run(options: KeysOptions) -> Result<ExitCode, Failure> {
     let KeysOptions { word, data_dir, database_url } = options;
     let checked = check(word)?;
-    let config = StoreConfig { data_dir, database_url, lease: LEASE, queue_max: 0 };
+    let config = StoreConfig { data_dir, database_url, lease: LEASE, queue_max: 0, quotas: Quotas::default() };
     let store = Store::open_beside(config, Ambient::system()).await?;
     let done = checked.carry_out(&store).await;
     store.close().await;

@@ -37,10 +37,13 @@ impl Store {
             if incoming.data().metadata()?.len() != length {
                 return Err(Damaged("the data file does not have the length that was written".into()).into());
             }
-            incoming.publish(named)
+            let names_length = if named { incoming.names().metadata()?.len() } else { 0 };
+            let (data, names) = incoming.publish(named)?;
+            Ok((data, names, length + names_length))
         });
-        let (data, names) = self.inner.db.health.heed(published.await)?;
+        let (data, names, bytes) = self.inner.db.health.heed(published.await)?;
         let mut session = self.write().await?;
+        self.room_for_dataset(&mut session, project, bytes).await?;
         let (version,) = session.one::<(i64,)>(&queries::NEXT, args![project, "dataset", name]).await?;
         let row = DatasetRow {
             id: Id::new(Kind::Dataset, &self.inner.ambient),
@@ -53,7 +56,18 @@ impl Store {
             meta: Arc::new(meta),
         };
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
-        let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
+        let columns = args![
+            &row.id,
+            project,
+            name,
+            version,
+            row.created_at,
+            to_text(&*row.meta)?,
+            &row.blob,
+            names_blob,
+            names_sha256,
+            i64::try_from(bytes).unwrap_or(i64::MAX)
+        ];
         session.execute(&queries::ADD_DATASET, columns).await?;
         webhooks::record_dataset(&mut session, &self.inner.ambient, &row).await?;
         let kept = (data.keep(), names.map(super::blobs::Draft::keep));

@@ -28,6 +28,7 @@ impl Store {
         if u64::try_from(queued).unwrap_or(0) >= self.inner.config.queue_max {
             return Ok(Enqueued::Full);
         }
+        self.room_for_model(&mut session, &job.project).await?;
         let columns = args![
             &Id::new(Kind::Job, &self.inner.ambient),
             job.project,

@@ -18,6 +18,7 @@ mod models;
 mod open;
 pub mod queries;
 mod queue;
+mod quotas;
 mod records;
 mod rows;
 mod sweep;
@@ -35,13 +36,14 @@ pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent}
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use keys::{KeyRow, Revocation};
+pub use quotas::Usage;
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
-use crate::access::Secret;
+use crate::access::{Quotas, Secret};
 use crate::ambient::Ambient;
 use blobs::Blobs;
 use datasets::Opened;
@@ -62,6 +64,8 @@ pub struct StoreConfig {
     pub lease: Duration,
     /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
     pub queue_max: u64,
+    /// What one project may have.
+    pub quotas: Quotas,
 }
 
 /// The one door; cheap to clone.

@@ -182,7 +182,7 @@ queries! {
     NEXT_CLAIM => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'claim' AND name = '' RETURNING last",
                   "SELECT nextval('claim_numbers')";
 
-    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     DATASETS => latest!(dataset_columns!(), "datasets");
     DATASET => version!(dataset_columns!(), "datasets");
     DATASET_BY_ID => concat!("SELECT ", dataset_columns!(), " FROM datasets WHERE id = $1");
@@ -248,6 +248,13 @@ queries! {
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
 
+    /// What a project has: bytes, data sets, models, jobs that may become models.
+    USAGE => "SELECT CAST((SELECT COALESCE(SUM(stored_bytes), 0) FROM datasets WHERE project = $1) \
+              + (SELECT COALESCE(SUM(size_bytes), 0) FROM models WHERE project = $1) AS BIGINT), \
+              (SELECT COUNT(*) FROM datasets WHERE project = $1), (SELECT COUNT(*) FROM models WHERE project = $1), \
+              (SELECT COUNT(*) FROM jobs WHERE project = $1 AND status IN ('queued', 'running'))";
+    /// Nobody else adds a data set to the project until the end of the transaction; on SQLite nobody else writes anyway.
+    HOLD_PROJECT => "", "SELECT pg_advisory_xact_lock(hashtextextended($1, 4))";
     ADD_KEY => "INSERT INTO keys (id, project, name, scopes, sha256, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
     KEY => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND id = $2");

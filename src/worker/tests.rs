@@ -30,7 +30,8 @@ impl House {
 
     async fn with_lease(lease: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100 };
+        let config =
+            StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100, quotas: Default::default() };
         let store = Store::open(config, Ambient::system()).await.unwrap();
         let incoming = store.incoming().unwrap();
         let upload = Upload {

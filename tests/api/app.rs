@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::client::{Client, Response};
-use sparsefit::config::{Config, Limits};
+use sparsefit::config::{Config, Limits, QuotaOptions};
 use sparsefit::job::Status;
 use sparsefit::serve::Server;
 use sparsefit::store::{JobFilter, Store};
@@ -209,6 +209,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         insecure_no_auth: false,
         hosts: Vec::new(),
         requests_per_second: 0,
+        quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),

@@ -48,6 +48,7 @@ impl House {
             database_url: self.url().map(str::to_owned),
             lease: Duration::from_secs(3600),
             queue_max: 1000,
+            quotas: sparsefit::access::Quotas::default(),
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     rule("edge", "client", "", "bytes http_body_util hyper hyper_util serde_json tokio"),
     rule("edge", "demo", "ambient client config serve", "bytes clap flate2 serde serde_json tempfile tokio"),
-    rule("root", "config", "dataset model spec webhook", "clap serde"),
+    rule("root", "config", "access dataset model spec webhook", "clap serde"),
     rule("root", "serve", "ambient api config id store webhook worker", "axum hyper hyper_util thiserror tokio tracing"),
     rule("root", "cli", "access ambient client config demo id serve spec store", "bytes clap tokio tracing tracing_subscriber"),
     rule("root", "main", "", "clap sparsefit"),

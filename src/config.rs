@@ -86,6 +86,32 @@ impl Default for QuotaOptions {
     }
 }
 
+/// Options of `sparsefit worker`; each is also `SPARSEFIT_<NAME>` in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerConfig {
+    /// Address for `/livez`, `/readyz` and `/metrics`; absent = none. Port 0 takes any free one.
+    #[arg(long, env = "SPARSEFIT_WORKER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Directory for everything that is stored; the same for all processes of one database.
+    #[arg(long, env = "SPARSEFIT_DATA_DIR", default_value = "./sparsefit-data")]
+    pub data_dir: PathBuf,
+    /// `postgres://…`, the same for all processes.
+    #[arg(long, env = "SPARSEFIT_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Jobs worked at once.
+    #[arg(long, env = "SPARSEFIT_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Threads of one fit; 0 = the machine's cores.
+    #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
+    pub fit_threads: usize,
+    /// Log as JSON lines.
+    #[arg(long, env = "SPARSEFIT_LOG_JSON")]
+    pub log_json: bool,
+    /// Most verbose level logged: error, warn, info, debug, trace.
+    #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
+    pub log: String,
+}
+
 /// Bounds, printed at start and served at `/api/v1/limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]
@@ -99,6 +125,8 @@ pub struct Limits {
     pub queue_max: u64,
     /// Of each project.
     pub quota: Quotas,
+    /// Idempotency keys of a project at a time.
+    pub idempotency_keys: u64,
     pub connections: u64,
     pub header_bytes: u64,
     pub page_max: u64,
@@ -145,6 +173,7 @@ impl Default for Limits {
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: QUEUE_MAX,
             quota: Quotas::default(),
+            idempotency_keys: 10_000,
             connections: 4096,
             header_bytes: 32 * 1024,
             page_max: 1000,

@@ -10,6 +10,7 @@ mod datasets;
 mod door;
 mod error;
 pub(crate) mod framing;
+mod idempotency;
 mod jobs;
 mod json;
 mod keys;
@@ -119,6 +120,13 @@ pub fn routes() -> Vec<Route> {
 /// The whole API as one service: the routes, panics caught, and the door around everything.
 pub fn router(api: Api) -> Router {
     let routes = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
+}
+
+/// What a process without a public API shows of itself: the health routes, and the measures, which ask for a key as a server's do.
+pub fn health_router(api: Api) -> Router {
+    let shown = |route: &Route| matches!(route.path, "/livez" | "/readyz" | "/metrics");
+    let routes = routes().into_iter().filter(shown).fold(Router::new(), |router, route| router.route(route.path, route.handler));
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::auth::Gate;
 use super::cache::ModelCache;
+use super::idempotency::InFlight;
 use super::metrics::Metrics;
 use super::page::List;
 use super::rates::Rates;
@@ -35,6 +36,7 @@ pub struct Shared {
     pub(crate) gate: Gate,
     pub(crate) uploads: Uploads,
     pub(crate) life: Life,
+    pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
 }
 
@@ -59,6 +61,7 @@ impl Api {
             uploads: Uploads::default(),
             gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
+            in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
         }))
     }
@@ -74,6 +77,9 @@ impl Api {
     }
 }
 
+/// A process in which one loop died this often had better be started again.
+const PANICS_MAX: usize = 5;
+
 /// What the composition root lets the API know of the process.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -83,6 +89,8 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// How often that background loop of this process panicked which did so most.
+    pub panics: Arc<AtomicUsize>,
     /// Whom webhooks may reach.
     pub webhooks: Guard,
     /// What came of sending them.
@@ -96,6 +104,10 @@ impl Life {
 
     pub(crate) fn workers_ok(&self) -> bool {
         self.workers_alive.load(Ordering::Relaxed) >= self.workers_wanted
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.panics.load(Ordering::Relaxed) < PANICS_MAX
     }
 
     /// Resolves when the server begins to stop.

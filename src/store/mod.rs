@@ -3,6 +3,7 @@
 //! Rows are the truth; the hub only hints. Every row has a project, and every read takes one. Time and randomness come
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
+mod again;
 mod blobs;
 mod datasets;
 mod db;
@@ -10,7 +11,9 @@ mod deliveries;
 mod error;
 mod group;
 mod health;
+mod hints;
 mod hub;
+mod idempotency;
 mod jobs;
 mod keys;
 mod lent;
@@ -23,6 +26,7 @@ mod records;
 mod rows;
 mod sweep;
 mod webhooks;
+mod wire;
 
 use std::fs::{self, File};
 use std::io;
@@ -35,6 +39,7 @@ pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use keys::{KeyRow, Revocation};
 pub use quotas::Usage;
 pub use rows::{
@@ -45,6 +50,7 @@ pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::access::{Quotas, Secret};
 use crate::ambient::Ambient;
+use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
@@ -81,6 +87,8 @@ struct Inner {
     db: Db,
     blobs: Blobs,
     hub: Hub,
+    /// This store among all that share its database.
+    origin: String,
     opened: Opened,
     secret: Secret,
     /// `None` for a visitor beside a running server.
@@ -125,8 +133,9 @@ impl Store {
 
     async fn over(config: StoreConfig, ambient: Ambient, db: Db, blobs: Blobs, lock: Option<File>) -> Result<Self, StoreError> {
         let secret = keys::installation_secret(&db, &ambient).await?;
-        let (hub, opened) = (Hub::default(), Opened::default());
-        Ok(Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, opened, secret, lock }) })
+        let hub = if config.database_url.is_none() { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        Ok(Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), secret, lock }) })
     }
 
     /// Announcements of commits that matter.

@@ -77,13 +77,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// Takes the next delivery due at `$1` until `$2`, at most `$3` at once for one address.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+macro_rules! delivery_due {
+    () => {
+        "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+         AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         ORDER BY next_at, id LIMIT 1"
+    };
+}
+
+/// Takes it until `$3`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $2, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = \
-             (SELECT id FROM webhook_deliveries AS d WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-             AND (SELECT COUNT(*) FROM webhook_deliveries AS o WHERE o.url = d.url AND o.lease_until > $1) < $3 ORDER BY next_at, id LIMIT 1",
+            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            delivery_due!(),
             $lock,
             ") RETURNING ",
             delivery_columns!()
@@ -173,6 +181,8 @@ queries! {
     CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
+    /// Tells the other processes.
+    NOTIFY => "", "SELECT pg_notify($1, $2)";
     /// A write that changes nothing that matters.
     PING => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'ping' AND name = ''";
     /// The next number of a counter.
@@ -231,6 +241,8 @@ queries! {
                   WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING cancel_requested";
     /// The job of a claim, as it is until the end of the transaction.
     CLAIMED => claimed!(""), claimed!(" FOR UPDATE");
+    /// The job that ended under a claim: for one whose answer was lost.
+    ENDED => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND claim = $2 AND status IN ('succeeded', 'failed', 'cancelled')");
     SUCCEED => end!("status = 'succeeded', fraction = 1, finished_at = $3, result = $4, warnings = $5");
     FAIL => end!("status = 'failed', finished_at = $3, reason = $4, error = $5, warnings = $6");
     STOP => end!("status = 'cancelled', finished_at = $3, reason = 'user'");
@@ -270,6 +282,17 @@ queries! {
     SECRET => "SELECT value FROM secrets WHERE name = $1";
     /// How many migrations the database has had.
     MIGRATIONS => "SELECT COUNT(*) FROM _sqlx_migrations WHERE success";
+    /// One slot holds one answer; that of a key long expired makes room.
+    KEEP_ANSWER => "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \
+                    created_at = excluded.created_at, fingerprint = excluded.fingerprint, status = excluded.status, \
+                    location = excluded.location, body = excluded.body WHERE idempotency_keys.created_at <= $10";
+    KEPT_ANSWER => "SELECT fingerprint, status, location, body FROM idempotency_keys \
+                    WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND created_at > $5";
+    KEEP_LATER_ANSWER => "UPDATE idempotency_keys SET status = $6, body = $7 \
+                          WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND fingerprint = $5";
+    LIVE_KEYS => "SELECT COUNT(*) FROM idempotency_keys WHERE project = $1 AND created_at > $2";
+    FORGET_KEYS => "DELETE FROM idempotency_keys WHERE created_at <= $1";
 
     /// Every file a row refers to.
     BLOBS => "SELECT blob FROM datasets UNION SELECT names_blob FROM datasets WHERE names_blob IS NOT NULL \
@@ -305,7 +328,7 @@ queries! {
 
     ADD_DELIVERY => "INSERT INTO webhook_deliveries (id, project, holder, url, event, job_id, body, created_at, since, next_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
-    DELIVERY_DUE => "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1";
+    DELIVERY_DUE => delivery_due!();
     CLAIM_DELIVERY => claim_delivery!(""), claim_delivery!(" FOR UPDATE SKIP LOCKED");
     /// What became of an attempt; nothing when the attempt is not the present one any more.
     SETTLE_DELIVERY => "UPDATE webhook_deliveries SET status = $3, finished_at = $4, next_at = $5, last_status = $6, last_error = $7, lease_until = NULL \

@@ -27,7 +27,7 @@ use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
-use crate::worker::Pool;
+use crate::worker::{Memory, Pool};
 
 /// A head must be here whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,10 +96,12 @@ impl Server {
         Self::run(listener, store, config, limits, ambient).await
     }
 
-    async fn run(listener: TcpListener, store: Store, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    async fn run(listener: TcpListener, store: Store, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
         let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
@@ -152,7 +154,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Starts the workers.
-    pub async fn start(config: &WorkerConfig, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start(config: &WorkerConfig, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let url = config.database_url.as_deref().ok_or(StartError::Alone)?;
         let listener = match config.listen {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|error| StartError::Listen(addr, error))?),
@@ -160,7 +162,9 @@ impl Workshop {
         };
         let store = Store::open(store_config(&config.data_dir, Some(url), &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
             // webhooks are sent by the servers
@@ -205,8 +209,13 @@ fn boot_id(ambient: &Ambient) -> String {
 }
 
 fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
-    let (workers_alive, panics) = (workers.alive(), workers.panics());
-    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, webhooks, webhook_outcomes }
+    let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
+    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes }
+}
+
+/// MiB; none = what the machine can spare.
+fn fit_memory(asked: Option<u64>) -> Memory {
+    asked.map_or_else(Memory::of_machine, |mib| Memory::of(mib.saturating_mul(1 << 20)))
 }
 
 /// 0 = all cores.

@@ -11,6 +11,7 @@ mod door;
 mod error;
 pub(crate) mod framing;
 mod idempotency;
+mod job_filter;
 mod jobs;
 mod json;
 mod keys;
@@ -77,9 +78,12 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/datasets/{dataset}/versions/{version}/features", DATASETS_READ, datasets::features),
         post("/api/v1/jobs", JOBS_WRITE, jobs::submit),
         get("/api/v1/jobs", JOBS_READ, jobs::list),
+        delete("/api/v1/jobs", JOBS_WRITE, job_filter::remove),
+        post("/api/v1/jobs/cancel", JOBS_WRITE, job_filter::cancel),
         get("/api/v1/jobs/{job}", JOBS_READ, jobs::one),
         delete("/api/v1/jobs/{job}", JOBS_WRITE, jobs::remove),
         post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
+        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::retry),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),

@@ -140,7 +140,7 @@ fn body(route: &Route, objects: &BTreeMap<&str, String>) -> (&'static str, Strin
         ("POST", "webhooks/{webhook}/rotate" | "webhooks/{webhook}/deliveries/{delivery}/resend") => nothing(),
         ("POST", "keys") => ("application/json", key()),
         ("POST", "models/{model}/predict" | "models/{model}/versions/{version}/predict") => ("text/libsvm", "1 1:1\n".to_owned()),
-        ("POST", "jobs/{job}/cancel") | ("GET" | "DELETE", _) => nothing(),
+        ("POST", "jobs/cancel" | "jobs/{job}/cancel" | "jobs/{job}/retry") | ("GET" | "DELETE", _) => nothing(),
         (method, path) => panic!("the matrix does not know what to send to {method} {path}"),
     }
 }
@@ -252,6 +252,10 @@ async fn what_belongs_to_another_project_answers_as_if_it_were_absent() {
         for secret in [&house.there["job"], &house.there["key"], "\"m\"", "\"tiny\""] {
             assert!(!told.contains(secret), "{} {} leaks {secret}: {told}", route.method, route.path);
         }
+    }
+    for (method, path) in [("DELETE", "/api/v1/jobs?status=succeeded"), ("POST", "/api/v1/jobs/cancel?model=m")] {
+        let many = house.ask("foreign", method, path, &nothing()).await;
+        assert_eq!((many.status < 300, &many.json["matched"]), (true, &json!(0)), "{}", many.json);
     }
     assert_eq!(house.lists("owner").await, before);
     // What the stranger uploaded is the stranger's own.

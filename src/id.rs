@@ -22,6 +22,8 @@ pub enum Kind {
     Request,
     /// A stored file, `blob_…`.
     Blob,
+    /// An API key, `key_…`; its digits are the public half of the key.
+    Key,
     /// A webhook endpoint, `wh_…`.
     Webhook,
     /// A message to a webhook, `msg_…`.
@@ -37,6 +39,7 @@ impl Kind {
             Self::Model => "mv_",
             Self::Request => "req_",
             Self::Blob => "blob_",
+            Self::Key => "key_",
             Self::Webhook => "wh_",
             Self::Message => "msg_",
         }

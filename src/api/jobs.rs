@@ -362,7 +362,7 @@ fn job_id(text: &str) -> Result<Id, Problem> {
 /// `GET /api/v1/jobs`.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/jobs");
+    let list = api.list(&caller, "jobs");
     let filter = job_filter::take(&mut query)?;
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;

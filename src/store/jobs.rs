@@ -90,6 +90,7 @@ impl Store {
         if !self.has_room(session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
+        self.room_for_model(session, &job.project).await?;
         let now = session.now(&self.inner.ambient).await?;
         let columns = args![
             id,

@@ -3,6 +3,7 @@
 //! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
 
 mod app;
+mod auth;
 mod bad_inputs;
 mod connections;
 mod contract;
@@ -14,6 +15,7 @@ mod journey;
 mod lists;
 mod measures;
 mod protocol;
+mod quotas;
 mod schema;
 mod shutdown;
 mod webhooks;

@@ -1,5 +1,6 @@
 //! PostgreSQL that is silent, gone, or lost its answer, and several processes that talk over it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sparsefit::ambient::Ambient;
@@ -92,8 +93,10 @@ async fn what_one_process_commits_another_hears() {
     let (_, jobs) = with_jobs(&here, 1).await;
     let (id, epoch) = (jobs[0].id.clone(), there.hub().models_epoch());
     let mut watch = there.hub().watch_job(&id);
-    let memory = Memory::of_machine();
-    let (one, two) = (Pool::start(&here, "here", 0, 1, &memory), Pool::start(&there, "there", 0, 1, &memory));
+    let (one, two) = (
+        Pool::start(&here, "here", 0, 1, &Memory::of_machine(), Arc::default()),
+        Pool::start(&there, "there", 0, 1, &Memory::of_machine(), Arc::default()),
+    );
     // who begins to listen takes everything for changed
     timeout(LONGEST, watch.changed()).await.expect("the listener listens");
     assert!(there.hub().models_epoch() > epoch);

@@ -129,7 +129,10 @@ impl Store {
         to_the_end(async move {
             let mut session = store.write().await?;
             let found = session.optional::<(String,)>(&queries::LOCK_DATASET, args![&*project, &*name, version]).await?;
-            let Some((id,)) = found else { return Ok(Deletion::Absent) };
+            let Some((id,)) = found else {
+                session.commit().await?;
+                return Ok(Deletion::Absent);
+            };
             let deleted = session.execute(&queries::DELETE_DATASET, args![id]).await?;
             session.commit().await?;
             Ok(if deleted == 1 { Deletion::Done } else { Deletion::InUse })

@@ -54,6 +54,8 @@ pub struct Limits {
     pub queue_max: u64,
     pub connections: u64,
     pub header_bytes: u64,
+    /// Event streams open at once.
+    pub streams: u64,
     pub page_max: u64,
     /// Memory for models kept ready to predict.
     pub model_cache_bytes: u64,
@@ -82,6 +84,7 @@ impl Default for Limits {
             queue_max: 10_000,
             connections: 4096,
             header_bytes: 32 * 1024,
+            streams: 256,
             page_max: 1000,
             model_cache_bytes: 256 * MIB,
         }

@@ -22,6 +22,8 @@ pub enum Kind {
     Request,
     /// A stored file, `blob_…`.
     Blob,
+    /// An event of a job, `evt_…`.
+    Event,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Model => "mv_",
             Self::Request => "req_",
             Self::Blob => "blob_",
+            Self::Event => "evt_",
         }
     }
 }

@@ -96,6 +96,9 @@ pub(crate) fn facts(code: Code) -> Facts {
         ),
         Code::AlreadyFinished => (S::CONFLICT, "The job has already ended", "There is nothing to cancel."),
         Code::QueueFull => (S::TOO_MANY_REQUESTS, "The queue is full", "Try again after Retry-After seconds."),
+        Code::TooManyStreams => {
+            (S::SERVICE_UNAVAILABLE, "Too many event streams are open", "Try again after Retry-After seconds, or poll.")
+        }
         Code::QuotaExceeded => (S::FORBIDDEN, "A quota is used up", "Delete what is not needed."),
         Code::FitTooLarge => {
             (S::UNPROCESSABLE_ENTITY, "The fit can never get the memory it needs", "Send less data, or run a larger server.")
@@ -123,6 +126,7 @@ fn retryable(code: Code) -> bool {
         code,
         Code::BodyTooSlow
             | Code::QueueFull
+            | Code::TooManyStreams
             | Code::RequestTimeout
             | Code::InsufficientStorage
             | Code::ShuttingDown
@@ -193,7 +197,10 @@ impl Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self.fault.code, Code::QueueFull | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout) {
+        if matches!(
+            self.fault.code,
+            Code::QueueFull | Code::TooManyStreams | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout
+        ) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         response

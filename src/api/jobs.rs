@@ -13,19 +13,17 @@ use tokio::time::Instant;
 use super::body;
 use super::door::RequestId;
 use super::error::Problem;
-use super::json::{Raw, millis, raw, rfc3339, value};
+use super::json::{Raw, millis, raw, rfc3339, tagged, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
+use super::watch::Watch;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec::{self, JobRequest, is_name};
-use crate::store::{Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, NewJob};
-
-/// While waiting, the row is read at least this often: another process may have changed it.
-const REREAD: Duration = Duration::from_millis(500);
+use crate::store::{Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, NewJob, Pulse};
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -66,6 +64,7 @@ struct JobOut<'a> {
 struct Links {
     #[serde(rename = "self")]
     this: String,
+    events: String,
     cancel: String,
 }
 
@@ -88,8 +87,13 @@ fn status_word(job: &Job) -> &'static str {
 }
 
 async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
+    Ok(show_with_position(api, job).await?.0)
+}
+
+/// The job, and its place in the queue.
+async fn show_with_position(api: &Api, job: &Job) -> Result<(Raw, Option<u64>), Problem> {
     let queue_position = if job.status == Status::Queued { api.store.queue_position(job).await? } else { None };
-    raw(&JobOut {
+    let shown = raw(&JobOut {
         object: "job",
         id: job.id.as_str(),
         kind: &job.kind,
@@ -118,8 +122,9 @@ async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
         deduplicated: false,
         request_id: &job.request_id,
         trace_id: None,
-        links: Links { this: href(job), cancel: format!("{}/cancel", href(job)) },
-    })
+        links: Links { this: href(job), events: format!("{}/events", href(job)), cancel: format!("{}/cancel", href(job)) },
+    })?;
+    Ok((shown, queue_position))
 }
 
 /// `POST /api/v1/jobs`.
@@ -151,7 +156,7 @@ pub(crate) async fn submit(
     tracing::info!(job = %job.id, model = job.model, request_id = %request_id, "job queued");
     let wait = wait_preferred(&head.headers);
     let job = match wait {
-        Some(wait) => watch(&api, job, wait, |_| false).await?,
+        Some(wait) => wait_for(&api, job, wait, |_| false).await?,
         None => job,
     };
     accepted(&api, &job, wait).await
@@ -212,24 +217,16 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
 }
 
 /// Waits until `done` holds of the job, it ended, the wait is over, or the server stops; answers the job as it is then.
-async fn watch(api: &Api, mut job: Job, wait: Duration, done: impl Fn(&Job) -> bool) -> Result<Job, Problem> {
+async fn wait_for(api: &Api, job: Job, wait: Duration, done: impl Fn(&Pulse) -> bool) -> Result<Job, Problem> {
     let until = Instant::now() + wait;
-    let mut changes = api.store.hub().watch_job(&job.id);
-    loop {
-        // Subscribed first, read second: no change can fall between.
-        if let Some(now) = api.store.job(&job.project, &job.id).await? {
-            job = now;
-        }
+    let mut watch = Watch::new(api, &job.project, &job.id);
+    while let Some(pulse) = watch.pulse().await? {
         let left = until.saturating_duration_since(Instant::now());
-        if job.status.is_final() || done(&job) || left.is_zero() {
-            return Ok(job);
-        }
-        tokio::select! {
-            () = changes.changed() => {}
-            () = tokio::time::sleep(left.min(REREAD)) => {}
-            () = api.life.drained() => return Ok(job),
+        if pulse.status.is_final() || done(&pulse) || left.is_zero() || !watch.changed(left).await {
+            break;
         }
     }
+    Ok(api.store.job(&job.project, &job.id).await?.unwrap_or(job))
 }
 
 /// `GET /api/v1/jobs/{job}`; with `Prefer: wait=n` at its next change of status.
@@ -245,10 +242,13 @@ pub(crate) async fn one(
     let mut job = api.store.job(caller.project(), &id).await?.ok_or_else(absent)?;
     let wait = wait_preferred(&headers);
     if let Some(wait) = wait.filter(|_| !job.status.is_final()) {
-        let before = status_word(&job);
-        job = watch(&api, job, wait, |job| status_word(job) != before).await?;
+        let before = (job.status, job.cancel_requested);
+        job = wait_for(&api, job, wait, |pulse| (pulse.status, pulse.cancel_requested) != before).await?;
     }
-    let mut response = Json(show(&api, &job).await?).into_response();
+    let (shown, position) = show_with_position(&api, &job).await?;
+    // the place in the queue moves without a change of the row
+    let tag = format!("{}-{}{}", job.id, job.revision, position.map_or(String::new(), |position| format!("-{position}")));
+    let mut response = tagged(&tag, &shown);
     if !job.status.is_final() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

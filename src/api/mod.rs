@@ -8,6 +8,7 @@ mod cache;
 mod datasets;
 mod door;
 mod error;
+mod events;
 pub(crate) mod framing;
 mod jobs;
 mod json;
@@ -17,7 +18,9 @@ mod operations;
 mod page;
 mod predictions;
 mod request;
+mod sse;
 mod state;
+mod watch;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -58,6 +61,8 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}", jobs::one),
         delete("/api/v1/jobs/{job}", jobs::remove),
         post("/api/v1/jobs/{job}/cancel", jobs::cancel),
+        get("/api/v1/jobs/{job}/events", events::of_job),
+        get("/api/v1/events", events::of_project),
         get("/api/v1/models", models::list),
         get("/api/v1/models/{model}", models::latest),
         post("/api/v1/models/{model}/predict", predictions::by_reference),

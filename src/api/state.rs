@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::cache::ModelCache;
 use super::metrics::Metrics;
@@ -28,6 +28,8 @@ pub struct Shared {
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
     pub(crate) openapi: Bytes,
+    /// Places for event streams.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for Api {
@@ -49,6 +51,7 @@ impl Api {
             metrics: Metrics::default(),
             hosts: Hosts::new(addr, hosts),
             life,
+            streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             openapi: super::operations::openapi_json(),
         }))
     }

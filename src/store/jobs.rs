@@ -1,6 +1,7 @@
 //! Jobs as clients see them: submitted, listed, cancelled, deleted. What workers do with them is in `queue.rs`.
 
 use super::db::args;
+use super::events::{tell_status, tell_warnings};
 use super::records::{JobRecord, to_text};
 use super::{Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end};
 use crate::id::{Id, Kind};
@@ -26,6 +27,7 @@ impl Store {
         if u64::try_from(queued).unwrap_or(0) >= self.inner.config.queue_max {
             return Ok(Enqueued::Full);
         }
+        let now = session.now(&self.inner.ambient).await?;
         let columns = args![
             &Id::new(Kind::Job, &self.inner.ambient),
             job.project,
@@ -36,7 +38,7 @@ impl Store {
             job.dataset.version,
             job.dataset.sha256,
             job.priority.rank(),
-            session.now(&self.inner.ambient).await?,
+            now,
             MAX_ATTEMPTS,
             to_text(&job.spec)?,
             to_text(&job.spec_resolved)?,
@@ -46,7 +48,10 @@ impl Store {
             to_text(&job.warnings)?,
             job.request_id,
         ];
-        let queued = Job::try_from(session.one::<JobRecord>(&queries::ENQUEUE, columns).await?)?;
+        let record = session.one::<JobRecord>(&queries::ENQUEUE, columns).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
+        tell_warnings(&mut session, &self.inner.ambient, &record, &[], now).await?;
+        let queued = Job::try_from(record)?;
         session.commit().await?;
         self.hub().announce_work();
         Ok(Enqueued::Job(Box::new(queued)))
@@ -95,11 +100,13 @@ impl Store {
             let mut session = self.write().await?;
             let now = session.now(&self.inner.ambient).await?;
             if let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? {
+                tell_status(&mut session, &self.inner.ambient, &record, now).await?;
                 session.commit().await?;
                 self.hub().announce_cancel(id);
                 return Ok(Cancellation::Cancelled(Box::new(record.try_into()?)));
             }
             if let Some(record) = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await? {
+                tell_status(&mut session, &self.inner.ambient, &record, now).await?;
                 session.commit().await?;
                 self.hub().announce_cancel(id);
                 return Ok(Cancellation::Asked(Box::new(record.try_into()?)));

@@ -7,6 +7,7 @@ mod blobs;
 mod datasets;
 mod db;
 mod error;
+mod events;
 mod hub;
 mod jobs;
 mod models;
@@ -16,6 +17,7 @@ mod queue;
 mod records;
 mod rows;
 mod sweep;
+mod telling;
 
 use std::fs::{self, File};
 use std::io;
@@ -26,11 +28,13 @@ use std::time::Duration;
 
 pub use blobs::Incoming;
 pub use error::StoreError;
+pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
+pub use telling::NewEvent;
 
 use crate::ambient::Ambient;
 use blobs::Blobs;

@@ -5,6 +5,7 @@
 
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
+use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
 use crate::id::{Id, Kind};
@@ -25,6 +26,7 @@ impl Store {
             session.rollback().await?;
             return Ok(None);
         };
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -40,7 +42,8 @@ impl Store {
     /// Stores progress, proves life, hears of cancel.
     pub async fn heartbeat(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
-        let lease = self.lease_from(session.now(&self.inner.ambient).await?);
+        let now = session.now(&self.inner.ambient).await?;
+        let lease = self.lease_from(now);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
         // the fraction has a column of its own, so that a lower one does not count as a change
         let rest = Progress { fraction: 0.0, ..progress.clone() };
@@ -48,6 +51,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        tell_progress(&mut session, &self.inner.ambient, claim, progress, now).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
@@ -77,6 +81,8 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -137,6 +143,8 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -166,6 +174,7 @@ impl Store {
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
         }
+        tell_rescued(&mut session, &self.inner.ambient, &[&*ended, &*requeued].concat(), now).await?;
         session.commit().await?;
         if !requeued.is_empty() {
             self.hub().announce_work();

@@ -44,7 +44,7 @@ pub(super) struct ModelRecord {
     names_sha256: Option<String>,
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(super) struct JobRecord {
     id: String,
     project: String,

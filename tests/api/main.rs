@@ -6,6 +6,7 @@ mod app;
 mod bad_inputs;
 mod contract;
 mod data;
+mod events;
 mod jobs;
 mod journey;
 mod lists;

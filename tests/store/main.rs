@@ -3,6 +3,7 @@
 #[path = "../support/postgres.rs"]
 mod fixture;
 
+mod events;
 mod files;
 mod house;
 mod jobs;
@@ -43,6 +44,9 @@ on_both_engines! {
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
+    events: a_job_tells_its_life_in_order, every_way_a_job_ends_is_told,
+        a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_tells_once, the_holder_of_a_claim_may_tell_more,
+        events_go_with_their_job, the_feed_of_a_project_misses_nothing_in_a_storm;
     files: what_a_crash_leaves_is_swept_and_nothing_else, names_stay_as_long_as_a_row_needs_them, a_damaged_artefact_is_noticed, a_dataset_is_opened_once_and_checked,
         a_refused_ending_leaves_no_file, a_store_whose_directory_is_gone_is_not_writable;
     schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;

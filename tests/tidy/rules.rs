@@ -46,7 +46,7 @@ pub(crate) const RULES: &[Rule] = &[
         "edge",
         "api",
         "ambient config dataset fault id job model spec store",
-        "arc_swap axum bytes http_body_util hyper prometheus_client serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
+        "arc_swap axum bytes futures_util http_body_util hyper prometheus_client serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
     ),
     rule("edge", "client", "", "bytes http_body_util hyper hyper_util serde_json tokio"),
     rule("edge", "demo", "ambient client config serve", "bytes clap flate2 serde serde_json tempfile tokio"),

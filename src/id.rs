@@ -24,6 +24,10 @@ pub enum Kind {
     Blob,
     /// An event of a job, `evt_…`.
     Event,
+    /// A webhook endpoint, `wh_…`.
+    Webhook,
+    /// A message to a webhook, `msg_…`.
+    Message,
 }
 
 impl Kind {
@@ -36,6 +40,8 @@ impl Kind {
             Self::Request => "req_",
             Self::Blob => "blob_",
             Self::Event => "evt_",
+            Self::Webhook => "wh_",
+            Self::Message => "msg_",
         }
     }
 }

@@ -201,6 +201,16 @@ impl Store {
         Ok(true)
     }
 
+    /// Makes restored events part of this database's order. Without any this changes nothing.
+    pub(super) async fn settle_events(&self) -> Result<(), StoreError> {
+        let mut session = self.write().await?;
+        session.execute(&queries::SETTLE_EVENTS, args![]).await?;
+        if !session.is_sqlite() {
+            session.optional::<(i64,)>(&queries::GO_ON_WITH_EVENTS, args![]).await?;
+        }
+        session.commit().await
+    }
+
     /// Removes events that are old enough; returns how many.
     pub(super) async fn forget_events(&self) -> Result<u64, StoreError> {
         let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);

@@ -3,7 +3,9 @@
 use super::db::args;
 use super::events::{tell_status, tell_warnings};
 use super::records::{JobRecord, to_text};
-use super::{Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end};
+use super::{
+    Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end, webhooks,
+};
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
 
@@ -52,6 +54,9 @@ impl Store {
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         tell_warnings(&mut session, &self.inner.ambient, &record, &[], now).await?;
         let queued = Job::try_from(record)?;
+        if let Some(hook) = &job.webhook {
+            webhooks::subscribe(&mut session, &queued.project, &queued.id, hook).await?;
+        }
         session.commit().await?;
         self.hub().announce_work();
         Ok(Enqueued::Job(Box::new(queued)))
@@ -101,6 +106,7 @@ impl Store {
             let now = session.now(&self.inner.ambient).await?;
             if let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? {
                 tell_status(&mut session, &self.inner.ambient, &record, now).await?;
+                webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
                 session.commit().await?;
                 self.hub().announce_cancel(id);
                 return Ok(Cancellation::Cancelled(Box::new(record.try_into()?)));

@@ -6,10 +6,14 @@
 mod blobs;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
 mod events;
+mod group;
+mod health;
 mod hub;
 mod jobs;
+mod lent;
 mod models;
 mod open;
 pub mod queries;
@@ -18,6 +22,7 @@ mod records;
 mod rows;
 mod sweep;
 mod telling;
+mod webhooks;
 
 use std::fs::{self, File};
 use std::io;
@@ -27,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
@@ -35,12 +41,16 @@ pub use rows::{
     QueueCounts,
 };
 pub use telling::NewEvent;
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+
+/// A store that has not answered a ping by now is not ready.
+const PING: Duration = Duration::from_millis(1500);
 
 /// Where and how to store.
 #[derive(Clone, Debug)]
@@ -89,6 +99,7 @@ impl Store {
             None => open::sqlite(&config.data_dir).await?,
         };
         let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        store.settle_events().await?;
         if alone {
             store.rescue_everything().await?;
         }
@@ -110,13 +121,30 @@ impl Store {
         self.inner.config.lease
     }
 
+    /// Transactions made durable so far by this store. One may hold the writes of many callers.
+    pub fn commits(&self) -> u64 {
+        self.inner.db.health.commits()
+    }
+
+    /// Says what happened once the disk has failed at a write: from then on nothing is written, and the process should
+    /// end with an error, to be started again.
+    pub fn broken(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.inner.db.health.watch()
+    }
+
     /// The settings of the database that durability stands on, as it states them itself.
     pub async fn settings(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
         open::settings(&self.inner.db).await
     }
 
     /// Whether a write would succeed now: commits one, and looks whether the data directory is still the one opened.
+    /// Answers within the time a probe waits.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        let late = |_| StoreError::Database(sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(PING, self.ping_in_time()).await.map_err(late)?
+    }
+
+    async fn ping_in_time(&self) -> Result<(), StoreError> {
         let store = self.clone();
         blocking(move || store.same_directory()).await?;
         let mut session = self.inner.db.write().await?;

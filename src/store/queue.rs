@@ -7,7 +7,7 @@ use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Warning};
 use crate::model::{CertificateStatus, Model};
@@ -27,6 +27,7 @@ impl Store {
             return Ok(None);
         };
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -52,6 +53,7 @@ impl Store {
             return Ok(Beat::Lost);
         };
         tell_progress(&mut session, &self.inner.ambient, claim, progress, now).await?;
+        webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
@@ -83,6 +85,7 @@ impl Store {
         let Some(record) = ended else { return Ok(Finished::Fenced) };
         tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -98,11 +101,11 @@ impl Store {
 
     async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        blocking(move || {
+        let written = blocking(move || {
             let bytes = model.encode();
             Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        })
-        .await
+        });
+        self.inner.db.health.heed(written.await)
     }
 
     async fn succeed(
@@ -145,6 +148,7 @@ impl Store {
         };
         tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -175,6 +179,9 @@ impl Store {
             return Ok(0);
         }
         tell_rescued(&mut session, &self.inner.ambient, &[&*ended, &*requeued].concat(), now).await?;
+        for (id,) in &ended {
+            webhooks::record(&mut session, &self.inner.ambient, id).await?;
+        }
         session.commit().await?;
         if !requeued.is_empty() {
             self.hub().announce_work();

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::events::{EventKind, Level};
 use crate::job::{Job, Progress, Status, Warning};
 
+/// An event names at most so many features; the job has them all.
+const FEATURES_MAX: usize = 20;
+
 /// An event to be appended; its number and its time come from the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
@@ -53,7 +56,8 @@ pub(super) fn rescued(job: &Job) -> NewEvent {
 
 /// Something the client should know that is no error.
 pub(super) fn warning(warning: &Warning) -> NewEvent {
-    let data = json!({ "code": warning.code, "features": warning.features });
+    let features = &warning.features[..warning.features.len().min(FEATURES_MAX)];
+    let data = json!({ "code": warning.code, "features": features });
     NewEvent { level: Level::Warn, kind: EventKind::Warning, message: warning.detail.clone(), data }
 }
 

@@ -13,3 +13,4 @@ mod lists;
 mod protocol;
 mod schema;
 mod shutdown;
+mod webhooks;

@@ -9,6 +9,8 @@ use sparsefit::ambient::{Ambient, Clock};
 use sparsefit::id::Id;
 use sparsefit::job::{Failure, Progress, Reason, Step};
 use sparsefit::store::{Ending, Event, EventKind, FeedPlace, Finished, Level, NewEvent, Store, StoreConfig};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
 
 use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, warning, with_jobs};
@@ -208,6 +210,31 @@ pub(crate) async fn events_go_with_their_job(house: House) {
     assert!(store.events(P, &jobs[0].id, 0, &[], 10).await.unwrap().is_empty());
     assert!(store.pulse(P, &jobs[0].id).await.unwrap().is_none());
     assert_eq!(told(&store, &jobs[1].id).await.len(), 2);
+}
+
+pub(crate) async fn events_of_another_database_are_settled_when_the_store_is_opened(house: House) {
+    let store = house.open().await;
+    let (dataset, jobs) = with_jobs(&store, 1).await;
+    let before = follow(&store, &[], &mut FeedPlace::default(), |seen| seen.len() == 2).await;
+    store.close().await;
+    // as a restore leaves them: transactions of a database that had seen more, and positions that were not counted here
+    match house.url() {
+        None => {
+            let mut connection = crate::schema::sqlite(&house).await;
+            connection.execute("UPDATE events SET epoch = 1000000000000000").await.unwrap();
+            connection.close().await.unwrap();
+        }
+        Some(url) => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            connection.execute("UPDATE events SET epoch = 1000000000000000").await.unwrap();
+            connection.execute("ALTER SEQUENCE events_position_seq RESTART WITH 1").await.unwrap();
+        }
+    }
+    let store = house.open().await;
+    enqueue(&store, new_job(&dataset, "m")).await;
+    let after = follow(&store, &[], &mut FeedPlace::default(), |seen| seen.len() == 4).await;
+    assert_eq!(after.iter().take(2).map(|event| &event.id).collect::<Vec<_>>(), [&before[0].id, &before[1].id]);
+    assert!(after[2].job != jobs[0].id && after[3].job != jobs[0].id);
 }
 
 /// Reads the feed from `place` until `enough` says so: on PostgreSQL an event shows once older transactions are over.

@@ -28,7 +28,7 @@ pub(super) fn status(job: &Job) -> NewEvent {
     let (level, message) = match job.status {
         Status::Running if cancelling => (Level::Info, "cancel was asked; the worker will stop".to_owned()),
         Status::Running => (Level::Info, format!("a worker began attempt {}", job.attempt)),
-        Status::Queued if job.revision > 1 => (Level::Info, "a stopping worker gave the job back; it waits in the queue".to_owned()),
+        Status::Queued if job.revision > 1 => (Level::Info, "the job waits in the queue again".to_owned()),
         Status::Queued => (Level::Info, "the job waits in the queue".to_owned()),
         Status::Succeeded => (Level::Info, "the job succeeded; its model is stored".to_owned()),
         Status::Cancelled => (Level::Info, "the job was cancelled".to_owned()),

@@ -56,6 +56,8 @@ pub struct Limits {
     pub predict: PredictLimits,
     pub spec: SpecLimits,
     pub queue_max: u64,
+    /// Idempotency keys of a project at a time.
+    pub idempotency_keys: u64,
     pub connections: u64,
     pub header_bytes: u64,
     /// Event streams open at once.
@@ -86,6 +88,7 @@ impl Default for Limits {
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: 10_000,
+            idempotency_keys: 10_000,
             connections: 4096,
             header_bytes: 32 * 1024,
             streams: 256,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::body;
 use super::door::RequestId;
 use super::error::Problem;
+use super::idempotency::{self, Turn};
 use super::json::{Raw, millis, raw, rfc3339, tagged, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
@@ -24,7 +25,10 @@ use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec::{self, JobRequest, is_name};
-use crate::store::{Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, NewJob, Pulse};
+use crate::store::{Answer, Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Pulse, StoreError};
+
+/// Where submissions keep their answers.
+const SUBMIT: &str = "POST /api/v1/jobs";
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -88,13 +92,11 @@ fn status_word(job: &Job) -> &'static str {
 }
 
 async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
-    Ok(show_with_position(api, job).await?.0)
+    write(job, api.store.queue_position(job).await?)
 }
 
-/// The job, and its place in the queue.
-async fn show_with_position(api: &Api, job: &Job) -> Result<(Raw, Option<u64>), Problem> {
-    let queue_position = if job.status == Status::Queued { api.store.queue_position(job).await? } else { None };
-    let shown = raw(&JobOut {
+fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
+    raw(&JobOut {
         object: "job",
         id: job.id.as_str(),
         kind: &job.kind,
@@ -124,8 +126,7 @@ async fn show_with_position(api: &Api, job: &Job) -> Result<(Raw, Option<u64>), 
         request_id: &job.request_id,
         trace_id: None,
         links: Links { this: href(job), events: format!("{}/events", href(job)), cancel: format!("{}/cancel", href(job)) },
-    })?;
-    Ok((shown, queue_position))
+    })
 }
 
 /// `POST /api/v1/jobs`.
@@ -140,7 +141,14 @@ pub(crate) async fn submit(
     let validate_only = query.take_as("validate_only", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     require_json(&head.headers)?;
+    let turn = if validate_only { None } else { Turn::begin(&api, &caller, SUBMIT, &head.headers)? };
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;
+    let fingerprint = idempotency::fingerprint(&[&body]);
+    if let Some(turn) = &turn
+        && let Some(kept) = turn.before(&api).await?
+    {
+        return idempotency::replay(&kept, &fingerprint);
+    }
     let project = caller.project();
     let asked = spec::parse_job(&body, &api.limits.spec)?;
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
@@ -149,32 +157,47 @@ pub(crate) async fn submit(
         let NewJob { spec_resolved, estimate, warnings, .. } = job;
         return Ok(Json(ValidationOut { object: "job_validation", spec_resolved, estimate, warnings }).into_response());
     }
-    let job = match api.store.enqueue(job).await? {
-        Enqueued::Job(job) => *job,
-        Enqueued::Full => return Err(Problem::new(Code::QueueFull, "the queue is full")),
-        Enqueued::DatasetGone => return Err(no_dataset()),
+    let keyed = turn.as_ref().map(|turn| turn.keyed(&fingerprint));
+    let (job, mut answer) = match enqueue(&api, job, keyed.clone()).await? {
+        Once::Done(job, answer) => (job, answer),
+        Once::Refused(Enqueued::DatasetGone) => return Err(no_dataset()),
+        Once::Refused(_) => return Err(Problem::new(Code::QueueFull, "the queue is full")),
+        Once::Before(kept) => return idempotency::replay(&kept, &fingerprint),
+        Once::TooMany => return Err(idempotency::too_many()),
     };
     tracing::info!(job = %job.id, model = job.model, request_id = %request_id, "job queued");
     let wait = wait_preferred(&head.headers);
-    let job = match wait {
-        Some(wait) => wait_for(&api, job, wait, |_| false).await?,
-        None => job,
+    if let Some(wait) = wait {
+        let job = wait_for(&api, job, wait, |_| false).await?;
+        answer = accepted(&job, api.store.queue_position(&job).await?)?;
+        if let Some(keyed) = keyed {
+            api.store.keep_later_answer(keyed, answer.clone()).await?;
+        }
+    }
+    let mut response = idempotency::respond(&answer)?;
+    preference_applied(&mut response, wait);
+    Ok(response)
+}
+
+/// Queues the job; under a key, once.
+async fn enqueue(api: &Api, job: NewJob, keyed: Option<Keyed>) -> Result<Once<Job, Enqueued>, Problem> {
+    let Some(keyed) = keyed else {
+        return match api.store.enqueue(job).await? {
+            Enqueued::Job(job) => {
+                let answer = accepted(&job, api.store.queue_position(&job).await?)?;
+                Ok(Once::Done(*job, answer))
+            }
+            refused => Ok(Once::Refused(refused)),
+        };
     };
-    accepted(&api, &job, wait).await
+    let render = |job: &Job, position| accepted(job, position).map_err(|problem| StoreError::Row(problem.fault.detail));
+    Ok(api.store.enqueue_once(job, keyed, render).await?)
 }
 
 /// 200 when the job ended while waiting, else 202; both say where it is.
-async fn accepted(api: &Api, job: &Job, wait: Option<Duration>) -> Result<Response, Problem> {
+fn accepted(job: &Job, queue_position: Option<u64>) -> Result<Answer, Problem> {
     let status = if job.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(show(api, job).await?)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&href(job)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    if status == StatusCode::ACCEPTED {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    preference_applied(&mut response, wait);
-    Ok(response)
+    Ok(Answer { status: status.as_u16(), location: href(job), body: write(job, queue_position)?.get().to_owned() })
 }
 
 fn preference_applied(response: &mut Response, wait: Option<Duration>) {
@@ -247,10 +270,10 @@ pub(crate) async fn one(
         let before = (job.status, job.cancel_requested);
         job = wait_for(&api, job, wait, |pulse| (pulse.status, pulse.cancel_requested) != before).await?;
     }
-    let (shown, position) = show_with_position(&api, &job).await?;
+    let position = api.store.queue_position(&job).await?;
     // the place in the queue moves without a change of the row
     let tag = format!("{}-{}{}", job.id, job.revision, position.map_or(String::new(), |position| format!("-{position}")));
-    let mut response = tagged(&tag, &shown);
+    let mut response = tagged(&tag, &write(&job, position)?);
     if !job.status.is_final() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -10,6 +10,7 @@ mod door;
 mod error;
 mod events;
 pub(crate) mod framing;
+mod idempotency;
 mod jobs;
 mod json;
 mod metrics;

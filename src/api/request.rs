@@ -33,6 +33,11 @@ impl Caller {
     pub(crate) fn project(&self) -> &str {
         &self.project
     }
+
+    /// Who asks within the project, as far as keys tell; empty without keys.
+    pub(crate) fn holder(&self) -> &str {
+        ""
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

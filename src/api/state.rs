@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 
 use super::cache::ModelCache;
+use super::idempotency::InFlight;
 use super::metrics::Metrics;
 use crate::ambient::Ambient;
 use crate::config::Limits;
@@ -28,6 +29,7 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
+    pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
     /// Places for event streams.
     pub(crate) streams: Arc<Semaphore>,
@@ -53,6 +55,7 @@ impl Api {
             hosts: Hosts::new(addr, hosts),
             life,
             streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
+            in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
         }))
     }

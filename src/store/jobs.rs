@@ -1,10 +1,12 @@
 //! Jobs as clients see them: submitted, listed, cancelled, deleted. What workers do with them is in `queue.rs`.
 
-use super::db::args;
+use super::db::{Session, args};
 use super::events::{tell_status, tell_warnings};
+use super::idempotency::Keeping;
 use super::records::{JobRecord, to_text};
 use super::{
-    Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end, webhooks,
+    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, list_bounds, page, queries,
+    to_the_end, webhooks,
 };
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
@@ -16,11 +18,52 @@ impl Store {
     /// Queues a job.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, StoreError> {
         let store = self.clone();
-        to_the_end(async move { store.enqueue_now(job).await }).await
+        to_the_end(async move {
+            let mut session = store.write().await?;
+            let queued = store.enqueue_in(&mut session, job).await?;
+            if matches!(queued, Enqueued::Job(_)) {
+                session.commit().await?;
+                store.hub().announce_work();
+            }
+            Ok(queued)
+        })
+        .await
     }
 
-    async fn enqueue_now(&self, job: NewJob) -> Result<Enqueued, StoreError> {
-        let mut session = self.write().await?;
+    /// Queues a job unless its key was used before; the answer, written from the job and its place in the queue, is kept
+    /// with it.
+    pub async fn enqueue_once(
+        &self,
+        job: NewJob,
+        keyed: Keyed,
+        render: impl FnOnce(&Job, Option<u64>) -> Result<Answer, StoreError> + Send + 'static,
+    ) -> Result<Once<Job, Enqueued>, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            let mut session = store.write().await?;
+            let queued = match store.enqueue_in(&mut session, job).await? {
+                Enqueued::Job(queued) => *queued,
+                refused => return Ok(Once::Refused(refused)),
+            };
+            let answer = render(&queued, position(&mut session, &queued).await?)?;
+            match store.keep_answer(&mut session, &keyed, &answer).await? {
+                Keeping::Kept => {
+                    session.commit().await?;
+                    store.hub().announce_work();
+                    Ok(Once::Done(queued, answer))
+                }
+                Keeping::TooMany => Ok(Once::TooMany),
+                Keeping::Taken => {
+                    session.rollback().await?;
+                    store.answered_before(&keyed.slot).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// Adds the row of a job; the caller commits.
+    async fn enqueue_in(&self, session: &mut Session, job: NewJob) -> Result<Enqueued, StoreError> {
         let dataset = args![&*job.project, &*job.dataset.name, job.dataset.version];
         let Some((dataset_id,)) = session.optional::<(String,)>(&queries::PIN_DATASET, dataset).await? else {
             return Ok(Enqueued::DatasetGone);
@@ -51,14 +94,12 @@ impl Store {
             job.request_id,
         ];
         let record = session.one::<JobRecord>(&queries::ENQUEUE, columns).await?;
-        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-        tell_warnings(&mut session, &self.inner.ambient, &record, &[], now).await?;
+        tell_status(session, &self.inner.ambient, &record, now).await?;
+        tell_warnings(session, &self.inner.ambient, &record, &[], now).await?;
         let queued = Job::try_from(record)?;
         if let Some(hook) = &job.webhook {
-            webhooks::subscribe(&mut session, &queued.project, &queued.id, hook).await?;
+            webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
         }
-        session.commit().await?;
-        self.hub().announce_work();
         Ok(Enqueued::Job(Box::new(queued)))
     }
 
@@ -85,12 +126,10 @@ impl Store {
 
     /// Jobs that will be claimed before this one; `None` unless queued.
     pub async fn queue_position(&self, job: &Job) -> Result<Option<u64>, StoreError> {
-        let mut session = self.read().await?;
         if job.status != Status::Queued {
             return Ok(None);
         }
-        let (ahead,) = session.one::<(i64,)>(&queries::QUEUE_POSITION, args![&job.id]).await?;
-        Ok(u64::try_from(ahead).ok())
+        position(&mut self.read().await?, job).await
     }
 
     /// Cancels a queued job at once, and asks for it where the job is running. From then on the job ends in no other
@@ -147,4 +186,9 @@ impl Store {
         })
         .await
     }
+}
+
+async fn position(session: &mut Session, job: &Job) -> Result<Option<u64>, StoreError> {
+    let (ahead,) = session.one::<(i64,)>(&queries::QUEUE_POSITION, args![&job.id]).await?;
+    Ok(u64::try_from(ahead).ok())
 }

@@ -12,6 +12,7 @@ mod events;
 mod group;
 mod health;
 mod hub;
+mod idempotency;
 mod jobs;
 mod lent;
 mod models;
@@ -36,6 +37,7 @@ pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent}
 pub use error::StoreError;
 pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,

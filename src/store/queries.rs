@@ -285,6 +285,18 @@ queries! {
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
 
+    /// One slot holds one answer; that of a key long expired makes room.
+    KEEP_ANSWER => "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \
+                    created_at = excluded.created_at, fingerprint = excluded.fingerprint, status = excluded.status, \
+                    location = excluded.location, body = excluded.body WHERE idempotency_keys.created_at <= $10";
+    KEPT_ANSWER => "SELECT fingerprint, status, location, body FROM idempotency_keys \
+                    WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND created_at > $5";
+    KEEP_LATER_ANSWER => "UPDATE idempotency_keys SET status = $6, body = $7 \
+                          WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND fingerprint = $5";
+    LIVE_KEYS => "SELECT COUNT(*) FROM idempotency_keys WHERE project = $1 AND created_at > $2";
+    FORGET_KEYS => "DELETE FROM idempotency_keys WHERE created_at <= $1";
+
     /// Every file a row refers to.
     BLOBS => "SELECT blob FROM datasets UNION SELECT names_blob FROM datasets WHERE names_blob IS NOT NULL \
               UNION SELECT blob FROM models UNION SELECT names_blob FROM models WHERE names_blob IS NOT NULL";

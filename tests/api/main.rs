@@ -7,6 +7,7 @@ mod bad_inputs;
 mod contract;
 mod data;
 mod events;
+mod idempotency;
 mod jobs;
 mod journey;
 mod lists;

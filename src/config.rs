@@ -45,6 +45,32 @@ pub struct Config {
     pub log: String,
 }
 
+/// Options of `sparsefit worker`; each is also `SPARSEFIT_<NAME>` in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerConfig {
+    /// Address for `/livez`, `/readyz` and `/metrics`; absent = none. Port 0 takes any free one.
+    #[arg(long, env = "SPARSEFIT_WORKER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Directory for everything that is stored; the same for all processes of one database.
+    #[arg(long, env = "SPARSEFIT_DATA_DIR", default_value = "./sparsefit-data")]
+    pub data_dir: PathBuf,
+    /// `postgres://…`, the same for all processes.
+    #[arg(long, env = "SPARSEFIT_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Jobs worked at once.
+    #[arg(long, env = "SPARSEFIT_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Threads of one fit; 0 = the machine's cores.
+    #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
+    pub fit_threads: usize,
+    /// Log as JSON lines.
+    #[arg(long, env = "SPARSEFIT_LOG_JSON")]
+    pub log_json: bool,
+    /// Most verbose level logged: error, warn, info, debug, trace.
+    #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
+    pub log: String,
+}
+
 /// Bounds, printed at start and served at `/api/v1/limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[allow(missing_docs)]

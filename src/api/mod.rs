@@ -104,6 +104,13 @@ pub fn router(api: Api) -> Router {
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 
+/// What a process without a public API shows of itself: the health routes and the measures, open to whoever reaches them.
+pub fn health_router(api: Api) -> Router {
+    let shown = |route: &Route| matches!(route.path, "/livez" | "/readyz" | "/metrics");
+    let routes = routes().into_iter().filter(shown).fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
+}
+
 fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: "GET", path, handler: routing::get(handler) }
 }

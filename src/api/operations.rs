@@ -28,10 +28,11 @@ pub(crate) fn openapi_json() -> Bytes {
     document.to_string().into()
 }
 
-/// `GET /livez`: the process answers.
-pub(crate) async fn livez(query: Query) -> Result<Response, Problem> {
+/// `GET /livez`: the process answers, and none of its loops dies again and again.
+pub(crate) async fn livez(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    Ok(Json(json!({ "status": "ok" })).into_response())
+    let (status, word) = if api.life.is_well() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failed") };
+    Ok((status, Json(json!({ "status": word }))).into_response())
 }
 
 /// `GET /readyz`: whether work should be sent here.

@@ -66,6 +66,9 @@ impl Api {
     }
 }
 
+/// A process in which one loop died this often had better be started again.
+const PANICS_MAX: usize = 5;
+
 /// What the composition root lets the API know of the process.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -75,6 +78,8 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// How often that background loop of this process panicked which did so most.
+    pub panics: Arc<AtomicUsize>,
     /// Whom webhooks may reach.
     pub webhooks: Guard,
     /// What came of sending them.
@@ -88,6 +93,10 @@ impl Life {
 
     pub(crate) fn workers_ok(&self) -> bool {
         self.workers_alive.load(Ordering::Relaxed) >= self.workers_wanted
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.panics.load(Ordering::Relaxed) < PANICS_MAX
     }
 
     /// Resolves when the server begins to stop.

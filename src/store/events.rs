@@ -187,8 +187,8 @@ impl Store {
         found.map(pulse).transpose()
     }
 
-    /// Tells something about a claimed job; `false` = the claim is no longer ours, and nothing was written.
-    pub async fn tell(&self, claim: &Claim, event: &NewEvent) -> Result<bool, StoreError> {
+    /// Adds an event to a claimed job; `false` = the claim is no longer ours, and nothing was written.
+    pub async fn add_event(&self, claim: &Claim, event: &NewEvent) -> Result<bool, StoreError> {
         let mut session = self.write().await?;
         let held = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await?;
         if held.is_none() {

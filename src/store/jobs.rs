@@ -136,7 +136,16 @@ impl Store {
     /// way, whatever its worker still brings.
     pub async fn request_cancel(&self, project: &str, id: &Id) -> Result<Cancellation, StoreError> {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
-        to_the_end(async move { store.request_cancel_now(&project, &id).await }).await
+        to_the_end(async move {
+            let mut again = store.again();
+            loop {
+                match store.request_cancel_now(&project, &id).await {
+                    Err(error) if again.after(&error).await => {}
+                    done => return done,
+                }
+            }
+        })
+        .await
     }
 
     async fn request_cancel_now(&self, project: &str, id: &Id) -> Result<Cancellation, StoreError> {

@@ -3,6 +3,7 @@
 //! Rows are the truth; the hub only hints. Every row has a project, and every read takes one. Time and randomness come
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
+mod again;
 mod blobs;
 mod datasets;
 mod db;
@@ -11,6 +12,7 @@ mod error;
 mod events;
 mod group;
 mod health;
+mod hints;
 mod hub;
 mod idempotency;
 mod jobs;
@@ -24,6 +26,7 @@ mod rows;
 mod sweep;
 mod telling;
 mod webhooks;
+mod wire;
 
 use std::fs::{self, File};
 use std::io;
@@ -46,6 +49,7 @@ pub use telling::NewEvent;
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
+use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
@@ -80,6 +84,8 @@ struct Inner {
     db: Db,
     blobs: Blobs,
     hub: Hub,
+    /// This store among all that share its database.
+    origin: String,
     opened: Opened,
     lock: File,
 }
@@ -100,7 +106,9 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir).await?,
         };
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        let hub = if alone { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), lock }) };
         store.settle_events().await?;
         if alone {
             store.rescue_everything().await?;

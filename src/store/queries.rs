@@ -91,13 +91,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// Takes the next delivery due at `$1` until `$2`, at most `$3` at once for one address.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+macro_rules! delivery_due {
+    () => {
+        "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+         AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         ORDER BY next_at, id LIMIT 1"
+    };
+}
+
+/// Takes it until `$3`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $2, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = \
-             (SELECT id FROM webhook_deliveries AS d WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-             AND (SELECT COUNT(*) FROM webhook_deliveries AS o WHERE o.url = d.url AND o.lease_until > $1) < $3 ORDER BY next_at, id LIMIT 1",
+            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            delivery_due!(),
             $lock,
             ") RETURNING ",
             delivery_columns!()
@@ -187,6 +195,8 @@ queries! {
     CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
+    /// Tells the other processes.
+    NOTIFY => "", "SELECT pg_notify($1, $2)";
     /// A write that changes nothing that matters.
     PING => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'ping' AND name = ''";
     /// The next number of a counter.
@@ -245,6 +255,8 @@ queries! {
                   WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING cancel_requested";
     /// The job of a claim, as it is until the end of the transaction.
     CLAIMED => claimed!(""), claimed!(" FOR UPDATE");
+    /// The job that ended under a claim: for one whose answer was lost.
+    ENDED => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND claim = $2 AND status IN ('succeeded', 'failed', 'cancelled')");
     SUCCEED => end!("status = 'succeeded', fraction = 1, finished_at = $3, result = $4, warnings = $5");
     FAIL => end!("status = 'failed', finished_at = $3, reason = $4, error = $5, warnings = $6");
     STOP => end!("status = 'cancelled', finished_at = $3, reason = 'user'");
@@ -331,7 +343,7 @@ queries! {
 
     ADD_DELIVERY => "INSERT INTO webhook_deliveries (id, project, holder, url, event, job_id, body, created_at, since, next_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
-    DELIVERY_DUE => "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1";
+    DELIVERY_DUE => delivery_due!();
     CLAIM_DELIVERY => claim_delivery!(""), claim_delivery!(" FOR UPDATE SKIP LOCKED");
     /// What became of an attempt; nothing when the attempt is not the present one any more.
     SETTLE_DELIVERY => "UPDATE webhook_deliveries SET status = $3, finished_at = $4, next_at = $5, last_status = $6, last_error = $7, lease_until = NULL \

@@ -9,7 +9,7 @@ use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
 use crate::id::{Id, Kind};
-use crate::job::{self, Failure, Job, Progress, Reason, Warning};
+use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::{CertificateStatus, Model};
 
 /// The largest fraction of a job that has not succeeded.
@@ -18,6 +18,16 @@ const ALMOST: f64 = 0.9999;
 impl Store {
     /// Takes the next job; `owner` is this process's boot id.
     pub async fn claim(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.claim_now(owner).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn claim_now(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
@@ -42,6 +52,16 @@ impl Store {
 
     /// Stores progress, proves life, hears of cancel.
     pub async fn heartbeat(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.heartbeat_now(claim, progress).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let lease = self.lease_from(now);
@@ -60,7 +80,7 @@ impl Store {
     }
 
     /// Model and final status in one transaction, fenced by the claim's number. A job whose cancel was asked ends
-    /// cancelled, whatever its ending says.
+    /// cancelled, whatever its ending says. Where the answer to an earlier call was lost, this one finds what it did.
     pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
         let draft = match &ending {
             Ending::Succeeded { model } => Some(self.write_artefact(std::sync::Arc::clone(model)).await?),
@@ -68,7 +88,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
-            return Ok(Finished::Fenced);
+            return ended_before(&mut session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
         let now = session.now(&self.inner.ambient).await?;
@@ -168,6 +188,16 @@ impl Store {
     }
 
     async fn rescue_all(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.rescue_now(expired_by, dead_owner).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn rescue_now(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let expired_by = expired_by.unwrap_or(now);
@@ -205,6 +235,22 @@ struct Artefact {
     draft: Draft,
     sha256: String,
     length: usize,
+}
+
+/// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
+async fn ended_before(session: &mut Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
+    let Some(record) = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await? else {
+        return Ok(Finished::Fenced);
+    };
+    let job = Job::try_from(record)?;
+    let ours = match (job.status, ending) {
+        (Status::Cancelled, _) => true,
+        // nobody else makes a job succeed under this number
+        (Status::Succeeded, Ending::Succeeded { .. }) => true,
+        (Status::Failed, Ending::Failed { error, reason, .. }) => job.error.as_ref() == Some(error) && job.reason == *reason,
+        _ => false,
+    };
+    Ok(if ours { Finished::Stored(Box::new(job)) } else { Finished::Fenced })
 }
 
 async fn fail(

@@ -105,7 +105,7 @@ pub(crate) async fn a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_t
         let after = told(&store, id).await;
         assert_eq!(after.len(), before.len() + 1, "attempt {attempt}");
         let event = NewEvent { level: Level::Info, kind: EventKind::Log, message: "too late".into(), data: json!({}) };
-        assert!(!store.tell(&zombie, &event).await.unwrap());
+        assert!(!store.add_event(&zombie, &event).await.unwrap());
         store.heartbeat(&zombie, &Progress { fraction: 0.5, ..Progress::default() }).await.unwrap();
         assert!(matches!(store.finish(&zombie, Ending::Succeeded { model: model() }).await.unwrap(), Finished::Fenced));
         assert_eq!(told(&store, id).await, after);
@@ -126,7 +126,7 @@ pub(crate) async fn the_holder_of_a_claim_may_tell_more(house: House) {
         message: "12 λ are kept".into(),
         data: json!({"lambda_index": 12, "nonzeros": 63}),
     };
-    assert!(store.tell(&claimed, &event).await.unwrap());
+    assert!(store.add_event(&claimed, &event).await.unwrap());
     watch.changed().await;
     let last = told(&store, &jobs[0].id).await.pop().unwrap();
     assert_eq!((last.kind, last.message, last.data), (event.kind, event.message, event.data));

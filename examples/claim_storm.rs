@@ -78,6 +78,9 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
             warnings: Vec::new(),
             request_id: "storm".into(),
             webhook: None,
+            memory_bytes: 0,
+            retry_of: None,
+            start_within: None,
         };
         match store.enqueue(job).await? {
             Enqueued::Job(_) => {}

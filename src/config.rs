@@ -28,6 +28,10 @@ pub struct Config {
     /// Threads of one fit; 0 = the machine's cores.
     #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
     pub fit_threads: usize,
+    /// Memory that all fits of this process may take together, MiB; absent = three quarters of the machine's, or of the
+    /// control group's.
+    #[arg(long, env = "SPARSEFIT_FIT_MEMORY_MB")]
+    pub fit_memory_mb: Option<u64>,
     /// Serve beyond loopback although nobody needs a key.
     #[arg(long, env = "SPARSEFIT_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
@@ -63,6 +67,10 @@ pub struct WorkerConfig {
     /// Threads of one fit; 0 = the machine's cores.
     #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
     pub fit_threads: usize,
+    /// Memory that all fits of this process may take together, MiB; absent = three quarters of the machine's, or of the
+    /// control group's.
+    #[arg(long, env = "SPARSEFIT_FIT_MEMORY_MB")]
+    pub fit_memory_mb: Option<u64>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,
@@ -82,6 +90,8 @@ pub struct Limits {
     pub predict: PredictLimits,
     pub spec: SpecLimits,
     pub queue_max: u64,
+    /// Memory that a fit can be granted at most; no more than the process has for all its fits.
+    pub fit_memory_bytes: u64,
     /// Idempotency keys of a project at a time.
     pub idempotency_keys: u64,
     pub connections: u64,
@@ -114,6 +124,7 @@ impl Default for Limits {
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: 10_000,
+            fit_memory_bytes: u64::MAX,
             idempotency_keys: 10_000,
             connections: 4096,
             header_bytes: 32 * 1024,

@@ -24,7 +24,7 @@ use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
-use crate::worker::Pool;
+use crate::worker::{Memory, Pool};
 
 /// A head must be here whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,11 +78,13 @@ impl Server {
     }
 
     /// Starts a server on a listener that is there already.
-    pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start_on(listener: TcpListener, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
         let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
@@ -129,7 +131,7 @@ pub struct Workshop {
 
 impl Workshop {
     /// Starts the workers.
-    pub async fn start(config: &WorkerConfig, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start(config: &WorkerConfig, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let url = config.database_url.as_deref().ok_or(StartError::Alone)?;
         let listener = match config.listen {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|error| StartError::Listen(addr, error))?),
@@ -137,7 +139,9 @@ impl Workshop {
         };
         let store = Store::open(store_config(&config.data_dir, Some(url), &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads));
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
             // webhooks are sent by the servers
@@ -182,8 +186,13 @@ fn boot_id(ambient: &Ambient) -> String {
 }
 
 fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
-    let (workers_alive, panics) = (workers.alive(), workers.panics());
-    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, webhooks, webhook_outcomes }
+    let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
+    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes }
+}
+
+/// MiB; none = what the machine can spare.
+fn fit_memory(asked: Option<u64>) -> Memory {
+    asked.map_or_else(Memory::of_machine, |mib| Memory::of(mib.saturating_mul(1 << 20)))
 }
 
 /// 0 = all cores.

@@ -11,6 +11,7 @@ mod error;
 mod events;
 pub(crate) mod framing;
 mod idempotency;
+mod job_filter;
 mod jobs;
 mod json;
 mod metrics;
@@ -60,11 +61,14 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/datasets/{dataset}/versions/{version}/features", datasets::features),
         post("/api/v1/jobs", jobs::submit),
         get("/api/v1/jobs", jobs::list),
+        delete("/api/v1/jobs", job_filter::remove),
+        post("/api/v1/jobs/cancel", job_filter::cancel),
         get("/api/v1/jobs/{job}", jobs::one),
         delete("/api/v1/jobs/{job}", jobs::remove),
         post("/api/v1/jobs/{job}/cancel", jobs::cancel),
         get("/api/v1/jobs/{job}/events", events::of_job),
         get("/api/v1/events", events::of_project),
+        post("/api/v1/jobs/{job}/retry", jobs::retry),
         get("/api/v1/models", models::list),
         get("/api/v1/models/{model}", models::latest),
         post("/api/v1/models/{model}/predict", predictions::by_reference),

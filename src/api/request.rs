@@ -113,6 +113,12 @@ impl Query {
         Some(self.pairs.swap_remove(position).1)
     }
 
+    /// The values of all parameters whose names begin with `prefix`, by the rest of the name.
+    pub(crate) fn take_all(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let mine = |(name, _): &mut (String, String)| name.starts_with(prefix);
+        self.pairs.extract_if(.., mine).map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
+    }
+
     /// The value of a parameter as `parse` understands it; `wanted` says what that is.
     pub(crate) fn take_as<T>(&mut self, name: &str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };

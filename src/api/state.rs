@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -78,6 +78,8 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// Bytes granted to fits in this process.
+    pub memory_granted: Arc<AtomicU64>,
     /// How often that background loop of this process panicked which did so most.
     pub panics: Arc<AtomicUsize>,
     /// Whom webhooks may reach.

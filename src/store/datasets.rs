@@ -135,6 +135,7 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             let opened = &store.inner.opened;
+            store.inner.blobs.openable(&blob)?;
             let verify = !opened.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob);
             let dataset = Arc::new(dataset::open(&path, names, meta, verify)?);
             opened.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.clone());
@@ -151,6 +152,7 @@ impl Store {
         }
         let store = self.clone();
         blocking(move || {
+            store.inner.blobs.openable(&names.id)?;
             let open = Arc::new(Names::open(&store.inner.blobs.path(&names.id), &names.sha256)?);
             remember(&store.inner.opened.names, &names.id, &open);
             Ok(Some(open))

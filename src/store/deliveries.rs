@@ -8,8 +8,8 @@ use std::time::Duration;
 use sqlx::FromRow;
 
 use super::db::args;
-use super::webhooks::{JOBS, later};
-use super::{Cursor, Page, Store, StoreError, list_bounds, page, queries, records, to_the_end};
+use super::webhooks::JOBS;
+use super::{Cursor, Page, Store, StoreError, later, list_bounds, page, queries, records, to_the_end};
 use crate::hook::Event;
 use crate::id::{Id, Kind};
 

@@ -1,12 +1,14 @@
 //! Jobs as clients see them: submitted, listed, cancelled, deleted. What workers do with them is in `queue.rs`.
 
-use super::db::{Session, args};
+use std::collections::HashMap;
+
+use super::db::{Arg, Session, args};
 use super::events::{tell_status, tell_warnings};
 use super::idempotency::Keeping;
-use super::records::{JobRecord, to_text};
+use super::records::{JobRecord, id, to_text};
 use super::{
-    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, list_bounds, page, queries,
-    to_the_end, webhooks,
+    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, later, list_bounds, page,
+    queries, to_the_end, webhooks,
 };
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
@@ -92,6 +94,9 @@ impl Store {
             to_text(&Progress::default())?,
             to_text(&job.warnings)?,
             job.request_id,
+            i64::try_from(job.memory_bytes).unwrap_or(i64::MAX),
+            job.start_within.map(|within| later(now, within)),
+            job.retry_of.as_ref().map(Id::as_str),
         ];
         let record = session.one::<JobRecord>(&queries::ENQUEUE, columns).await?;
         tell_status(session, &self.inner.ambient, &record, now).await?;
@@ -99,6 +104,9 @@ impl Store {
         let queued = Job::try_from(record)?;
         if let Some(hook) = &job.webhook {
             webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
+        }
+        if let Some(old) = &job.retry_of {
+            webhooks::inherit(session, &queued.id, old).await?;
         }
         Ok(Enqueued::Job(Box::new(queued)))
     }
@@ -111,14 +119,7 @@ impl Store {
 
     /// Jobs, newest first.
     pub async fn jobs(&self, project: &str, filter: &JobFilter, after: Option<&Cursor>, limit: u64) -> Result<Page<Job>, StoreError> {
-        let (status, cancelling) = match (filter.status, filter.cancelling) {
-            (_, Some(true)) => (Some(Status::Running), Some(1)),
-            (Some(Status::Running), Some(false)) => (Some(Status::Running), Some(0)),
-            (status, _) => (status, None),
-        };
-        let (created_at, id, rows) = list_bounds(after, limit);
-        let (dataset, model) = (filter.dataset.as_deref(), filter.model.as_deref());
-        let wanted = args![project, status.map(Status::as_str), cancelling, dataset, model, created_at, id, rows];
+        let wanted = filtered(project, filter, after, limit)?;
         let found = self.read().await?.all::<JobRecord>(&queries::JOBS, wanted).await?;
         let items = found.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
         Ok(page(items, limit, |job| Cursor { created_at: job.created_at, id: job.id.clone() }))
@@ -130,6 +131,14 @@ impl Store {
             return Ok(None);
         }
         position(&mut self.read().await?, job).await
+    }
+
+    /// [`Store::queue_position`] of every queued job of a page, as lists show it: one question for all.
+    pub async fn queue_positions(&self, project: &str, jobs: &[Job]) -> Result<HashMap<Id, u64>, StoreError> {
+        let queued = || jobs.iter().filter(|job| job.status == Status::Queued).map(|job| job.created_at);
+        let (Some(first), Some(last)) = (queued().min(), queued().max()) else { return Ok(HashMap::new()) };
+        let found = self.read().await?.all::<(String, i64)>(&queries::QUEUE_POSITIONS, args![project, first, last]).await?;
+        found.into_iter().map(|(text, ahead)| Ok((id(Kind::Job, &text)?, u64::try_from(ahead).unwrap_or(0)))).collect()
     }
 
     /// Cancels a queued job at once, and asks for it where the job is running. From then on the job ends in no other
@@ -152,18 +161,11 @@ impl Store {
         loop {
             let mut session = self.write().await?;
             let now = session.now(&self.inner.ambient).await?;
-            if let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? {
-                tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-                webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
+            if let Some(record) = self.cancel_in(&mut session, project, id, now).await? {
                 session.commit().await?;
                 self.hub().announce_cancel(id);
-                return Ok(Cancellation::Cancelled(Box::new(record.try_into()?)));
-            }
-            if let Some(record) = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await? {
-                tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-                session.commit().await?;
-                self.hub().announce_cancel(id);
-                return Ok(Cancellation::Asked(Box::new(record.try_into()?)));
+                let job = Box::new(Job::try_from(record)?);
+                return Ok(if job.status == Status::Cancelled { Cancellation::Cancelled(job) } else { Cancellation::Asked(job) });
             }
             let Some(record) = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await? else {
                 return Ok(Cancellation::Absent);
@@ -177,6 +179,20 @@ impl Store {
                 Status::Running | Status::Queued => session.rollback().await?,
             }
         }
+    }
+
+    /// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
+    pub(super) async fn cancel_in(&self, session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
+        let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? else {
+            let asked = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await?;
+            if let Some(record) = &asked {
+                tell_status(session, &self.inner.ambient, record, now).await?;
+            }
+            return Ok(asked);
+        };
+        tell_status(session, &self.inner.ambient, &record, now).await?;
+        webhooks::record(session, &self.inner.ambient, &record.id).await?;
+        Ok(Some(record))
     }
 
     /// Deletes a job that has ended; its model stays.
@@ -195,6 +211,31 @@ impl Store {
         })
         .await
     }
+}
+
+/// Arguments of a query of filtered jobs.
+pub(super) fn filtered(project: &str, filter: &JobFilter, after: Option<&Cursor>, limit: u64) -> Result<Vec<Arg>, StoreError> {
+    let (status, cancelling) = match (filter.status, filter.cancelling) {
+        (_, Some(true)) => (Some(Status::Running), Some(1)),
+        (Some(Status::Running), Some(false)) => (Some(Status::Running), Some(0)),
+        (status, _) => (status, None),
+    };
+    let (created_at, id, rows) = list_bounds(after, limit);
+    let metadata = if filter.metadata.is_empty() { None } else { Some(to_text(&filter.metadata)?) };
+    Ok(args![
+        project,
+        created_at,
+        id,
+        rows,
+        status.map(Status::as_str),
+        cancelling,
+        filter.dataset.as_deref(),
+        filter.model.as_deref(),
+        filter.kind.as_deref(),
+        filter.created_after,
+        filter.created_before,
+        metadata.as_deref(),
+    ])
 }
 
 async fn position(session: &mut Session, job: &Job) -> Result<Option<u64>, StoreError> {

@@ -5,6 +5,7 @@
 
 mod again;
 mod blobs;
+mod bulk;
 mod datasets;
 mod db;
 mod deliveries;
@@ -42,8 +43,8 @@ pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
-    Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
-    QueueCounts,
+    Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
+    Page, QueueCounts, Room,
 };
 pub use telling::NewEvent;
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
@@ -210,6 +211,11 @@ fn page<T>(mut items: Vec<T>, limit: u64, place: impl Fn(&T) -> Cursor) -> Page<
     items.truncate(limit);
     let next = if more { items.last().map(place) } else { None };
     Page { items, next }
+}
+
+/// A moment `wait` after `now`, both in microseconds since 1970.
+fn later(now: i64, wait: Duration) -> i64 {
+    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Arguments of a list: where it goes on, and how many rows to read.

@@ -3,39 +3,52 @@
 //! A claim is a number that never repeats. Every later write names it, and writes nothing when the job is no longer
 //! claimed under that number: work may be done twice, its effect happens once.
 
+use std::time::Duration;
+
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, later, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::{CertificateStatus, Model};
 
+/// A job that broke off rests at most this long after its first attempt, …
+const PAUSE: Duration = Duration::from_secs(1);
+/// … and at most this long after any.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The largest fraction of a job that has not succeeded.
 const ALMOST: f64 = 0.9999;
 
 impl Store {
-    /// Takes the next job; `owner` is this process's boot id.
+    /// Takes the next job, however large; `owner` is this process's boot id.
     pub async fn claim(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+        self.claim_within(owner, Room::ANY).await
+    }
+
+    /// Takes the next job, if there is room for it.
+    pub async fn claim_within(&self, owner: &str, room: Room) -> Result<Option<Claim>, StoreError> {
         let mut again = self.again();
         loop {
-            match self.claim_now(owner).await {
+            match self.claim_now(owner, room).await {
                 Err(error) if again.after(&error).await => {}
                 done => return done,
             }
         }
     }
 
-    async fn claim_now(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+    async fn claim_now(&self, owner: &str, room: Room) -> Result<Option<Claim>, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
-        let claim = args![number, owner, self.lease_from(now), now];
-        let Some(record) = session.optional::<JobRecord>(&queries::CLAIM, claim).await? else {
+        let Some(next) = next_job(&mut session, now, room).await? else {
             session.rollback().await?;
             return Ok(None);
         };
+        let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
+        let claim = args![number, owner, self.lease_from(now), now, next];
+        let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
+        session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
@@ -47,7 +60,7 @@ impl Store {
     }
 
     fn lease_from(&self, now: i64) -> i64 {
-        now.saturating_add(i64::try_from(self.inner.config.lease.as_micros()).unwrap_or(i64::MAX))
+        later(now, self.inner.config.lease)
     }
 
     /// Stores progress, proves life, hears of cancel.
@@ -96,6 +109,13 @@ impl Store {
             _ if before.cancel_requested => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
             Ending::Cancelled => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
             Ending::HandedBack => session.optional(&queries::HAND_BACK, args![&before.id, claim.number]).await?,
+            Ending::Interrupted { error } if before.attempt >= before.max_attempts => {
+                fail(&mut session, claim, &before, now, &error, Some(Reason::AttemptsExhausted), Vec::new()).await?
+            }
+            Ending::Interrupted { .. } => {
+                let again = later(now, self.pause_after(before.attempt));
+                session.optional(&queries::RETRY, args![&before.id, claim.number, again]).await?
+            }
             Ending::Failed { error, reason, warnings } => fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
             Ending::Succeeded { model } => match draft {
                 Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
@@ -108,6 +128,15 @@ impl Store {
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
+    }
+
+    /// Exponential back-off with full jitter: anything from nothing to a bound that doubles with every attempt.
+    fn pause_after(&self, attempt: i64) -> Duration {
+        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(20);
+        let bound = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
+        let mut bytes = [0; 4];
+        self.inner.ambient.random.fill(&mut bytes);
+        bound.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
     }
 
     fn announce_end(&self, record: JobRecord) -> Result<Finished, StoreError> {
@@ -177,7 +206,7 @@ impl Store {
     }
 
     /// Requeues (or fails, once attempts are used up) jobs whose lease ran out, and jobs of `dead_owner` at once.
-    /// Those whose cancel was asked are cancelled. Returns how many.
+    /// Those whose cancel was asked are cancelled. Fails queued jobs that were not started in time. Returns how many.
     pub async fn rescue(&self, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         self.rescue_all(None, dead_owner).await
     }
@@ -204,6 +233,8 @@ impl Store {
         let error = to_text(&Failure::attempts_exhausted())?;
         let mut ended = session.all::<(String,)>(&queries::RESCUE_CANCELLED, args![expired_by, dead_owner, now]).await?;
         ended.extend(session.all::<(String,)>(&queries::RESCUE_FAILED, args![expired_by, dead_owner, now, error]).await?);
+        let missed = args![now, to_text(&Failure::start_deadline())?];
+        ended.extend(session.all::<(String,)>(&queries::MISS_START, missed).await?);
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
@@ -228,6 +259,19 @@ impl Store {
         let (queued, running) = self.read().await?.one::<(i64, i64)>(&queries::QUEUE_COUNTS, args![]).await?;
         Ok(QueueCounts { queued: u64::try_from(queued).unwrap_or(0), running: u64::try_from(running).unwrap_or(0) })
     }
+}
+
+/// The next job: projects take turns, and in a project the first by priority and age is next. It is waited for when it
+/// does not fit yet, so that small jobs cannot keep a large one out for ever.
+async fn next_job(session: &mut Session, now: i64, room: Room) -> Result<Option<String>, StoreError> {
+    let [total, free] = [room.total, room.free].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    for (project,) in session.all::<(String,)>(&queries::WAITING_PROJECTS, args![]).await? {
+        let next = session.optional::<(String, i64)>(&queries::NEXT_JOB, args![project, now, total]).await?;
+        if let Some((id, bytes)) = next {
+            return Ok((bytes <= free).then_some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// A model's file, durable, not yet named by a row; removed on drop.

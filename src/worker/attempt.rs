@@ -45,7 +45,10 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
             tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
             Some(failed("internal_error", "The stored specification is not understood.", false, None))
         }
-        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await?,
+        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await.unwrap_or_else(|error| {
+            tracing::warn!(job = %claim.job.id, %error, "the fit could not be begun");
+            Some(interrupted("The server could not begin the fit; its log says more under this job's id."))
+        }),
     };
     let Some(ending) = ending else {
         tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
@@ -192,10 +195,16 @@ fn ending(outcome: Outcome, halted: Halt) -> Option<Ending> {
         (_, Outcome::Model(model)) => Ending::Succeeded { model: Arc::new(*model) },
         (_, Outcome::Unfit { code, detail }) => failed(code, &detail, false, None),
         (_, Outcome::Panicked | Outcome::Stopped) => {
-            failed("internal_error", "The fit ended by a fault of the server; its log says more under this job's id.", true, None)
+            interrupted("The fit ended by a fault of the server; its log says more under this job's id.")
         }
     };
     Some(ending)
+}
+
+/// Nothing is wrong with the job as far as can be seen: it is tried again while attempts are left.
+fn interrupted(detail: &str) -> Ending {
+    let (code, title) = ("internal_error".to_owned(), "Internal error".to_owned());
+    Ending::Interrupted { error: Failure { code, title, detail: detail.to_owned(), retryable: true } }
 }
 
 fn failed(code: &str, detail: &str, retryable: bool, reason: Option<Reason>) -> Ending {

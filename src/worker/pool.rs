@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::halt::Stopping;
-use super::{Worked, Worker, step};
+use super::{Memory, Worked, Worker, step};
 use crate::store::{Store, StoreError, WorkWatch};
 
 /// Without a hint a worker looks for new work about this often.
@@ -30,13 +30,14 @@ pub struct Pool {
     tasks: JoinSet<()>,
     alive: Arc<AtomicUsize>,
     panics: Arc<AtomicUsize>,
+    memory: Memory,
 }
 
 impl Pool {
-    /// Starts `workers` workers, each fitting with `threads` threads; `owner` names this life of the process.
-    /// Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
-        Self::of(&Worker::new(store, owner, threads), workers)
+    /// Starts `workers` workers, each fitting with `threads` threads and all within `memory`; `owner` names this life of
+    /// the process. Rescue and sweep run even without workers.
+    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory) -> Self {
+        Self::of(&Worker::new(store, owner, threads, memory), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {
@@ -56,7 +57,12 @@ impl Pool {
         tasks.spawn(sweep(store.clone(), Turns::new("sweep", &panics), Stopping::when(flag.clone())));
         tasks.spawn(herald(store.clone(), Turns::new("herald", &panics), Stopping::when(flag.clone())));
         tasks.spawn(listener(store.clone(), Turns::new("listener", &panics), Stopping::when(flag)));
-        Self { stop, tasks, alive, panics }
+        Self { stop, tasks, alive, panics, memory: worker.memory.clone() }
+    }
+
+    /// What its fits may take.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// How often that loop panicked which did so most; stays good after the pool is gone.

@@ -8,6 +8,7 @@ mod contract;
 mod data;
 mod events;
 mod idempotency;
+mod job_actions;
 mod jobs;
 mod journey;
 mod lists;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sparsefit::ambient::{Ambient, Clock};
 use sparsefit::id::Id;
 use sparsefit::job::{Failure, Progress, Reason, Step};
-use sparsefit::store::{Ending, Event, EventKind, FeedPlace, Finished, Level, NewEvent, Store, StoreConfig};
+use sparsefit::store::{Ending, Event, EventKind, FeedPlace, Finished, Level, NewEvent, NewJob, Store, StoreConfig};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use tokio::task::JoinSet;
@@ -91,6 +91,18 @@ pub(crate) async fn every_way_a_job_ends_is_told(house: House) {
     claim(&store).await;
     let attempt = json!({"status": "running", "attempt": 1});
     assert_eq!(statuses(&store, &jobs[3].id).await[1..], [attempt.clone(), json!({"status": "queued"}), attempt]);
+}
+
+pub(crate) async fn what_is_tried_again_and_what_is_never_started_is_told(house: House) {
+    let store = house.open().await;
+    let (dataset, jobs) = with_jobs(&store, 1).await;
+    let error = Failure { code: "store_unavailable".into(), title: "t".into(), detail: "d".into(), retryable: true };
+    store.finish(&claim(&store).await, Ending::Interrupted { error }).await.unwrap();
+    assert_eq!(statuses(&store, &jobs[0].id).await.last(), Some(&json!({"status": "queued"})));
+    let late = enqueue(&store, NewJob { start_within: Some(Duration::ZERO), ..new_job(&dataset, "m") }).await;
+    assert_eq!(store.rescue(None).await.unwrap(), 1);
+    let missed = json!({"status": "failed", "reason": "start_deadline", "code": "start_deadline_exceeded"});
+    assert_eq!(statuses(&store, &late.id).await[1], missed);
 }
 
 pub(crate) async fn a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_tells_once(house: House) {

@@ -133,6 +133,9 @@ pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
         metadata: json!({"team": "Wachstum ü"}),
         warnings: vec![warning("submitted")],
         request_id: "req_1".into(),
+        memory_bytes: 0,
+        start_within: None,
+        retry_of: None,
         webhook: None,
     }
 }

@@ -147,7 +147,7 @@ fn the_queries_draw_the_arrows_of_the_transition_table_and_no_other() {
 
 /// Queries that change a job's status or ask for its cancel, each told by the caller (`store/events.rs`) and seen to be
 /// in `tests/store/events.rs`.
-const TOLD: [&str; 11] = [
+const TOLD: [&str; 13] = [
     "ENQUEUE",
     "CANCEL_QUEUED",
     "ASK_CANCEL",
@@ -159,6 +159,8 @@ const TOLD: [&str; 11] = [
     "RESCUE_CANCELLED",
     "RESCUE_FAILED",
     "RESCUE_QUEUED",
+    "RETRY",
+    "MISS_START",
 ];
 
 #[test]

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::demo::{self, DemoOptions};
 use crate::serve::{Server, Workshop};
+use crate::upkeep::{self, BackupOptions, CheckOptions, RestoreOptions};
 
 /// Trains sparse models over HTTP.
 #[derive(Debug, Parser)]
@@ -35,6 +36,12 @@ enum Command {
     Demo(DemoOptions),
     /// Ask a server whether it is ready; ends with 0 if so. For containers.
     Healthcheck(HealthcheckOptions),
+    /// Copy everything stored into a directory, beside a running server too.
+    Backup(BackupOptions),
+    /// Bring a backup into an empty directory (and database), on either engine.
+    Restore(RestoreOptions),
+    /// Say whether rows and files fit together; ends with 0 if so.
+    Check(CheckOptions),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +65,9 @@ impl Cli {
             Command::Worker(config) => run(&config.log, config.log_json, work_until_told(&config)),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
+            Command::Backup(options) => to_its_end(upkeep::backup(&options)),
+            Command::Restore(options) => to_its_end(upkeep::restore(&options)),
+            Command::Check(options) => to_its_end(upkeep::check(&options)),
         };
         match ended {
             Ok(code) => code,
@@ -154,6 +164,11 @@ fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
     let answer = Runtime::new()?.block_on(Client::new(address).get("/readyz"))?;
     let _ = writeln!(std::io::stdout(), "{}", answer.text());
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn to_its_end<E: Into<Failure>>(work: impl Future<Output = Result<ExitCode, E>>) -> Result<ExitCode, Failure> {
+    log_to_stderr("warn", false)?;
+    Runtime::new()?.block_on(work).map_err(Into::into)
 }
 
 fn log_to_stderr(level: &str, as_json: bool) -> Result<(), Failure> {

@@ -28,3 +28,4 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod serve;
+pub mod upkeep;

@@ -23,9 +23,12 @@ mod open;
 pub mod queries;
 mod queue;
 mod records;
+mod room;
 mod rows;
+pub mod simulation;
 mod sweep;
 mod telling;
+pub mod upkeep;
 mod webhooks;
 mod wire;
 
@@ -55,6 +58,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.
 const PING: Duration = Duration::from_millis(1500);
@@ -68,7 +72,7 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// How long a claim lives without a heartbeat.
     pub lease: Duration,
-    /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
+    /// Most jobs queued at once, per project.
     pub queue_max: u64,
 }
 
@@ -96,6 +100,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -105,7 +113,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let hub = if alone { Hub::default() } else { Hub::shared() };
         let origin = Id::new(Kind::Request, &ambient).to_string();

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use super::blobs::seize;
 use super::db::args;
+use super::upkeep::may_sweep;
 use super::{Store, StoreError, blocking, queries};
 use crate::id::{Id, Kind};
 
 impl Store {
-    /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone.
-    /// Idempotency keys that are no longer promised go as well.
+    /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone, and
+    /// all are while somebody copies them. Idempotency keys that are no longer promised go as well.
     pub async fn sweep(&self, age: Duration) -> Result<u64, StoreError> {
         self.forget_events().await?;
         self.forget_keys().await?;
-        let blobs = self.inner.blobs.clone();
-        let files = blocking(move || {
+        let (blobs, data_dir) = (self.inner.blobs.clone(), self.inner.config.data_dir.clone());
+        let (files, _alone) = blocking(move || {
+            let Some(alone) = may_sweep(&data_dir)? else { return Ok((Vec::new(), None)) };
             blobs.sweep_scratch()?;
-            blobs.list()
+            Ok((blobs.list()?, Some(alone)))
         })
         .await?;
         let named: HashSet<String> =

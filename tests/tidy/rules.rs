@@ -40,7 +40,7 @@ pub(crate) const RULES: &[Rule] = &[
         "storage",
         "store",
         "ambient dataset fault hook id job matrix model spec",
-        "serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
+        "futures_util serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
     ),
     rule("work", "worker", "ambient dataset fault id job model spec store train", "serde_json tokio tracing"),
     rule(
@@ -59,7 +59,8 @@ pub(crate) const RULES: &[Rule] = &[
     rule("edge", "demo", "ambient client config serve", "bytes clap flate2 serde serde_json tempfile tokio"),
     rule("root", "config", "dataset model spec webhook", "clap serde"),
     rule("root", "serve", "ambient api config id store webhook worker", "axum hyper hyper_util thiserror tokio tracing"),
-    rule("root", "cli", "ambient client config demo serve", "bytes clap tokio tracing tracing_subscriber"),
+    rule("root", "upkeep", "ambient store", "clap"),
+    rule("root", "cli", "ambient client config demo serve upkeep", "bytes clap tokio tracing tracing_subscriber"),
     rule("root", "main", "", "clap sparsefit"),
     rule("root", "lib", "", ""),
 ];

@@ -9,12 +9,13 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
 use crate::client::Client;
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::demo::{self, DemoOptions};
+use crate::log;
+use crate::process;
 use crate::serve::{Server, Workshop};
 use crate::upkeep::{self, BackupOptions, CheckOptions, RestoreOptions};
 
@@ -80,8 +81,9 @@ impl Cli {
     }
 }
 
-fn run(log: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    log_to_stderr(log, log_json)?;
+fn run(level: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    log::start(level, log_json, Ambient::system())?;
+    process::harden();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(told);
     // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.
@@ -148,7 +150,7 @@ impl Stop {
 }
 
 fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {
-    log_to_stderr("warn", false)?;
+    log::start("warn", false, Ambient::system())?;
     let runtime = Runtime::new()?;
     let told = runtime.block_on(demo::run(options));
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -167,12 +169,6 @@ fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
 }
 
 fn to_its_end<E: Into<Failure>>(work: impl Future<Output = Result<ExitCode, E>>) -> Result<ExitCode, Failure> {
-    log_to_stderr("warn", false)?;
+    log::start("warn", false, Ambient::system())?;
     Runtime::new()?.block_on(work).map_err(Into::into)
-}
-
-fn log_to_stderr(level: &str, as_json: bool) -> Result<(), Failure> {
-    let level: LevelFilter = level.parse()?;
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    if as_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
 }

@@ -449,6 +449,9 @@ queries! {
     GO_ON_WITH_CLAIMS => "INSERT INTO counters (project, kind, name, last) VALUES ('', 'claim', '', $1) \
                           ON CONFLICT (project, kind, name) DO UPDATE SET last = excluded.last",
                          "SELECT setval('claim_numbers', $1)";
+    /// Columns that number their rows themselves; on SQLite they go on behind the largest number there is.
+    IDENTITIES => "", "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns \
+                       WHERE table_schema = current_schema() AND is_identity = 'YES'";
     GIVE_STARTS_BACK => "UPDATE jobs SET attempt = attempt - 1 WHERE status = 'running' AND attempt > 0";
     INTEGRITY => "PRAGMA integrity_check", "";
     FOREIGN_KEYS => "PRAGMA foreign_key_check", "";

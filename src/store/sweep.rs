@@ -36,6 +36,17 @@ impl Store {
         Ok(removed)
     }
 
+    /// Bytes of the files that are stored, left-overs among them.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        let blobs = self.inner.blobs.clone();
+        blocking(move || {
+            // a file that went away meanwhile takes none
+            let lengths = blobs.list()?.into_iter().map(|(_, path)| fs::metadata(path).map_or(0, |file| file.len()));
+            Ok(lengths.sum())
+        })
+        .await
+    }
+
     /// The row may have been committed since the rows were read: looked up again once the writer's lock is ours.
     async fn remove_leftover(&self, id: &Id, path: PathBuf) -> Result<bool, StoreError> {
         debug_assert!(Id::parse(Kind::Blob, id.as_str()).is_some());

@@ -4,6 +4,7 @@
 
 mod app;
 mod bad_inputs;
+mod connections;
 mod contract;
 mod data;
 mod events;

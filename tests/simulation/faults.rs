@@ -2,11 +2,11 @@
 
 use std::sync::Mutex;
 
-use sparsefit::store::queries::Query;
+use sparsefit::store::queries::{QUERIES, Query};
 use sparsefit::store::simulation::{Meddler, Place};
 
-/// A bug: names of queries, and what they say instead.
-pub(crate) type Bug = &'static [(&'static str, &'static str)];
+/// A bug: queries by name, words in them, and the words put in their place.
+pub(crate) type Bug = &'static [(&'static str, &'static str, &'static str)];
 
 #[derive(Debug, Default)]
 struct Plan {
@@ -18,13 +18,26 @@ struct Plan {
 /// Strikes once when armed.
 #[derive(Debug)]
 pub(crate) struct Saboteur {
-    bug: Bug,
+    /// Texts with the bug, by name of the query.
+    texts: Vec<(&'static str, &'static str)>,
     plan: Mutex<Plan>,
 }
 
 impl Saboteur {
     pub(crate) fn new(bug: Bug) -> Self {
-        Self { bug, plan: Mutex::default() }
+        let mut texts: Vec<(&'static str, String)> = Vec::new();
+        for (name, words, instead) in bug {
+            let at = texts.iter().position(|(query, _)| query == name).unwrap_or_else(|| {
+                let query = QUERIES.iter().find(|query| query.name == *name).unwrap_or_else(|| panic!("there is no query {name}"));
+                texts.push((*name, query.sqlite.to_owned()));
+                texts.len() - 1
+            });
+            assert!(texts[at].1.contains(words), "{name} does not say {words:?}: {}", texts[at].1);
+            texts[at].1 = texts[at].1.replace(words, instead);
+        }
+        // a text of a query lives as long as the program
+        let texts = texts.into_iter().map(|(name, text)| (name, &*text.leak())).collect();
+        Self { texts, plan: Mutex::default() }
     }
 
     pub(crate) fn arm(&self, place: Place, passing: usize) {
@@ -39,7 +52,7 @@ impl Saboteur {
 
 impl Meddler for Saboteur {
     fn text(&self, query: &Query) -> Option<&'static str> {
-        self.bug.iter().find(|(name, _)| *name == query.name).map(|(_, text)| *text)
+        self.texts.iter().find(|(name, _)| *name == query.name).map(|(_, text)| *text)
     }
 
     fn fails(&self, here: Place) -> bool {

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use sparsefit::job::Status;
-
 use crate::faults::Bug;
-use crate::spec::{Answer, Holder, Verb, Wish};
+use crate::spec::{Answer, Holder, Request, Verb, Wish};
 use crate::world::{Broken, Trace, World};
 
 const PROJECTS: [&str; 2] = ["default", "other"];
@@ -27,7 +25,7 @@ struct Cast {
     /// Claims whose holders stalled or were thought dead: they come back.
     zombies: Vec<Holder>,
     /// How likely each deed is in this life.
-    weights: [usize; 12],
+    weights: [usize; 14],
 }
 
 /// Lives the life of a seed.
@@ -50,7 +48,7 @@ impl Cast {
     /// Each seed has habits of its own: a deed that is rare in one life is all that happens in another.
     fn of(world: &mut World) -> Self {
         let workers = (0..1 + world.dice.below(4)).map(|at| Worker { process: at % 2, holds: None }).collect();
-        let mut weights = [30, 40, 8, 4, 5, 4, 8, 3, 2, 2, 2, 12];
+        let mut weights = [30, 40, 8, 4, 5, 4, 8, 3, 2, 2, 2, 1, 1, 12];
         for weight in &mut weights {
             *weight = *weight * [0, 1, 1, 1, 2, 4][world.dice.below(6)] + 1;
         }
@@ -75,6 +73,8 @@ impl Cast {
             8 => self.change_datasets(world).await,
             9 => self.delete_model(world).await,
             10 => world.step(&Verb::Sweep).await.map(drop),
+            11 => self.with_all(world, |project| Verb::CancelAll { project }).await,
+            12 => self.with_all(world, |project| Verb::DeleteAll { project }).await,
             _ => {
                 pass_time(world);
                 Ok(())
@@ -90,9 +90,16 @@ impl Cast {
             Some(row) if !world.dice.chance(5) => row.version,
             _ => 1,
         };
-        let (model, priority) = (format!("m{}", world.dice.below(2)), world.dice.below(3) as i64);
-        let key = world.dice.chance(40).then(|| format!("key {}", world.dice.below(6)));
-        let verb = Verb::Enqueue { project, dataset: "d".into(), version, model, priority, key };
+        let verb = Verb::Enqueue(Request {
+            project,
+            dataset: "d".into(),
+            version,
+            model: format!("m{}", world.dice.below(2)),
+            priority: world.dice.below(3) as i64,
+            memory: [0, 10, 50, 90][world.dice.below(4)],
+            within: world.dice.chance(20).then(|| [1, 2_000_000, 15_000_000][world.dice.below(3)]),
+            key: world.dice.chance(40).then(|| format!("key {}", world.dice.below(6))),
+        });
         if matches!(world.step(&verb).await?, Answer::Failed(_)) {
             world.step(&verb).await?;
         }
@@ -104,11 +111,8 @@ impl Cast {
         let at = world.dice.below(self.workers.len());
         let owner = self.owner(self.workers[at].process);
         let Some(holder) = self.workers[at].holds.clone() else {
-            if let Answer::Claimed(job) = world.step(&Verb::Claim { owner }).await? {
-                let claim = world.spec.state.jobs[&job].claim;
-                self.workers[at].holds = Some(Holder { job, claim });
-            }
-            return Ok(());
+            let (total, free) = [(100, 100), (100, 40), (60, 60), (u64::MAX >> 1, u64::MAX >> 1)][world.dice.below(4)];
+            return self.take(world, at, Verb::Claim { owner, total, free }).await;
         };
         match world.dice.below(10) {
             0 => {
@@ -128,6 +132,14 @@ impl Cast {
                     self.workers[at].holds = None;
                 }
             }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, world: &mut World, at: usize, claim: Verb) -> Result<(), Broken> {
+        if let Answer::Claimed(job) = world.step(&claim).await? {
+            let claim = world.spec.state.jobs[&job].claim;
+            self.workers[at].holds = Some(Holder { job, claim });
         }
         Ok(())
     }
@@ -185,6 +197,11 @@ impl Cast {
         Ok(())
     }
 
+    async fn with_all(&mut self, world: &mut World, verb: fn(&'static str) -> Verb) -> Result<(), Broken> {
+        let verb = verb(PROJECTS[world.dice.below(2)]);
+        world.step(&verb).await.map(drop)
+    }
+
     async fn change_datasets(&mut self, world: &mut World) -> Result<(), Broken> {
         let project = PROJECTS[world.dice.below(2)];
         let known: Vec<_> = world.spec.state.datasets.values().filter(|row| row.project == project).cloned().collect();
@@ -215,9 +232,9 @@ impl Cast {
             for at in 0..self.workers.len() {
                 idle &= !self.go_on(world, at).await?;
             }
-            // when all wait for a lease of somebody gone, so do we
-            let leases = world.spec.state.jobs.values().filter_map(|job| job.lease_until);
-            let next = if idle { leases.min().unwrap_or(0) - world.now() } else { SECOND };
+            // when all wait for a lease of somebody gone, or for a rest to be over, so do we
+            let events = world.spec.state.jobs.values().filter(|job| job.alive()).map(|job| job.lease_until.unwrap_or(job.not_before));
+            let next = if idle { events.min().unwrap_or(0) - world.now() } else { SECOND };
             world.move_clock(next.max(SECOND));
         }
         Ok(())
@@ -230,17 +247,14 @@ impl Cast {
             world.step(&Verb::Finish { holder, wish: Wish::Succeed }).await?;
             return Ok(true);
         }
-        let waiting = world.spec.state.jobs.values().any(|job| job.is(Status::Queued));
-        if let Answer::Claimed(job) = world.step(&Verb::Claim { owner }).await? {
-            let claim = world.spec.state.jobs[&job].claim;
-            self.workers[at].holds = Some(Holder { job, claim });
-        }
-        Ok(waiting)
+        let all = u64::MAX >> 1;
+        self.take(world, at, Verb::Claim { owner, total: all, free: all }).await?;
+        Ok(self.workers[at].holds.is_some())
     }
 }
 
 fn wish(world: &mut World) -> Wish {
-    [Wish::Succeed, Wish::Succeed, Wish::Fail, Wish::Cancel, Wish::HandBack][world.dice.below(5)]
+    [Wish::Succeed, Wish::Succeed, Wish::Fail, Wish::Cancel, Wish::HandBack, Wish::Interrupt, Wish::Interrupt][world.dice.below(7)]
 }
 
 fn pass_time(world: &mut World) {

@@ -115,6 +115,9 @@ fn every_planted_bug_is_found() {
         .filter(|(what, bug)| match first_broken(0..ENOUGH, bug) {
             Some(broken) => {
                 println!("{what}: seed {}, {}", broken.seed, broken.complaints[0]);
+                let misspelt =
+                    broken.complaints.iter().any(|complaint| complaint.contains("syntax error") || complaint.contains("no such"));
+                assert!(!misspelt, "the bug is no SQL: {:?}", broken.complaints);
                 false
             }
             None => true,

@@ -18,6 +18,20 @@ pub(crate) struct Holder {
     pub(crate) claim: i64,
 }
 
+/// What somebody asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) project: &'static str,
+    pub(crate) dataset: String,
+    pub(crate) version: i64,
+    pub(crate) model: String,
+    pub(crate) priority: i64,
+    pub(crate) memory: u64,
+    /// To be started within so many microseconds.
+    pub(crate) within: Option<u64>,
+    pub(crate) key: Option<String>,
+}
+
 /// How a worker wants a job to end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wish {
@@ -25,18 +39,21 @@ pub(crate) enum Wish {
     Fail,
     Cancel,
     HandBack,
+    Interrupt,
 }
 
 /// What somebody does.
 #[derive(Clone, Debug)]
 pub(crate) enum Verb {
-    Enqueue { project: &'static str, dataset: String, version: i64, model: String, priority: i64, key: Option<String> },
-    Claim { owner: String },
+    Enqueue(Request),
+    Claim { owner: String, total: u64, free: u64 },
     Heartbeat { holder: Holder, fraction: f64 },
     Finish { holder: Holder, wish: Wish },
     Rescue { dead: Option<String> },
     Cancel { project: &'static str, job: String },
+    CancelAll { project: &'static str },
     DeleteJob { project: &'static str, job: String },
+    DeleteAll { project: &'static str },
     AddDataset { project: &'static str, name: String, named: bool },
     DeleteDataset { project: &'static str, name: String, version: i64 },
     DeleteModel { project: &'static str, name: String, version: i64 },
@@ -65,6 +82,8 @@ pub(crate) enum Answer {
     AlreadyFinished,
     Absent,
     Done,
+    /// So many were meant, and so many of them changed.
+    Of(u64, u64),
     InUse,
     Version(i64),
     Swept,
@@ -88,6 +107,10 @@ pub(crate) struct Memory {
     pub(crate) versions: BTreeMap<(String, &'static str, String), i64>,
     /// Jobs by project and idempotency key.
     pub(crate) keys: BTreeMap<(String, String), String>,
+    /// The last claim number of each project that ever had one.
+    pub(crate) turns: BTreeMap<String, i64>,
+    /// A job that rests, from when, and for how long at most.
+    pub(crate) rests: Option<(String, i64, i64)>,
     /// Largest claim number given.
     pub(crate) claims: i64,
 }
@@ -111,19 +134,8 @@ impl Spec {
     /// Does it, at this moment.
     pub(crate) fn apply(&mut self, verb: &Verb, now: i64) -> Answer {
         match verb {
-            Verb::Enqueue { project, dataset, version, model, priority, key } => {
-                let slot = key.clone().map(|key| ((*project).to_owned(), key));
-                if let Some(job) = slot.as_ref().and_then(|slot| self.memory.keys.get(slot)) {
-                    return Answer::Again(job.clone());
-                }
-                let answer = self.enqueue(project, dataset, *version, model, *priority, now);
-                if let (Answer::Queued, Some(slot)) = (&answer, slot) {
-                    self.memory.keys.insert(slot, NEW.into());
-                }
-                answer
-            }
-
-            Verb::Claim { owner } => self.claim(owner, now),
+            Verb::Enqueue(request) => self.enqueue_once(request, now),
+            Verb::Claim { owner, total, free } => self.claim(owner, (*total as i64, *free as i64), now),
             Verb::Heartbeat { holder, fraction } => self.heartbeat(holder, *fraction, now),
             Verb::Finish { holder, wish } => self.finish(holder, *wish, now),
             Verb::Rescue { dead } => Answer::Rescued(self.rescue(now, now, dead.as_deref())),
@@ -136,6 +148,22 @@ impl Spec {
                     Answer::Done
                 }
             },
+            Verb::CancelAll { project } => {
+                let all: Vec<String> = self.jobs_of(project).collect();
+                let cancelled = all.iter().filter(|job| {
+                    let asked = self.state.jobs[*job].cancel_requested;
+                    matches!(self.cancel(project, job, now), Answer::Cancelled | Answer::Asked)
+                        && self.state.jobs[*job].cancel_requested > asked
+                });
+                let cancelled = cancelled.count() as u64;
+                Answer::Of(all.len() as u64, cancelled)
+            }
+            Verb::DeleteAll { project } => {
+                let all: Vec<String> = self.jobs_of(project).collect();
+                self.state.jobs.retain(|_, job| job.project != *project || job.alive());
+                let left = self.jobs_of(project).count() as u64;
+                Answer::Of(all.len() as u64, all.len() as u64 - left)
+            }
             Verb::AddDataset { project, name, named } => {
                 let version = self.next_version(project, "dataset", name);
                 let row = VersionRow { names_blob: named.then(|| NEW.to_owned()), ..new_version(project, name, version) };
@@ -171,26 +199,46 @@ impl Spec {
         *last
     }
 
-    fn enqueue(&mut self, project: &str, dataset: &str, version: i64, model: &str, priority: i64, now: i64) -> Answer {
-        let Some(dataset_id) = find(&self.state.datasets, project, dataset, version) else { return Answer::DatasetGone };
+    fn jobs_of(&self, project: &str) -> impl Iterator<Item = String> {
+        self.state.jobs.values().filter(move |job| job.project == project).map(|job| job.id.clone())
+    }
+
+    fn enqueue_once(&mut self, request: &Request, now: i64) -> Answer {
+        let slot = request.key.clone().map(|key| (request.project.to_owned(), key));
+        if let Some(job) = slot.as_ref().and_then(|slot| self.memory.keys.get(slot)) {
+            return Answer::Again(job.clone());
+        }
+        let answer = self.enqueue(request, now);
+        if let (Answer::Queued, Some(slot)) = (&answer, slot) {
+            self.memory.keys.insert(slot, NEW.into());
+        }
+        answer
+    }
+
+    fn enqueue(&mut self, request: &Request, now: i64) -> Answer {
+        let Request { project, dataset, version, model, priority, memory, within, .. } = request;
+        let Some(dataset_id) = find(&self.state.datasets, project, dataset, *version) else { return Answer::DatasetGone };
         if self.state.queued_of(project) >= self.rules.queue_max {
             return Answer::Full;
         }
         let job = JobRow {
             id: NEW.into(),
-            project: project.into(),
+            project: (*project).into(),
             status: "queued".into(),
             cancel_requested: 0,
             reason: None,
-            model: model.into(),
+            model: model.clone(),
             dataset_id,
-            priority,
+            priority: *priority,
             created_at: now,
             started_at: None,
             finished_at: None,
             attempt: 0,
             max_attempts: ATTEMPTS,
             fraction: 0.0,
+            not_before: 0,
+            start_deadline: within.map(|within| now + within as i64),
+            memory_bytes: *memory as i64,
             claim: 0,
             owner: None,
             lease_until: None,
@@ -200,17 +248,29 @@ impl Spec {
         Answer::Queued
     }
 
-    /// The job that is next: the most urgent, of those the oldest.
-    fn next(&self) -> Option<String> {
-        let waiting = self.state.jobs.values().filter(|job| job.is(Status::Queued));
-        waiting.min_by_key(|job| (-job.priority, job.created_at, &job.id)).map(|job| job.id.clone())
+    /// The job that is next: of the project whose turn is longest ago, the most urgent, of those the oldest, that may start
+    /// now and can fit at all.
+    fn next(&self, total: i64, now: i64) -> Option<&JobRow> {
+        let waiting = || self.state.jobs.values().filter(|job| job.is(Status::Queued));
+        let mut projects: Vec<&String> = waiting().map(|job| &job.project).collect::<BTreeSet<_>>().into_iter().collect();
+        projects.sort_by_key(|project| (self.memory.turns.get(*project).copied().unwrap_or(0), *project));
+        let ready = |job: &&JobRow| job.not_before <= now && job.start_deadline.is_none_or(|last| last > now) && job.memory_bytes <= total;
+        let first = |project: &&String| {
+            let of_project = waiting().filter(|job| job.project == **project).filter(ready);
+            of_project.min_by_key(|job| (-job.priority, job.created_at, &job.id))
+        };
+        projects.iter().find_map(first)
     }
 
-    fn claim(&mut self, owner: &str, now: i64) -> Answer {
-        let Some(id) = self.next() else { return Answer::Nothing };
+    fn claim(&mut self, owner: &str, (total, free): (i64, i64), now: i64) -> Answer {
+        // who is next is waited for when it does not fit yet
+        let Some(id) = self.next(total, now).filter(|job| job.memory_bytes <= free).map(|job| job.id.clone()) else {
+            return Answer::Nothing;
+        };
         let job = self.state.jobs.get_mut(&id).expect("found above");
         job.status = "running".into();
         (job.owner, job.lease_until, job.started_at) = (Some(owner.into()), Some(now + self.rules.lease), Some(now));
+        job.start_deadline = None;
         job.attempt += 1;
         Answer::Claimed(id)
     }
@@ -231,10 +291,16 @@ impl Spec {
     fn finish(&mut self, holder: &Holder, wish: Wish, now: i64) -> Answer {
         let Some(job) = self.held(holder) else { return self.ended_before(holder, wish) };
         (job.owner, job.lease_until) = (None, None);
+        let mut rests = None;
         match wish {
             _ if job.cancel_requested == 1 => job.end("cancelled", Some("user"), now),
             Wish::Cancel => job.end("cancelled", Some("user"), now),
             Wish::Fail => job.end("failed", None, now),
+            Wish::Interrupt if job.attempt >= job.max_attempts => job.end("failed", Some("attempts_exhausted"), now),
+            Wish::Interrupt => {
+                (job.status, job.started_at) = ("queued".into(), None);
+                rests = Some((job.id.clone(), now, 1_000_000 << (job.attempt - 1)));
+            }
             Wish::HandBack => {
                 (job.status, job.started_at) = ("queued".into(), None);
                 job.attempt -= 1;
@@ -245,6 +311,7 @@ impl Spec {
             }
         }
         let ended = job.clone();
+        self.memory.rests = rests;
         if ended.is(Status::Succeeded) {
             let version = self.next_version(&ended.project, "model", &ended.model);
             let names_blob = self.state.datasets[&ended.dataset_id].names_blob.clone();
@@ -266,6 +333,12 @@ impl Spec {
 
     fn rescue(&mut self, expired_by: i64, now: i64, dead: Option<&str>) -> u64 {
         let mut rescued = 0;
+        for job in self.state.jobs.values_mut().filter(|job| job.is(Status::Queued)) {
+            if job.start_deadline.is_some_and(|last| last <= now) {
+                job.end("failed", Some("start_deadline"), now);
+                rescued += 1;
+            }
+        }
         for job in self.state.jobs.values_mut().filter(|job| job.is(Status::Running)) {
             let expired = job.lease_until.is_some_and(|until| until <= expired_by);
             if !expired && (dead.is_none() || job.owner.as_deref() != dead) {
@@ -314,6 +387,12 @@ impl Spec {
                 None => complaints.push("a job that was acknowledged is not there".into()),
             }
         }
+        if let Some((id, now, most)) = self.memory.rests.take()
+            && let (Some(job), Some(row)) = (self.state.jobs.get_mut(&id), found.jobs.get(&id))
+            && (now..=now + most).contains(&row.not_before)
+        {
+            job.not_before = row.not_before;
+        }
         for (id, job) in &mut self.state.jobs {
             let Some(row) = found.jobs.get(id) else { continue };
             job.revision = row.revision;
@@ -322,6 +401,7 @@ impl Spec {
                     complaints.push(format!("claim number {} of {id} was given before", row.claim));
                 }
                 (job.claim, self.memory.claims) = (row.claim, self.memory.claims.max(row.claim));
+                self.memory.turns.insert(job.project.clone(), row.claim);
             }
         }
         let ids: BTreeSet<&String> = self.state.jobs.keys().chain(found.jobs.keys()).collect();

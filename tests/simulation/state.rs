@@ -24,6 +24,9 @@ pub(crate) struct JobRow {
     pub(crate) attempt: i64,
     pub(crate) max_attempts: i64,
     pub(crate) fraction: f64,
+    pub(crate) not_before: i64,
+    pub(crate) start_deadline: Option<i64>,
+    pub(crate) memory_bytes: i64,
     pub(crate) claim: i64,
     pub(crate) owner: Option<String>,
     pub(crate) lease_until: Option<i64>,
@@ -72,7 +75,8 @@ pub(crate) async fn connect(data_dir: &Path) -> SqliteConnection {
 }
 
 const JOBS: &str = "SELECT id, project, status, cancel_requested, reason, model, dataset_id, priority, created_at, started_at, \
-                    finished_at, attempt, max_attempts, fraction, claim, owner, lease_until, revision FROM jobs";
+                    finished_at, attempt, max_attempts, fraction, not_before, \
+                    start_deadline, memory_bytes, claim, owner, lease_until, revision FROM jobs";
 const DATASETS: &str = "SELECT id, project, name, version, NULL AS job, blob, names_blob FROM datasets";
 const MODELS: &str = "SELECT id, project, name, version, job_id AS job, blob, names_blob FROM models";
 

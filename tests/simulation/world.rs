@@ -20,7 +20,7 @@ use crate::dice::{Dice, Wall, ambient};
 use crate::faults::{Bug, Saboteur};
 use crate::house;
 use crate::spec::{Answer, Holder, Memory, Rules, Spec, Verb};
-use crate::state::{self, State};
+use crate::state::{self, JobRow, State};
 
 /// A seed that broke a rule.
 #[derive(Debug)]
@@ -168,8 +168,12 @@ impl World {
     fn broken_promises(&mut self, verb: &Verb, heard: &Answer, before: &State, after: &State) -> Vec<String> {
         let new = after.jobs.keys().filter(|id| !before.jobs.contains_key(*id));
         match (verb, heard) {
-            (Verb::Enqueue { .. }, Answer::Queued) => self.acknowledged.extend(new.cloned()),
+            (Verb::Enqueue(_), Answer::Queued) => self.acknowledged.extend(new.cloned()),
             (Verb::DeleteJob { job, .. }, _) if !after.jobs.contains_key(job) => _ = self.acknowledged.remove(job),
+            (Verb::DeleteAll { .. }, _) => self.acknowledged.retain(|job| before.jobs.get(job).is_none_or(JobRow::alive)),
+            (Verb::CancelAll { project }, Answer::Of(..)) => {
+                self.promised.extend(before.jobs.values().filter(|job| job.project == *project && job.alive()).map(|job| job.id.clone()));
+            }
             (Verb::Cancel { job, .. }, Answer::Asked | Answer::Cancelled) => _ = self.promised.insert(job.clone()),
             _ => {}
         }

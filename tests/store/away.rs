@@ -1,11 +1,12 @@
 //! PostgreSQL that is silent, gone, or lost its answer, and several processes that talk over it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sparsefit::ambient::Ambient;
 use sparsefit::job::{Failure, Status};
 use sparsefit::store::{Cancellation, Ending, Enqueued, Finished, JobFilter, Store, StoreConfig, StoreError};
-use sparsefit::worker::Pool;
+use sparsefit::worker::{Memory, Pool};
 use tokio::time::timeout;
 
 use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, with_jobs};
@@ -92,7 +93,10 @@ async fn what_one_process_commits_another_hears() {
     let (_, jobs) = with_jobs(&here, 1).await;
     let (id, epoch) = (jobs[0].id.clone(), there.hub().models_epoch());
     let mut watch = there.hub().watch_job(&id);
-    let (one, two) = (Pool::start(&here, "here", 0, 1), Pool::start(&there, "there", 0, 1));
+    let (one, two) = (
+        Pool::start(&here, "here", 0, 1, &Memory::of_machine(), Arc::default()),
+        Pool::start(&there, "there", 0, 1, &Memory::of_machine(), Arc::default()),
+    );
     // who begins to listen takes everything for changed
     timeout(LONGEST, watch.changed()).await.expect("the listener listens");
     assert!(there.hub().models_epoch() > epoch);

@@ -129,6 +129,7 @@ impl Seen {
             "datasets" => self.dataset(row, wrong),
             "models" => self.model(row, wrong),
             "jobs" => self.job(row, wrong),
+            _ if row.contains_key("blob") => _ = self.whole(row, wrong),
             "counters" => _ = self.counters.insert(["project", "kind", "name"].map(|column| text(row, column)), int(row, "last")),
             _ => {}
         }
@@ -157,13 +158,19 @@ impl Seen {
         if !self.modelled.insert(text(row, "job_id")) {
             wrong.push(format!("{id} is the second model of {}", text(row, "job_id")));
         }
-        let whole = self.file(row, "blob", u64::try_from(int(row, "size_bytes")).ok(), Some(&text(row, "sha256")), wrong);
+        let whole = self.whole(row, wrong);
         if self.depth.deep && whole {
             let read = fs::read(self.blobs.join(text(row, "blob")));
             let read = read.map_err(|error| error.to_string()).and_then(|bytes| Model::decode(&bytes).map_err(|damage| damage.to_string()));
             wrong.extend(read.err().map(|why| format!("{id} cannot be read: {why}")));
         }
         self.names(row, wrong);
+    }
+
+    /// The file of a row that tells its length and checksum in columns.
+    fn whole(&self, row: &Row, wrong: &mut Vec<String>) -> bool {
+        let bytes = row.get("size_bytes").and_then(Value::as_u64);
+        self.file(row, "blob", bytes, row.get("sha256").and_then(Value::as_str), wrong)
     }
 
     fn names(&mut self, row: &Row, wrong: &mut Vec<String>) {
@@ -174,7 +181,8 @@ impl Seen {
 
     /// Whether the file of a row is there, as long as it says, and (looked at deeply) with its checksum.
     fn file(&self, row: &Row, column: &str, bytes: Option<u64>, sha256: Option<&str>, wrong: &mut Vec<String>) -> bool {
-        let (id, path) = (text(row, "id"), self.blobs.join(text(row, column)));
+        let of = if row.contains_key("id") { "id" } else { "job_id" };
+        let (id, path) = (text(row, of), self.blobs.join(text(row, column)));
         let complaint = match fs::metadata(&path) {
             Err(error) => Some(format!("cannot be found: {error}")),
             Ok(found) if bytes.is_some_and(|bytes| bytes != found.len()) => Some(format!("has {} bytes instead of {bytes:?}", found.len())),

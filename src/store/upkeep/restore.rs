@@ -122,10 +122,22 @@ async fn load(line: &mut Line, manifest: &Manifest, from: &Path) -> Result<(u64,
         .execute(line)
         .await
         .map(drop)?);
+    number_on(line).await?;
     // who worked on a job works on it elsewhere, if at all: that start is not ours
     let given = with!(&mut *line, queries::GIVE_STARTS_BACK, |line, text| sqlx::query(text).execute(line).await?.rows_affected());
     run(line, "COMMIT").await?;
     Ok((rows, given))
+}
+
+/// Columns that number their rows themselves go on behind the numbers that were loaded.
+async fn number_on(line: &mut Line) -> Result<(), UpkeepError> {
+    let Line::Postgres(connection) = &mut *line else { return Ok(()) };
+    let columns: Vec<(String, String)> = sqlx::query_as(queries::IDENTITIES.postgres).fetch_all(connection).await?;
+    for (table, column) in columns {
+        let sequence = format!("pg_get_serial_sequence('\"{table}\"', '{column}')");
+        run(line, &format!("SELECT setval({sequence}, (SELECT COALESCE(MAX(\"{column}\"), 0) + 1 FROM \"{table}\"))")).await?;
+    }
+    Ok(())
 }
 
 async fn load_table(line: &mut Line, table: &Table, expected: u64, path: &Path) -> Result<u64, UpkeepError> {

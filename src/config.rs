@@ -144,6 +144,8 @@ pub struct Limits {
     /// Below `connections`, so that one address never has all of them.
     pub connections_per_address: u64,
     pub header_bytes: u64,
+    /// Event streams open at once.
+    pub streams: u64,
     pub page_max: u64,
     /// Of one key, or of one address while no key exists; 0 = any number.
     pub requests_per_second: u64,
@@ -246,6 +248,7 @@ impl Default for Limits {
             connections: 4096,
             connections_per_address: 3072,
             header_bytes: 32 * 1024,
+            streams: 256,
             page_max: 1000,
             requests_per_second: REQUESTS_PER_SECOND,
             auth_failures_per_minute: 20,

@@ -105,6 +105,8 @@ codes! {
     AlreadyFinished => "already_finished",
     /// The queue is full.
     QueueFull => "queue_full",
+    /// As many event streams are open as may be.
+    TooManyStreams => "too_many_streams",
     /// A storage or count quota is used up.
     QuotaExceeded => "quota_exceeded",
     /// The fit can never get the memory it would need.

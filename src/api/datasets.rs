@@ -304,7 +304,9 @@ pub(crate) async fn latest(
     let project = caller.project();
     let row = api.store.dataset(project, &name, None).await?.ok_or_else(|| Problem::not_found("data set"))?;
     let versions = api.store.dataset_versions(project, &name).await?;
-    Ok(Json(show(&row, Some(versions))?).into_response())
+    // beneath one latest version the others can only become fewer: their number names them
+    let tag = format!("{}-{}", row.id, versions.len());
+    Ok(tagged(&tag, &show(&row, Some(versions))?))
 }
 
 /// `GET /api/v1/datasets/{dataset}/versions/{version}`.

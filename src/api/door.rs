@@ -20,6 +20,7 @@ use super::lend::{Rest, lend};
 use super::pace::Pace;
 use super::rates::{Peer, Standing};
 use super::request::{Caller, bad_header, wait_preferred};
+use super::sse;
 use super::state::Api;
 use crate::config::TimeLimits;
 use crate::fault::{Code, Fault, Place};
@@ -177,6 +178,7 @@ fn acceptable(path: &str, headers: &HeaderMap) -> bool {
         "/docs/docs.js" => &["text/javascript", "text/*"],
         "/docs/docs.css" => &["text/css", "text/*"],
         _ if path == "/docs" || path.starts_with("/problems/") => &["text/html", "text/*"],
+        _ if path.ends_with("/events") => &["application/json", "application/problem+json", sse::EVENT_STREAM, "text/*"],
         _ => &["application/json", "application/problem+json"],
     };
     let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -221,9 +223,12 @@ fn not_modified(response: Response<Body>, method: &Method, asked: Option<&Header
     if !fits || !matches!(*method, Method::GET | Method::HEAD) || response.status() != StatusCode::OK {
         return response;
     }
-    let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
-    unchanged.headers_mut().insert(header::ETAG, tag.clone());
-    unchanged
+    // the hints stay: when to ask again, which preference was applied
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::NOT_MODIFIED;
+    head.headers.remove(header::CONTENT_TYPE);
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, Body::empty())
 }
 
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), once it is known who asks.
@@ -282,6 +287,8 @@ mod tests {
         }
         assert!(acceptable("/api/v1/jobs", &HeaderMap::new()));
         assert!(acceptable("/docs", &accept("text/html")));
+        assert!(acceptable("/api/v1/jobs/x/events", &accept("text/event-stream")));
+        assert!(!acceptable("/api/v1/jobs/x/events", &accept("text/html")));
         assert!(acceptable("/metrics", &accept("text/plain;version=0.0.4")));
     }
 }

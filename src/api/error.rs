@@ -105,6 +105,9 @@ pub(crate) fn facts(code: Code) -> Facts {
         ),
         Code::AlreadyFinished => (S::CONFLICT, "The job has already ended", "There is nothing to cancel."),
         Code::QueueFull => (S::TOO_MANY_REQUESTS, "The queue is full", "Try again after Retry-After seconds."),
+        Code::TooManyStreams => {
+            (S::SERVICE_UNAVAILABLE, "Too many event streams are open", "Try again after Retry-After seconds, or poll.")
+        }
         Code::QuotaExceeded => (S::FORBIDDEN, "A quota is used up", "Delete what is not needed."),
         Code::FitTooLarge => {
             (S::UNPROCESSABLE_ENTITY, "The fit can never get the memory it needs", "Send less data, or run a larger server.")
@@ -145,6 +148,7 @@ fn retryable(code: Code) -> bool {
             | Code::QueueFull
             | Code::RateLimited
             | Code::TooManyAttempts
+            | Code::TooManyStreams
             | Code::IdempotencyInProgress
             | Code::RequestTimeout
             | Code::InsufficientStorage
@@ -157,7 +161,7 @@ fn retryable(code: Code) -> bool {
 fn retry_after(code: Code) -> Option<u64> {
     match code {
         Code::IdempotencyInProgress => Some(1),
-        Code::QueueFull | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some(2),
+        Code::QueueFull | Code::TooManyStreams | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some(2),
         _ => None,
     }
 }

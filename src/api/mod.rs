@@ -10,6 +10,7 @@ mod datasets;
 mod digest;
 mod door;
 mod error;
+mod events;
 mod idempotency;
 mod job_filter;
 mod jobs;
@@ -23,8 +24,10 @@ mod page;
 mod predictions;
 mod rates;
 mod request;
+mod sse;
 mod state;
 mod uploads;
+mod watch;
 mod webhooks;
 
 use Access::{AnyKey, Public};
@@ -82,6 +85,8 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}", JOBS_READ, jobs::one),
         delete("/api/v1/jobs/{job}", JOBS_WRITE, jobs::remove),
         post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
+        get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
+        get("/api/v1/events", JOBS_READ, events::of_project),
         post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::retry),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),

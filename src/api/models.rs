@@ -127,7 +127,8 @@ pub(crate) async fn latest(
     let project = caller.project();
     let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
     let versions = api.store.model_versions(project, &name).await?;
-    Ok(Json(show(&row, Some(&versions))?).into_response())
+    // beneath one latest version the others can only become fewer: their number names them
+    Ok(tagged(&format!("{}-{}", row.id, versions.len()), &show(&row, Some(&versions))?))
 }
 
 /// Path of a model version.

@@ -69,7 +69,8 @@ pub(crate) fn window_of(query: &mut Query, list: &List, limit_default: u64, limi
     Ok(Window { limit, after })
 }
 
-fn invalid_cursor() -> Problem {
+/// The cursor is of another list, or nobody's.
+pub(crate) fn invalid_cursor() -> Problem {
     let detail = "the cursor was not made by this server for this list";
     Fault::at(Code::InvalidCursor, Place::parameter("cursor", Code::InvalidCursor.as_str(), detail)).into()
 }
@@ -106,7 +107,8 @@ pub(crate) fn seal(list: &List, position: &str) -> String {
     text
 }
 
-fn unseal(list: &List, text: &str) -> Option<String> {
+/// The position that was sealed for this list; `None` = the text was not.
+pub(crate) fn unseal(list: &List, text: &str) -> Option<String> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
     let bytes: Option<Vec<u8>> = text
         .as_bytes()

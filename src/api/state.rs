@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::auth::Gate;
 use super::cache::ModelCache;
@@ -42,6 +42,8 @@ pub struct Shared {
     pub(crate) life: Life,
     pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
+    /// Places for event streams.
+    pub(crate) streams: Arc<Semaphore>,
     figures: Mutex<Option<(Instant, StoreFigures)>>,
 }
 
@@ -74,6 +76,7 @@ impl Api {
             uploads: Uploads::default(),
             gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
+            streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
             figures: Mutex::default(),

@@ -10,6 +10,7 @@ mod datasets;
 mod db;
 mod deliveries;
 mod error;
+mod events;
 mod group;
 mod health;
 mod hints;
@@ -28,6 +29,7 @@ mod room;
 mod rows;
 pub mod simulation;
 mod sweep;
+mod telling;
 pub mod upkeep;
 mod webhooks;
 mod wire;
@@ -42,6 +44,7 @@ use std::time::Duration;
 pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
+pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use keys::{KeyRow, Revocation};
@@ -50,6 +53,7 @@ pub use rows::{
     Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
     Page, QueueCounts, Room,
 };
+pub use telling::NewEvent;
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::access::{Quotas, Secret};
@@ -121,6 +125,7 @@ impl Store {
             None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let store = Self::over(config, ambient, db, blobs, Some(lock)).await?;
+        store.settle_events().await?;
         if alone {
             store.rescue_everything().await?;
         }

@@ -51,6 +51,26 @@ macro_rules! key_columns {
     };
 }
 
+macro_rules! event_columns {
+    () => {
+        "id, job_id, seq, created_at, level, type, message, data, epoch, position"
+    };
+}
+
+/// Events of project `$1` after a place; `settled` leaves out what may still come in between.
+macro_rules! feed {
+    ($settled:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events WHERE project = $1 AND (epoch, position) > ($2, $3) \
+             AND (CAST($4 AS TEXT) IS NULL OR $4 LIKE '%,' || type || ',%')",
+            $settled,
+            " ORDER BY epoch, position LIMIT $5"
+        )
+    };
+}
+
 macro_rules! webhook_columns {
     () => {
         "id, project, url, events, description, enabled, created_at"
@@ -312,6 +332,29 @@ queries! {
                      rescue!("status = 'failed', finished_at = $3, reason = 'attempts_exhausted', error = $4", "cancel_requested = 0 AND attempt >= max_attempts", " FOR UPDATE SKIP LOCKED");
     RESCUE_QUEUED => rescue!("status = 'queued', started_at = NULL", "cancel_requested = 0 AND attempt < max_attempts", ""),
                      rescue!("status = 'queued', started_at = NULL", "cancel_requested = 0 AND attempt < max_attempts", " FOR UPDATE SKIP LOCKED");
+
+    /// The number of a job's next event; its row is ours from here to the end of the transaction.
+    NEXT_EVENT => "UPDATE jobs SET last_event = last_event + 1 WHERE id = $1 RETURNING last_event";
+    /// The same for progress, if there is something new to tell and it is time: see `tell_progress`. A clock that was
+    /// set back is no reason to be silent.
+    TELL_PROGRESS => "UPDATE jobs SET last_event = last_event + 1, told_at = $3, told_revision = revision \
+                      WHERE id = $1 AND claim = $2 AND revision > told_revision AND last_event < $4 \
+                      AND ABS($3 - told_at) >= 250000 AND ABS($3 - told_at) * 32 >= $3 - started_at RETURNING last_event, fraction";
+    ADD_EVENT => "INSERT INTO events (id, project, job_id, seq, created_at, level, type, message, data) \
+                  SELECT $1, project, id, $3, $4, $5, $6, $7, $8 FROM jobs WHERE id = $2";
+    EVENTS => concat!("SELECT ", event_columns!(), " FROM events WHERE project = $1 AND job_id = $2 AND seq > $3 \
+                      AND (CAST($4 AS TEXT) IS NULL OR $4 LIKE '%,' || type || ',%') ORDER BY seq LIMIT $5");
+    FEED => feed!(""), feed!(" AND epoch < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)");
+    /// Events of another database, restored here, come before all of this one's: their transactions are not ours.
+    SETTLE_EVENTS => "UPDATE events SET epoch = 0 WHERE epoch <> 0",
+                     "UPDATE events SET epoch = 0 WHERE epoch >= CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)";
+    /// Positions go on after the last one there is.
+    GO_ON_WITH_EVENTS => "", "SELECT setval('events_position_seq', newest) FROM (SELECT MAX(position) AS newest FROM events) AS restored \
+                              WHERE newest > (SELECT last_value FROM events_position_seq)";
+    PULSE => "SELECT status, cancel_requested, last_event FROM jobs WHERE project = $1 AND id = $2";
+    JOB_BY_ID => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1");
+    /// Positions are about in the order of time: those of the oldest events are looked at.
+    FORGET_EVENTS => "DELETE FROM events WHERE created_at < $1 AND position IN (SELECT position FROM events ORDER BY position LIMIT $2)";
 
     ADD_MODEL => concat!("INSERT INTO models (", model_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
     MODELS => latest!(model_columns!(), "models");

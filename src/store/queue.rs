@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
+use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, later, queries, webhooks};
 use crate::id::{Id, Kind};
@@ -48,6 +49,7 @@ impl Store {
         let claim = args![number, owner, self.lease_from(now), now, next];
         let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
         session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
@@ -74,7 +76,8 @@ impl Store {
 
     async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
-        let lease = self.lease_from(session.now(&self.inner.ambient).await?);
+        let now = session.now(&self.inner.ambient).await?;
+        let lease = self.lease_from(now);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
         // the fraction has a column of its own, so that a lower one does not count as a change
         let rest = Progress { fraction: 0.0, ..progress.clone() };
@@ -82,6 +85,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        tell_progress(&mut session, &self.inner.ambient, claim, progress, now).await?;
         webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
@@ -119,6 +123,8 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
@@ -189,6 +195,8 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
@@ -231,6 +239,7 @@ impl Store {
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
         }
+        tell_rescued(&mut session, &self.inner.ambient, &[&*ended, &*requeued].concat(), now).await?;
         for (id,) in &ended {
             webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }

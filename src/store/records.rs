@@ -45,7 +45,7 @@ pub(super) struct ModelRecord {
     names_sha256: Option<String>,
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(super) struct JobRecord {
     pub(super) id: String,
     pub(super) project: String,

@@ -8,6 +8,7 @@ mod bad_inputs;
 mod connections;
 mod contract;
 mod data;
+mod events;
 mod idempotency;
 mod job_actions;
 mod jobs;

@@ -7,6 +7,7 @@ mod proxy;
 
 mod away;
 mod bulk;
+mod events;
 mod files;
 mod house;
 mod idempotency;
@@ -59,6 +60,9 @@ on_both_engines! {
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
+    events: a_job_tells_its_life_in_order, every_way_a_job_ends_is_told, what_is_tried_again_and_what_is_never_started_is_told,
+        a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_tells_once, the_holder_of_a_claim_may_tell_more,
+        events_go_with_their_job, events_of_another_database_are_settled_when_the_store_is_opened, the_feed_of_a_project_misses_nothing_in_a_storm;
     turns: projects_take_turns_however_much_one_has_queued, a_job_waits_for_its_memory_and_is_not_overtaken,
         a_job_not_started_in_time_fails, an_attempt_that_broke_off_is_tried_again_until_there_are_no_more,
         a_new_job_remembers_which_one_it_tries_again;

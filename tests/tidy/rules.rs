@@ -55,7 +55,7 @@ pub(crate) const RULES: &[Rule] = &[
         "edge",
         "api",
         "access ambient config dataset fault hook id job json measure model spec store webhook",
-        "arc_swap axum base64 bytes hmac http_body_util hyper md5 serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
+        "arc_swap axum base64 bytes futures_util hmac http_body_util hyper md5 serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
     ),
     rule("edge", "listen", "config measure", "axum hyper hyper_util tokio tracing"),
     rule("edge", "client", "", "bytes http_body_util hyper hyper_util serde_json tokio"),

@@ -9,7 +9,7 @@ use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Warning};
-use crate::model::{CertificateStatus, Model};
+use crate::model::Model;
 
 /// The largest fraction of a job that has not succeeded.
 const ALMOST: f64 = 0.9999;
@@ -129,7 +129,7 @@ impl Store {
         ];
         session.execute(&queries::ADD_MODEL, columns).await?;
         let certificate = &model.card.certificate;
-        let converged = certificate.status == CertificateStatus::Certified;
+        let converged = model.card.converged();
         let nonzeros = model.card.sparsity.nonzeros;
         let result = job::fit_result(&job.model, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
         let warnings = joined_warnings(job, model.card.warnings.clone());

@@ -154,7 +154,7 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
 /// Fits; a panic becomes its message.
 fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared) -> Result<Outcome, String> {
     let observe = |progress: &crate::job::Progress| shared.observe(progress);
-    let run = Run { threads: worker.threads, observe: &observe };
+    let run = Run::new(worker.threads, &observe);
     let fitted = catch_unwind(AssertUnwindSafe(|| (worker.fit)(dataset, spec, &run))).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::job::Progress;
+use crate::train::Leave;
 
 /// Whether the process is stopping.
 #[derive(Clone, Debug)]
@@ -77,9 +78,9 @@ impl Shared {
     }
 
     /// Called from inside the solver: one atomic load, and never a wait for those who read the progress.
-    pub(super) fn observe(&self, progress: &Progress) -> ControlFlow<()> {
+    pub(super) fn observe(&self, progress: &Progress) -> ControlFlow<Leave> {
         if self.halt.load(Ordering::Relaxed) != Halt::No as u8 {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Leave::Nothing);
         }
         if let Ok(mut latest) = self.progress.try_lock() {
             latest.clone_from(progress);
@@ -105,6 +106,6 @@ mod tests {
             shared.halt(why);
             assert_eq!(shared.halted(), Halt::Cancel);
         }
-        assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(()));
+        assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(Leave::Nothing));
     }
 }

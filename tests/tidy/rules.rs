@@ -34,7 +34,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("domain", "job", "id", "serde serde_json"),
     rule("domain", "spec", "dataset fault job json", "serde serde_json"),
     rule("domain", "model", "dataset fault job json", "memchr serde serde_json sha2"),
-    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sprs thiserror"),
+    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sha2 sprs thiserror"),
     rule(
         "storage",
         "store",

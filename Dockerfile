@@ -3,7 +3,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src tests && : > src/lib.rs && echo 'fn main() {}' | tee src/main.rs > tests/zz_coverage.rs \
+RUN mkdir src tests && : > src/lib.rs && echo 'fn main() {}' > src/main.rs && cp src/main.rs tests/zz_coverage.rs \
     && cargo build --release --locked --bin sparsefit \
     && rm -r src tests target/release/deps/*sparsefit* target/release/.fingerprint/sparsefit-*
 COPY . .
@@ -12,8 +12,8 @@ RUN cargo build --release --locked --bin sparsefit \
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/sparsefit /usr/local/bin/sparsefit
-COPY --from=build --chown=nonroot:nonroot /rootfs/data /data
-USER nonroot
+COPY --from=build --chown=65532:65532 /rootfs/data /data
+USER 65532:65532
 ENV SPARSEFIT_DATA_DIR=/data \
     SPARSEFIT_LISTEN=0.0.0.0:7878 \
     SPARSEFIT_LOG_JSON=true

@@ -24,3 +24,28 @@ check:
 # Figures beside other libraries; see bench/README.md for what each needs
 bench *ARGS:
     python3 bench/accept.py {{ARGS}}
+
+# Break it on purpose; see chaos/README.md (--quick: what runs with every merge)
+chaos *ARGS:
+    cargo build --release --bin sparsefit --example claim_storm
+    python3 chaos/run.py {{ARGS}}
+
+# Slow clients, overload, fits beside requests, large uploads, bombs
+load *ARGS:
+    cargo build --release
+    python3 chaos/load.py {{ARGS}}
+
+# Each fuzz target for SECONDS
+fuzz SECONDS="300":
+    for target in libsvm json_forms spec predict cursor headers; do \
+        cargo +nightly fuzz run "$target" -- -max_total_time={{SECONDS}} -rss_limit_mb=512 -timeout=5 -max_len=65536 || exit 1; \
+    done
+
+# The API against its description, SECONDS without and with a key
+contract SECONDS="240":
+    cargo build --release
+    chaos/contract.sh {{SECONDS}}
+
+# SEEDS lives of the queue under injected faults
+simulate SEEDS="10000":
+    SPARSEFIT_SEEDS={{SEEDS}} cargo test --release --test simulation -- --nocapture

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::dataset::IngestLimits;
 use crate::model::PredictLimits;
 use crate::spec::SpecLimits;
+use crate::webhook::Net;
 
 /// Options of `sparsefit serve`; each is also `SPARSEFIT_<NAME>` in the environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,6 +34,9 @@ pub struct Config {
     /// Further names by which clients reach this server (`Host`).
     #[arg(long, env = "SPARSEFIT_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// Networks that webhooks may reach besides the public internet, over http too: `10.1.0.0/16,fd00::/8`.
+    #[arg(long, env = "SPARSEFIT_WEBHOOK_ALLOW_NET", value_delimiter = ',')]
+    pub webhook_allow_net: Vec<Net>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,

@@ -22,6 +22,10 @@ pub enum Kind {
     Request,
     /// A stored file, `blob_…`.
     Blob,
+    /// A webhook endpoint, `wh_…`.
+    Webhook,
+    /// A message to a webhook, `msg_…`.
+    Message,
 }
 
 impl Kind {
@@ -33,6 +37,8 @@ impl Kind {
             Self::Model => "mv_",
             Self::Request => "req_",
             Self::Blob => "blob_",
+            Self::Webhook => "wh_",
+            Self::Message => "msg_",
         }
     }
 }

@@ -12,12 +12,14 @@ pub mod matrix;
 pub mod solver;
 
 pub mod dataset;
+pub mod hook;
 pub mod job;
 pub mod model;
 pub mod spec;
 pub mod train;
 
 pub mod store;
+pub mod webhook;
 pub mod worker;
 
 pub mod api;

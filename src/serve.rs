@@ -19,6 +19,7 @@ use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::webhook::{Couriers, Guard, Sender};
 use crate::worker::Pool;
 
 /// A head must be here whole within this time.
@@ -56,6 +57,7 @@ pub struct Server {
     draining: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     workers: Pool,
+    couriers: Couriers,
 }
 
 impl Server {
@@ -76,11 +78,19 @@ impl Server {
         // Names this life of the process: a claim of another life is a dead worker's.
         let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
         let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads));
-        let life = Life { draining: drained.clone(), workers_wanted: config.workers, workers_alive: workers.alive() };
+        let webhooks = Guard::new(&config.webhook_allow_net);
+        let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
+        let life = Life {
+            draining: drained.clone(),
+            workers_wanted: config.workers,
+            workers_alive: workers.alive(),
+            webhooks,
+            webhook_outcomes: couriers.outcomes(),
+        };
         let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
         let accepting = tokio::spawn(accept(listener, api, limits.connections, drained));
         tracing::info!(%addr, ?limits, "serving");
-        Ok(Self { addr, store, draining, accepting, workers })
+        Ok(Self { addr, store, draining, accepting, workers, couriers })
     }
 
     /// The server's store, for tests that look behind the API or step the work themselves.
@@ -93,7 +103,7 @@ impl Server {
         tracing::info!("stopping");
         // No receiver left means that nothing has to be told.
         let _ = self.draining.send(true);
-        let (accepting, ()) = tokio::join!(self.accepting, self.workers.shutdown());
+        let (accepting, (), ()) = tokio::join!(self.accepting, self.workers.shutdown(), self.couriers.shutdown());
         if let Err(error) = accepting {
             tracing::error!(%error, "the accept loop failed");
         }

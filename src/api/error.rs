@@ -232,6 +232,8 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (code, detail) = match &error {
             StoreError::Database(_) => (Code::StoreUnavailable, "the database did not answer as it should"),
+            StoreError::OutcomeUnknown(_) => (Code::StoreUnavailable, "the database did not say whether it committed"),
+            StoreError::Broken(_) => (Code::StoreUnavailable, "the server's disk failed, and the server is ending"),
             StoreError::DiskFull => (Code::InsufficientStorage, "the disk is full"),
             StoreError::Damaged(_) => (Code::ArtifactCorrupt, "a stored file does not have its checksum"),
             StoreError::Io(_) | StoreError::Schema(_) | StoreError::InUse(_) | StoreError::Row(_) => {

@@ -17,6 +17,7 @@ use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
+use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
@@ -178,7 +179,7 @@ fn preference_applied(response: &mut Response, wait: Option<Duration>) {
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     match content_type(headers) {
         Some(media) if media.essence == "application/json" => Ok(()),
         _ => Err(Problem::new(Code::UnsupportedMediaType, "this route takes application/json")),
@@ -208,6 +209,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         metadata: asked.metadata,
         warnings,
         request_id: request_id.to_string(),
+        webhook: webhooks::of_job(api, asked.webhook)?,
     })
 }
 

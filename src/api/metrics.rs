@@ -1,6 +1,6 @@
 //! What is measured, in a registry of its own: nothing global, no label that a client can choose.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,6 +23,12 @@ struct RequestLabels {
     status: u16,
 }
 
+/// Label of an attempt to send a webhook message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 /// All measures of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -33,6 +39,7 @@ pub struct Metrics {
     predict_rows: Counter<u64, AtomicU64>,
     predict_unknown: Counter<u64, AtomicU64>,
     predict_seconds: Histogram,
+    webhook_deliveries: Family<OutcomeLabel, Counter<u64, AtomicU64>>,
     /// Connections open now.
     pub connections: Gauge<i64, AtomicI64>,
 }
@@ -47,6 +54,7 @@ impl Default for Metrics {
             predict_rows: Counter::default(),
             predict_unknown: Counter::default(),
             predict_seconds: Histogram::new(SECONDS),
+            webhook_deliveries: Family::default(),
             connections: Gauge::default(),
         };
         metrics.register();
@@ -68,6 +76,7 @@ impl Metrics {
             self.predict_unknown.clone(),
         );
         registry.register("predict_duration_seconds", "Time of one prediction request", self.predict_seconds.clone());
+        registry.register("webhook_deliveries", "Attempts to send webhook messages, by what came of them", self.webhook_deliveries.clone());
     }
 
     /// A request was answered. `route` is a template, never a path.
@@ -84,7 +93,10 @@ impl Metrics {
     }
 
     /// The whole page, in the OpenMetrics text format.
-    pub(crate) fn page(&self, queue: QueueCounts) -> String {
+    pub(crate) fn page(&self, queue: QueueCounts, webhooks: &[(&'static str, u64)]) -> String {
+        for &(outcome, count) in webhooks {
+            self.webhook_deliveries.get_or_create(&OutcomeLabel { outcome }).inner().store(count, Ordering::Relaxed);
+        }
         self.jobs_queued.set(i64::try_from(queue.queued).unwrap_or(i64::MAX));
         self.jobs_running.set(i64::try_from(queue.running).unwrap_or(i64::MAX));
         let mut text = String::new();

@@ -18,6 +18,7 @@ mod page;
 mod predictions;
 mod request;
 mod state;
+mod webhooks;
 
 use axum::Router;
 use axum::handler::Handler;
@@ -36,7 +37,7 @@ const UPLOAD_PATH: &str = "/api/v1/datasets";
 /// One line of the route table.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, `POST`, `DELETE`.
+    /// `GET`, `POST`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
@@ -70,6 +71,14 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/histogram", models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", predictions::by_version),
+        post("/api/v1/webhooks", webhooks::create),
+        get("/api/v1/webhooks", webhooks::list),
+        get("/api/v1/webhooks/{webhook}", webhooks::one),
+        patch("/api/v1/webhooks/{webhook}", webhooks::change),
+        delete("/api/v1/webhooks/{webhook}", webhooks::remove),
+        post("/api/v1/webhooks/{webhook}/rotate", webhooks::rotate),
+        get("/api/v1/webhooks/{webhook}/deliveries", webhooks::deliveries),
+        post("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", webhooks::resend),
         get("/api/v1/limits", operations::limits),
         get("/livez", operations::livez),
         get("/readyz", operations::readyz),
@@ -95,6 +104,10 @@ fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route 
 
 fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
     Route { method: "POST", path, handler: routing::post(handler) }
+}
+
+fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
+    Route { method: "PATCH", path, handler: routing::patch(handler) }
 }
 
 fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {

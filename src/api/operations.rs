@@ -64,7 +64,7 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
     let counts = api.store.queue_counts().await?;
-    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts)))
+    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts, &api.life.webhook_outcomes.counts())))
 }
 
 /// `GET /api/v1/limits`.

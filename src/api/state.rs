@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::store::Store;
+use crate::webhook::{Guard, Outcomes};
 
 /// The state of the API, shared by all requests.
 #[derive(Clone, Debug)]
@@ -68,6 +69,10 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// Whom webhooks may reach.
+    pub webhooks: Guard,
+    /// What came of sending them.
+    pub webhook_outcomes: Arc<Outcomes>,
 }
 
 impl Life {

@@ -88,6 +88,7 @@ fn config(folder: &Path) -> Config {
         fit_threads: 0,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),
     }

@@ -38,13 +38,18 @@ impl Problems {
     /// The fault that tells them all; `None` without problems. Only unknown fields: `unknown_field`; only names or
     /// texts outside the specification: `invalid_field`; else `invalid_parameter`.
     pub(super) fn into_fault(self) -> Option<Fault> {
+        self.into_fault_of("the job")
+    }
+
+    /// As [`Problems::into_fault`], of a document that is called `whole`.
+    pub(super) fn into_fault_of(self, whole: &str) -> Option<Fault> {
         let code = match (self.all_unknown_fields?, self.all_outside_spec?) {
             (true, _) => Code::UnknownField,
             (_, true) => Code::InvalidField,
             _ => Code::InvalidParameter,
         };
         let noun = if self.count == 1 { "problem" } else { "problems" };
-        let place = if self.all_inside_spec? { "spec" } else { "the job" };
+        let place = if self.all_inside_spec? { "spec" } else { whole };
         Some(Fault { code, detail: format!("{} {noun} in {place}.", self.count), places: self.places })
     }
 }

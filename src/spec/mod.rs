@@ -6,6 +6,7 @@
 mod estimate;
 mod fields;
 mod folds;
+mod hook;
 mod lambda;
 mod parse;
 mod parse_fit;
@@ -19,10 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dataset::{Class, TargetKind};
+use crate::hook::Hook;
 use crate::job::Priority;
 
 pub use estimate::estimate;
 pub use folds::folds;
+pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use parse::{is_name, parse_job};
 pub use resolve::feature_index;
 
@@ -43,6 +46,8 @@ pub struct JobRequest {
     pub metadata: Value,
     /// Order in the queue.
     pub priority: Priority,
+    /// Who else is told what becomes of it; the address is not yet judged.
+    pub webhook: Option<Hook>,
 }
 
 /// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.

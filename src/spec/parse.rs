@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
+use super::hook::parse_job_hook;
 use super::parse_fit::{parse_fit, parse_limits};
 use super::{FitSpec, JobRequest, RunLimits, SpecLimits};
 use crate::fault::{Code, Fault};
@@ -48,11 +49,16 @@ fn parse_request(document: &Value, limits: &SpecLimits, problems: &mut Problems)
     let outer = job.take("limits").map(|value| parse_limits(value, "#/limits", limits, problems));
     let priority = parse_priority(&mut job, problems);
     let metadata = job.take("metadata").map_or_else(|| json!({}), |value| parse_metadata(value, problems));
+    let webhook = job.take("webhook").map(|value| parse_job_hook(value, problems));
     job.close(problems);
     kind?;
     let fit = parse_fit(spec?, limits, problems).map(|fit| with_limits(fit, spec?, outer, problems));
     let (dataset, version) = dataset?;
-    Some(JobRequest { model: model?, dataset, version, fit: fit??, spec: spec?.clone(), metadata, priority: priority? })
+    let webhook = match webhook {
+        Some(hook) => Some(hook?),
+        None => None,
+    };
+    Some(JobRequest { model: model?, dataset, version, fit: fit??, spec: spec?.clone(), metadata, priority: priority?, webhook })
 }
 
 /// Limits may stand beside the specification or in it, not both.

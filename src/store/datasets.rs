@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::blobs::Incoming;
 use super::db::args;
 use super::records::{DatasetRecord, to_text};
-use super::{Cursor, DatasetRow, Deletion, NamesBlob, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end};
+use super::{Cursor, DatasetRow, Deletion, NamesBlob, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end, webhooks};
 use crate::dataset::{self, Damaged, Dataset, Ingested, Names};
 use crate::id::{Id, Kind};
 
@@ -33,13 +33,13 @@ impl Store {
     async fn add_dataset_now(&self, project: &str, name: &str, incoming: Incoming, ingested: Ingested) -> Result<DatasetRow, StoreError> {
         let Ingested { meta, names_sha256 } = ingested;
         let (length, named) = (meta.stored_bytes, names_sha256.is_some());
-        let (data, names) = blocking(move || {
+        let published = blocking(move || {
             if incoming.data().metadata()?.len() != length {
                 return Err(Damaged("the data file does not have the length that was written".into()).into());
             }
             incoming.publish(named)
-        })
-        .await?;
+        });
+        let (data, names) = self.inner.db.health.heed(published.await)?;
         let mut session = self.write().await?;
         let (version,) = session.one::<(i64,)>(&queries::NEXT, args![project, "dataset", name]).await?;
         let row = DatasetRow {
@@ -55,6 +55,7 @@ impl Store {
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
         let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
         session.execute(&queries::ADD_DATASET, columns).await?;
+        webhooks::record_dataset(&mut session, &self.inner.ambient, &row).await?;
         let kept = (data.keep(), names.map(super::blobs::Draft::keep));
         session.commit().await?;
         drop(kept);

@@ -3,20 +3,32 @@
 //! A query is a [`Query`] of `queries.rs` and its arguments; what comes back is a type that can be read from a row of
 //! either engine. Nothing here knows a table.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{FromRow, Postgres, Sqlite, Transaction};
+use sqlx::{FromRow, Sqlite};
 
 use super::StoreError;
+use super::group::{Turn, Writer};
+use super::health::Health;
+use super::lent::{self, Lent, within};
 use super::queries::{CLOCK, Query};
 use crate::ambient::Ambient;
 
 /// A database.
 #[derive(Clone, Debug)]
-pub(super) enum Db {
-    /// One writer; readers see the last commit and never wait for it.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+pub(super) struct Db {
+    pub(super) engine: Engine,
+    pub(super) health: Arc<Health>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Engine {
+    /// One writer, who commits for many; readers see the last commit and never wait for it.
+    Sqlite { writer: Writer, readers: SqlitePool },
     /// One pool for all.
     Postgres(PgPool),
 }
@@ -24,28 +36,31 @@ pub(super) enum Db {
 impl Db {
     /// A session for reading.
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
-            Self::Postgres(pool) => Session::PostgresRead(pool.acquire().await?),
+        Ok(match &self.engine {
+            Engine::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
+            Engine::Postgres(pool) => Session::Postgres(Lent::read(pool).await?, None),
         })
     }
 
-    /// A transaction that will write. On SQLite it holds the write lock from its first moment: a transaction that
-    /// begins as a reader and becomes a writer can fail at once, whatever `busy_timeout` says.
+    /// A transaction that will write; dropped, it is rolled back. On SQLite writers take turns.
     pub(super) async fn write(&self) -> Result<Session, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => Session::SqliteWrite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Session::PostgresWrite(pool.begin().await?),
+        self.health.check()?;
+        Ok(match &self.engine {
+            Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?),
+            Engine::Postgres(pool) => Session::Postgres(Lent::write(pool).await?, Some(Arc::clone(&self.health))),
         })
     }
 
     pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite { writer, readers } => {
+        match &self.engine {
+            Engine::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Engine::Postgres(pool) => {
+                // an unreachable server is not waited for: it notices by itself
+                let _ = tokio::time::timeout(lent::PATIENCE, pool.close()).await;
+            }
         }
     }
 }
@@ -53,9 +68,9 @@ impl Db {
 /// A connection taken for some statements, or an open transaction; a transaction that is dropped is rolled back.
 pub(super) enum Session {
     SqliteRead(PoolConnection<Sqlite>),
-    SqliteWrite(Transaction<'static, Sqlite>),
-    PostgresRead(PoolConnection<Postgres>),
-    PostgresWrite(Transaction<'static, Postgres>),
+    SqliteWrite(Turn),
+    /// With whom to count the commit of a transaction.
+    Postgres(Lent, Option<Arc<Health>>),
 }
 
 /// An argument of a query.
@@ -124,9 +139,8 @@ macro_rules! on {
     (@bind $session:expr, $query:expr, $args:expr, $prepared:ident, $make:expr, $connection:ident => $body:expr) => {
         match $session {
             Session::SqliteRead(connection) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::SqliteWrite(connection) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::PostgresRead(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::PostgresWrite(connection) => on!(@one $query.postgres, $args, $prepared, $make, $connection = &mut **connection => $body),
+            Session::SqliteWrite(turn) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = turn.connection()? => $body),
+            Session::Postgres(lent, _) => on!(@one $query.postgres, $args, $prepared, $make, $connection = lent.connection()? => $body),
         }
     };
     (@one $text:expr, $args:expr, $prepared:ident, $make:expr, $connection:ident = $from:expr => $body:expr) => {{
@@ -149,27 +163,57 @@ impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'
 
 impl Session {
     pub(super) fn is_sqlite(&self) -> bool {
-        matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(_))
+        !matches!(self, Self::Postgres(..))
     }
 
     /// All rows.
     pub(super) async fn all<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_all(connection).await?))
+        let patience = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_all(connection)).await);
+        self.ran(found)
     }
 
     /// The row, if there is one.
     pub(super) async fn optional<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Option<T>, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_optional(connection).await?))
+        let patience = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_optional(connection)).await);
+        self.ran(found)
     }
 
     /// The row; none is an error.
     pub(super) async fn one<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<T, StoreError> {
-        Ok(on!(self, query, args, as T, |prepared, connection| prepared.fetch_one(connection).await?))
+        self.optional(query, args).await?.ok_or(StoreError::Database(sqlx::Error::RowNotFound))
     }
 
     /// The number of rows written.
     pub(super) async fn execute(&mut self, query: &Query, args: Vec<Arg>) -> Result<u64, StoreError> {
-        Ok(on!(self, query, args, |prepared, connection| prepared.execute(connection).await?.rows_affected()))
+        let patience = self.runs()?;
+        let written = on!(self, query, args, |prepared, connection| {
+            within(patience, prepared.execute(connection)).await.map(|done| done.rows_affected())
+        });
+        self.ran(written)
+    }
+
+    /// A statement is about to run: how long its answer is waited for.
+    fn runs(&mut self) -> Result<Duration, StoreError> {
+        match self {
+            Self::SqliteRead(_) => return Ok(Duration::MAX),
+            Self::SqliteWrite(turn) => turn.runs()?,
+            Self::Postgres(lent, _) => {
+                lent.runs()?;
+                return Ok(lent::PATIENCE);
+            }
+        }
+        Ok(Duration::MAX)
+    }
+
+    /// How it ended. After a failure a transaction can only be undone, on both engines.
+    fn ran<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        match self {
+            Self::SqliteRead(_) => Ok(outcome?),
+            Self::SqliteWrite(turn) => turn.ran(outcome),
+            Self::Postgres(lent, _) => lent.ran(outcome),
+        }
     }
 
     /// Microseconds since 1970 by the clock that leases live on: the database's on PostgreSQL, because the clocks of
@@ -185,20 +229,22 @@ impl Session {
     /// Makes everything written durable and visible.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction) => transaction.commit().await?,
-            Self::PostgresWrite(transaction) => transaction.commit().await?,
-            Self::SqliteRead(_) | Self::PostgresRead(_) => {}
+            Self::SqliteRead(_) => Ok(()),
+            Self::SqliteWrite(turn) => turn.commit().await,
+            Self::Postgres(lent, health) => {
+                lent.commit().await?;
+                health.iter().for_each(|health| health.committed());
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Undoes everything written.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteWrite(transaction) => transaction.rollback().await?,
-            Self::PostgresWrite(transaction) => transaction.rollback().await?,
-            Self::SqliteRead(_) | Self::PostgresRead(_) => {}
+            Self::SqliteRead(_) => Ok(()),
+            Self::SqliteWrite(turn) => turn.rollback().await,
+            Self::Postgres(lent, _) => lent.rollback().await,
         }
-        Ok(())
     }
 }

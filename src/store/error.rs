@@ -10,6 +10,12 @@ pub enum StoreError {
     /// The database failed or is away; may pass.
     #[error("the database: {0}")]
     Database(#[source] sqlx::Error),
+    /// The commit's answer was lost: it may have happened.
+    #[error("the database did not say whether it committed: {0}")]
+    OutcomeUnknown(#[source] sqlx::Error),
+    /// The disk failed at a write: nothing more is written until the process is started again.
+    #[error("the disk failed, and nothing more is written until a restart: {0}")]
+    Broken(String),
     /// A migration does not fit the database found, or the database cannot keep what is promised.
     #[error("the schema: {0}")]
     Schema(String),
@@ -37,6 +43,26 @@ impl From<std::io::Error> for StoreError {
             _ => Self::Io(error),
         }
     }
+}
+
+impl StoreError {
+    /// The same for another who waited for the same thing.
+    pub(super) fn for_another(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            Self::Broken(what) => Self::Broken(what.clone()),
+            other => Self::Database(sqlx::Error::Protocol(other.to_string())),
+        }
+    }
+}
+
+/// Whether a write of SQLite failed in the disk: `SQLITE_IOERR` but for its reads and for a file that could not grow.
+pub(super) fn failed_in_disk(error: &sqlx::Error) -> bool {
+    const IOERR: u32 = 10;
+    const READS: [u32; 2] = [266, 522];
+    let sqlx::Error::Database(error) = error else { return false };
+    let Some(code) = error.code() else { return false };
+    !FULL.contains(&code.as_ref()) && code.parse::<u32>().is_ok_and(|code| code & 0xff == IOERR && !READS.contains(&code))
 }
 
 /// SQLite: `SQLITE_FULL`, and the extended code for a shared-memory file that could not grow. PostgreSQL: `disk_full`.

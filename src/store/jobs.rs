@@ -2,7 +2,9 @@
 
 use super::db::args;
 use super::records::{JobRecord, to_text};
-use super::{Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end};
+use super::{
+    Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end, webhooks,
+};
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
 
@@ -47,6 +49,9 @@ impl Store {
             job.request_id,
         ];
         let queued = Job::try_from(session.one::<JobRecord>(&queries::ENQUEUE, columns).await?)?;
+        if let Some(hook) = &job.webhook {
+            webhooks::subscribe(&mut session, &queued.project, &queued.id, hook).await?;
+        }
         session.commit().await?;
         self.hub().announce_work();
         Ok(Enqueued::Job(Box::new(queued)))
@@ -95,6 +100,7 @@ impl Store {
             let mut session = self.write().await?;
             let now = session.now(&self.inner.ambient).await?;
             if let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? {
+                webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
                 session.commit().await?;
                 self.hub().announce_cancel(id);
                 return Ok(Cancellation::Cancelled(Box::new(record.try_into()?)));

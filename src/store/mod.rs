@@ -6,9 +6,13 @@
 mod blobs;
 mod datasets;
 mod db;
+mod deliveries;
 mod error;
+mod group;
+mod health;
 mod hub;
 mod jobs;
+mod lent;
 mod models;
 mod open;
 pub mod queries;
@@ -16,6 +20,7 @@ mod queue;
 mod records;
 mod rows;
 mod sweep;
+mod webhooks;
 
 use std::fs::{self, File};
 use std::io;
@@ -25,18 +30,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
+pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use rows::{
     Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
     QueueCounts,
 };
+pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+
+/// A store that has not answered a ping by now is not ready.
+const PING: Duration = Duration::from_millis(1500);
 
 /// Where and how to store.
 #[derive(Clone, Debug)]
@@ -106,13 +116,30 @@ impl Store {
         self.inner.config.lease
     }
 
+    /// Transactions made durable so far by this store. One may hold the writes of many callers.
+    pub fn commits(&self) -> u64 {
+        self.inner.db.health.commits()
+    }
+
+    /// Says what happened once the disk has failed at a write: from then on nothing is written, and the process should
+    /// end with an error, to be started again.
+    pub fn broken(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.inner.db.health.watch()
+    }
+
     /// The settings of the database that durability stands on, as it states them itself.
     pub async fn settings(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
         open::settings(&self.inner.db).await
     }
 
     /// Whether a write would succeed now: commits one, and looks whether the data directory is still the one opened.
+    /// Answers within the time a probe waits.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        let late = |_| StoreError::Database(sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(PING, self.ping_in_time()).await.map_err(late)?
+    }
+
+    async fn ping_in_time(&self) -> Result<(), StoreError> {
         let store = self.clone();
         blocking(move || store.same_directory()).await?;
         let mut session = self.inner.db.write().await?;

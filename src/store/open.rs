@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -12,7 +13,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection};
 
 use super::StoreError;
-use super::db::{Db, args};
+use super::db::{Db, Engine, args};
+use super::group::Writer;
+use super::health::Health;
 use super::queries::SETTINGS;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -21,6 +24,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 const CONNECTIONS: u32 = 10;
+/// A connection to PostgreSQL is waited for this long.
+const ACQUIRE: Duration = Duration::from_secs(2);
 
 /// The lock of the data directory: alone on SQLite, together with others of its kind on PostgreSQL.
 pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {
@@ -44,20 +49,20 @@ pub(super) async fn sqlite(data_dir: &Path) -> Result<Db, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let writer = sqlite_pool(1, options.clone()).await?;
-    SQLITE.run(&writer).await?;
+    let mut connection = options.connect().await?;
+    let settings = sqlite_settings(&mut connection).await?;
+    if settings != promised() {
+        return Err(StoreError::Schema(format!("SQLite does not keep its settings: {settings:?}")));
+    }
+    SQLITE.run(&mut connection).await?;
+    let health = Arc::new(Health::default());
+    let writer = Writer::new(connection, Arc::clone(&health), BUSY);
     let readers = sqlite_pool(READERS, options.pragma("query_only", "ON")).await?;
-    Ok(Db::Sqlite { writer, readers })
+    Ok(Db { engine: Engine::Sqlite { writer, readers }, health })
 }
 
 /// A pool each of whose connections is asked whether it keeps what is promised.
 async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    let mut first = options.connect().await?;
-    let settings = sqlite_settings(&mut first).await?;
-    first.close().await?;
-    if settings != promised() {
-        return Err(StoreError::Schema(format!("SQLite does not keep its settings: {settings:?}")));
-    }
     let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(|connection, _| {
         Box::pin(async move {
             let settings = sqlite_settings(connection).await?;
@@ -96,9 +101,10 @@ pub(super) async fn postgres(url: &str) -> Result<Db, StoreError> {
     let mut migrating = options.connect().await?;
     POSTGRES.run(&mut migrating).await?;
     migrating.close().await?;
-    let bounds = [("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")];
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(BUSY).connect_with(options.options(bounds)).await?;
-    let db = Db::Postgres(pool);
+    // sooner than we stop waiting: a server that is slow says so itself, and its answer leaves the connection usable
+    let bounds = [("statement_timeout", "2s"), ("lock_timeout", "1500ms"), ("idle_in_transaction_session_timeout", "10s")];
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options.options(bounds)).await?;
+    let db = Db { engine: Engine::Postgres(pool), health: Arc::default() };
     for (name, value) in settings(&db).await? {
         if value == "off" {
             tracing::warn!(setting = name, "PostgreSQL runs with {name} = off: a power cut can lose what was acknowledged");
@@ -109,9 +115,9 @@ pub(super) async fn postgres(url: &str) -> Result<Db, StoreError> {
 
 /// The settings that durability stands on, as the database states them.
 pub(super) async fn settings(db: &Db) -> Result<Settings, StoreError> {
-    match db {
-        Db::Sqlite { writer, .. } => Ok(sqlite_settings(&mut *writer.acquire().await?).await?),
-        Db::Postgres(_) => {
+    match &db.engine {
+        Engine::Sqlite { writer, .. } => Ok(sqlite_settings(writer.turn().await?.connection()?).await?),
+        Engine::Postgres(_) => {
             let (fsync, synchronous_commit) = db.read().await?.one::<(String, String)>(&SETTINGS, args![]).await?;
             Ok(vec![("fsync", fsync), ("synchronous_commit", synchronous_commit)])
         }

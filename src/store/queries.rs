@@ -44,6 +44,47 @@ macro_rules! job_columns {
     };
 }
 
+macro_rules! webhook_columns {
+    () => {
+        "id, project, url, events, description, enabled, created_at"
+    };
+}
+
+macro_rules! delivery_columns {
+    () => {
+        "id, project, holder, url, event, job_id, body, status, created_at, since, next_at, lease_until, attempts, step, \
+         finished_at, last_status, last_error"
+    };
+}
+
+/// Who hears of job `$1`, with what there is to tell of it.
+macro_rules! listeners_of_job {
+    ($holder:literal, $hooks:literal) => {
+        concat!(
+            "SELECT ",
+            $holder,
+            " AS holder, h.url, h.events, j.id, j.project, j.kind, j.status, j.reason, j.model, j.dataset_name, j.dataset_version, \
+             j.attempt, j.fraction, j.result, j.error FROM jobs AS j JOIN ",
+            $hooks,
+            " WHERE j.id = $1"
+        )
+    };
+}
+
+/// Takes the next delivery due at `$1` until `$2`, at most `$3` at once for one address.
+macro_rules! claim_delivery {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE webhook_deliveries SET lease_until = $2, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = \
+             (SELECT id FROM webhook_deliveries AS d WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+             AND (SELECT COUNT(*) FROM webhook_deliveries AS o WHERE o.url = d.url AND o.lease_until > $1) < $3 ORDER BY next_at, id LIMIT 1",
+            $lock,
+            ") RETURNING ",
+            delivery_columns!()
+        )
+    };
+}
+
 macro_rules! latest {
     ($columns:expr, $table:literal) => {
         concat!(
@@ -207,4 +248,55 @@ queries! {
     /// Whether a row refers to a file.
     BLOB_IN_USE => "SELECT COUNT(*) FROM (SELECT 1 FROM datasets WHERE blob = $1 OR names_blob = $1 \
                     UNION ALL SELECT 1 FROM models WHERE blob = $1 OR names_blob = $1) AS uses";
+
+    ADD_WEBHOOK => concat!("INSERT INTO webhooks (", webhook_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    COUNT_WEBHOOKS => "SELECT COUNT(*) FROM webhooks WHERE project = $1";
+    WEBHOOKS => concat!("SELECT ", webhook_columns!(), " FROM webhooks WHERE project = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
+    WEBHOOK => concat!("SELECT ", webhook_columns!(), " FROM webhooks WHERE project = $1 AND id = $2");
+    CHANGE_WEBHOOK => concat!(
+        "UPDATE webhooks SET url = COALESCE($3, url), events = COALESCE($4, events), description = COALESCE($5, description), \
+         enabled = COALESCE($6, enabled) WHERE project = $1 AND id = $2 RETURNING ", webhook_columns!()
+    );
+    DISABLE_WEBHOOK => "UPDATE webhooks SET enabled = 0 WHERE id = $1";
+    DELETE_WEBHOOK => "DELETE FROM webhooks WHERE project = $1 AND id = $2";
+    /// The first secret of a holder.
+    KEEP_SECRET => "INSERT INTO webhook_secrets (project, holder, secret) VALUES ($1, $2, $3) ON CONFLICT (project, holder) DO NOTHING";
+    /// A new secret; the one before it is good until `$4`.
+    ROTATE_SECRET => "INSERT INTO webhook_secrets (project, holder, secret) VALUES ($1, $2, $3) ON CONFLICT (project, holder) \
+                      DO UPDATE SET old_secret = webhook_secrets.secret, old_until = $4, secret = excluded.secret";
+    SECRETS => "SELECT secret, CASE WHEN old_until > $3 THEN old_secret END FROM webhook_secrets WHERE project = $1 AND holder = $2";
+    DELETE_SECRET => "DELETE FROM webhook_secrets WHERE project = $1 AND holder = $2";
+    HOOK_JOB => "INSERT INTO job_webhooks (job_id, url, events) VALUES ($1, $2, $3)";
+    LISTENERS_OF_JOB => concat!(
+        listeners_of_job!("h.id", "webhooks AS h ON h.project = j.project AND h.enabled = 1"), " UNION ALL ",
+        listeners_of_job!("'jobs'", "job_webhooks AS h ON h.job_id = j.id")
+    );
+    LISTENERS_OF_PROJECT => "SELECT id, url, events FROM webhooks WHERE project = $1 AND enabled = 1";
+    LAST_PROGRESS => "SELECT COALESCE(MAX(created_at), 0) FROM webhook_deliveries WHERE job_id = $1 AND event = 'job.progress'";
+
+    ADD_DELIVERY => "INSERT INTO webhook_deliveries (id, project, holder, url, event, job_id, body, created_at, since, next_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
+    DELIVERY_DUE => "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1";
+    CLAIM_DELIVERY => claim_delivery!(""), claim_delivery!(" FOR UPDATE SKIP LOCKED");
+    /// What became of an attempt; nothing when the attempt is not the present one any more.
+    SETTLE_DELIVERY => "UPDATE webhook_deliveries SET status = $3, finished_at = $4, next_at = $5, last_status = $6, last_error = $7, lease_until = NULL \
+                        WHERE id = $1 AND attempts = $2 AND status = 'pending' AND lease_until IS NOT NULL";
+    DELIVERIES => concat!(
+        "SELECT ", delivery_columns!(), " FROM webhook_deliveries WHERE project = $1 AND holder = $2 AND (CAST($3 AS TEXT) IS NULL OR status = $3) \
+         AND (CAST($4 AS TEXT) IS NULL OR job_id = $4) AND (created_at, id) < ($5, $6) ORDER BY created_at DESC, id DESC LIMIT $7"
+    );
+    DELIVERY => concat!("SELECT ", delivery_columns!(), " FROM webhook_deliveries WHERE project = $1 AND holder = $2 AND id = $3");
+    /// Begins a new series of attempts, unless one is under way at this moment.
+    RESEND_DELIVERY => concat!(
+        "UPDATE webhook_deliveries SET status = 'pending', since = $4, next_at = $4, step = 0, finished_at = NULL, lease_until = NULL, \
+         url = COALESCE((SELECT w.url FROM webhooks AS w WHERE w.id = webhook_deliveries.holder), url) \
+         WHERE project = $1 AND holder = $2 AND id = $3 AND (lease_until IS NULL OR lease_until <= $4) RETURNING ", delivery_columns!()
+    );
+    /// What waits for an endpoint goes to its new address.
+    MOVE_DELIVERIES => "UPDATE webhook_deliveries SET url = $3 WHERE project = $1 AND holder = $2 AND status = 'pending'";
+    /// Nothing more is sent to an endpoint.
+    STOP_DELIVERIES => "UPDATE webhook_deliveries SET status = 'failed', finished_at = $2, last_error = 'the endpoint was disabled', lease_until = NULL \
+                        WHERE holder = $1 AND status = 'pending'";
+    DELETE_DELIVERIES => "DELETE FROM webhook_deliveries WHERE project = $1 AND holder = $2";
+    PRUNE_DELIVERIES => "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE finished_at <= $1 LIMIT 1000)";
 }

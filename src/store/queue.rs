@@ -6,7 +6,7 @@
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Warning};
 use crate::model::Model;
@@ -25,6 +25,7 @@ impl Store {
             session.rollback().await?;
             return Ok(None);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
         let job = Job::try_from(record)?;
@@ -48,6 +49,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
         Ok(if cancel_requested == 0 { Beat::Continue } else { Beat::CancelAsked })
@@ -77,6 +79,7 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         session.commit().await?;
         self.announce_end(record)
     }
@@ -92,11 +95,11 @@ impl Store {
 
     async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        blocking(move || {
+        let written = blocking(move || {
             let bytes = model.encode();
             Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        })
-        .await
+        });
+        self.inner.db.health.heed(written.await)
     }
 
     async fn succeed(
@@ -137,6 +140,7 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
         session.commit().await?;
         drop(kept);
@@ -165,6 +169,9 @@ impl Store {
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
+        }
+        for (id,) in &ended {
+            webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }
         session.commit().await?;
         if !requeued.is_empty() {

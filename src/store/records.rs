@@ -46,7 +46,7 @@ pub(super) struct ModelRecord {
 
 #[derive(FromRow)]
 pub(super) struct JobRecord {
-    id: String,
+    pub(super) id: String,
     project: String,
     kind: String,
     status: String,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::NewHook;
 use crate::dataset::{Meta, Names};
 use crate::id::Id;
 use crate::job::{DatasetRef, Failure, Job, Priority, Reason, Status, Warning};
@@ -94,6 +95,8 @@ pub struct NewJob {
     pub metadata: Value,
     pub warnings: Vec<Warning>,
     pub request_id: String,
+    /// Who else is told what becomes of it.
+    pub webhook: Option<NewHook>,
 }
 
 /// What became of a submission.

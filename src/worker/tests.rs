@@ -63,6 +63,7 @@ impl House {
             metadata: json!({}),
             warnings,
             request_id: "req_1".into(),
+            webhook: None,
         };
         match self.store.enqueue(job).await.unwrap() {
             Enqueued::Job(job) => *job,

@@ -76,6 +76,16 @@ impl TestApp {
         Self { server, client, seen: Mutex::default(), _dir: dir }
     }
 
+    /// A server with a configuration, a clock and randomness of the test's own.
+    pub(crate) async fn start_configured(change: impl FnOnce(&mut Config), ambient: Ambient) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut config = config(dir.path().join("data"));
+        change(&mut config);
+        let server = Server::start(&config, Limits::default(), ambient).await.expect("the server starts");
+        let client = Client::new(server.addr);
+        Self { server, client, seen: Mutex::default(), _dir: dir }
+    }
+
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr
     }
@@ -190,6 +200,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         fit_threads: 1,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),
     }

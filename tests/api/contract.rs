@@ -8,7 +8,7 @@ use sparsefit::fault::Code;
 
 use crate::schema::{JUDGED, TOLD, deref, document, validate};
 
-const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 #[test]
 fn routes_in_the_program_and_in_the_document_are_the_same() {

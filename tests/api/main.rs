@@ -12,3 +12,4 @@ mod lists;
 mod protocol;
 mod schema;
 mod shutdown;
+mod webhooks;

@@ -128,6 +128,7 @@ pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
         metadata: json!({"team": "Wachstum ü"}),
         warnings: vec![warning("submitted")],
         request_id: "req_1".into(),
+        webhook: None,
     }
 }
 

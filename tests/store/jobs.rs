@@ -1,10 +1,12 @@
 //! Jobs as clients see them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
 use sparsefit::job::{Failure, Priority, Progress, Reason, Status, Step};
 use sparsefit::store::{Beat, Cancellation, Deletion, Ending, Enqueued, Finished, JobFilter, NewJob, QueueCounts, StoreConfig};
+use tokio::task::JoinSet;
 
 use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, warning, with_jobs};
 
@@ -158,4 +160,23 @@ pub(crate) async fn what_is_committed_is_announced(house: House) {
     watch.changed().await;
     store.finish(&claimed, Ending::Cancelled).await.unwrap();
     watch.changed().await;
+}
+
+pub(crate) async fn submissions_of_the_same_moment_are_all_there(house: House) {
+    const CLIENTS: usize = 64;
+    let store = house.open().await;
+    let dataset = add_dataset(&store, P, "d", false).await;
+    let commits = store.commits();
+    let mut tasks = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (store, job) = (store.clone(), new_job(&dataset, "m"));
+        tasks.spawn(async move { enqueue(&store, job).await.id });
+    }
+    let acknowledged: HashSet<_> = tasks.join_all().await.into_iter().collect();
+    let found = store.jobs(P, &JobFilter::default(), None, 1000).await.unwrap().items;
+    assert_eq!((acknowledged.len(), found.into_iter().map(|job| job.id).collect()), (CLIENTS, acknowledged));
+    if house.url().is_none() {
+        let commits = store.commits() - commits;
+        assert!(commits <= CLIENTS as u64 / 2, "writers who come together share commits: {commits}");
+    }
 }

@@ -9,6 +9,7 @@ mod jobs;
 mod queue;
 mod schema;
 mod versions;
+mod webhooks;
 
 macro_rules! on_both_engines {
     ($($file:ident: $($test:ident),+;)*) => {
@@ -39,11 +40,15 @@ on_both_engines! {
         lists_show_the_latest_of_each_name_newest_first_in_pages, a_dataset_is_kept_while_a_living_job_needs_it;
     jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
         a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
-        what_is_committed_is_announced;
+        what_is_committed_is_announced, submissions_of_the_same_moment_are_all_there;
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
     files: what_a_crash_leaves_is_swept_and_nothing_else, names_stay_as_long_as_a_row_needs_them, a_damaged_artefact_is_noticed, a_dataset_is_opened_once_and_checked,
         a_refused_ending_leaves_no_file, a_store_whose_directory_is_gone_is_not_writable;
+    webhooks: every_change_is_told_to_those_who_listen_in_its_project, a_change_and_its_message_are_committed_together_or_not_at_all,
+        a_refused_ending_tells_nothing_and_a_rescue_tells_what_it_ended, a_hook_that_a_job_names_hears_of_that_job_alone,
+        no_message_is_claimed_twice_and_one_address_gets_a_few_at_once, only_the_present_attempt_settles_a_message,
+        an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
     schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;
 }

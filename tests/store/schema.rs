@@ -13,7 +13,7 @@ use sqlx::{Connection, Executor, SqlSafeStr};
 
 use crate::house::{House, P, add_dataset, claim, with_jobs};
 
-async fn sqlite(house: &House) -> SqliteConnection {
+pub(crate) async fn sqlite(house: &House) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(house.data_dir().join("store.sqlite"))).await.unwrap()
 }
 

@@ -48,6 +48,7 @@ async fn server(folder: &Path) -> Server {
         fit_threads: 0,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),
     };

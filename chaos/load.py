@@ -1,0 +1,284 @@
+"""How the server bears load: slow clients, fits on every core, overload, large uploads, bombs.
+
+    python3 chaos/load.py [slow starve overload upload bombs]
+
+Prints figures; judges facts (who was answered what, what was closed, what memory did), never a time.
+"""
+import argparse
+import gzip
+import http.client
+import os
+import resource
+import select
+import socket
+import sys
+import threading
+import time
+
+import rig
+import zombies
+
+PREDICT = {"instances": [{"indices": list(range(100)), "values": [1.0] * 100}]}
+
+
+def sampled(ask, seconds, until=None):
+    """Milliseconds of one request after another; what is not answered with 2xx raises."""
+    took, end = [], time.monotonic() + seconds
+    while time.monotonic() < end and not (until and until()):
+        start = time.perf_counter()
+        answer = ask()
+        took.append(1e3 * (time.perf_counter() - start))
+        if not 200 <= answer.status < 300:
+            raise RuntimeError(f"{answer.status}: {answer.body[:200]!r}")
+        time.sleep(0.002)
+    return took
+
+
+def told(took):
+    half, nine, most = rig.quantiles(took, 0.5, 0.99, 1.0)
+    return f"p50 {half:.1f} ms, p99 {nine:.1f} ms, most {most:.0f} ms of {len(took)}"
+
+
+def with_model(house, *flags):
+    process = house.process(*flags).start()
+    client = process.client(timeout=60)
+    assert rig.upload(client, "big", zombies.BIG).status == 201
+    client.ask("POST", "/api/v1/jobs", {"type": "fit", "model": "m", "dataset": {"name": "big"},
+                                        "spec": {"lambda": {"mode": "value", "value": 1e-4}}}, {"Prefer": "wait=60"})
+    assert client.ask("POST", "/api/v1/models/m/predict", PREDICT).status == 200
+    return process, client
+
+
+def slow(count=2000):
+    """R9: sockets that dribble heads, dribble bodies, never read, or do nothing; others are served, and all of them are closed."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    wrong = []
+    with rig.House("sqlite") as house:
+        process, client = with_model(house)
+        idle = sampled(lambda: client.ask("POST", "/api/v1/models/m/predict", PREDICT), 3)
+        openings = [b"GET /api/v1/jobs HTTP/1.1\r\nHost: localh", b"",
+                    b"POST /api/v1/datasets?name=slow HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nContent-Length: 100000\r\n\r\n1 1:1\n",
+                    b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20]
+        sockets = []
+        for k in range(count):
+            connection = socket.create_connection(("127.0.0.1", process.port))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(openings[k % 4])
+            sockets.append((k % 4, connection))
+        began, left, closed_after = time.monotonic(), dict(enumerate(sockets)), []
+        beside = []
+        worker = threading.Thread(target=lambda: beside.extend(sampled(lambda: client.ask("POST", "/api/v1/models/m/predict", PREDICT), 90, lambda: not left)))
+        worker.start()
+        while left and time.monotonic() - began < 90:
+            for key, (kind, connection) in list(left.items()):
+                try:
+                    if kind in (0, 2):
+                        connection.send(b"x" if kind == 0 else b"1")
+                    if kind != 3 and select.select([connection], [], [], 0)[0]:
+                        while chunk := connection.recv(65536):
+                            pass
+                        raise ConnectionError
+                    if kind == 3 and select.select([], [], [connection], 0)[2]:
+                        raise ConnectionError
+                    if kind == 3:
+                        # closed by the other side is seen by its reset only: unread data hides the end
+                        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or tcp_state(connection) != 1:
+                            raise ConnectionError
+                except OSError:
+                    closed_after.append(time.monotonic() - began)
+                    connection.close()
+                    del left[key]
+            time.sleep(1)
+        kinds = [sum(kind == k for kind, _ in left.values()) for k in range(4)]
+        if left:
+            wrong.append(f"{len(left)} slow sockets are still open (dribbled heads, silent, dribbled bodies, never read: {kinds})")
+            left.clear()
+        worker.join()
+        code = process.stop()
+        if code != 0:
+            wrong.append(f"the stop ended with {code}")
+    return f"{count} slow sockets: a client beside them {told(beside)} (alone: {told(idle)}); all closed after {max(closed_after, default=0):.0f} s", wrong
+
+
+def tcp_state(connection):
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def half_open(count=200):
+    """D10: a graceful stop with half-open connections and a fit in hand."""
+    wrong = []
+    with rig.House("sqlite") as house:
+        process, client = with_model(house)
+        job = client.ask("POST", "/api/v1/jobs", zombies.slow_fit("slow")).json()["id"]
+        zombies.running(client, job)
+        held = [socket.create_connection(("127.0.0.1", process.port)) for _ in range(count)]
+        for k, connection in enumerate(held):
+            connection.sendall([b"GET /livez HTTP/1.1\r\nHost: loc", b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"][k % 2])
+        time.sleep(0.5)
+        began = time.monotonic()
+        code = process.stop(60)
+        took = time.monotonic() - began
+        if code != 0:
+            wrong.append(f"it ended with {code}")
+        process.start()
+        state = zombies.running(process.client(), job)
+        if state["attempt"] != 1:
+            wrong.append(f"the stop spent an attempt: {state['attempt']}")
+        process.stop()
+    return f"a stop with {count} half-open connections and a fit in hand took {took:.1f} s, exit code {code}", wrong
+
+
+def starve(seconds=20):
+    """R8: fits on every core, and the API beside them."""
+    with rig.House("sqlite") as house:
+        process, client = with_model(house, "--workers", str(os.cpu_count()))
+        def predict():
+            return client.ask("POST", "/api/v1/models/m/predict", PREDICT)
+
+        idle = sampled(predict, 5)
+        jobs = [client.ask("POST", "/api/v1/jobs", zombies.slow_fit(f"s{k}")).json()["id"] for k in range(40)]
+        zombies.running(client, jobs[1])
+        busy = sampled(predict, seconds)
+        live = sampled(lambda: client.ask("GET", "/livez"), seconds / 2)
+        ready = sampled(lambda: client.ask("GET", "/readyz"), seconds / 2)
+        alive = client.ask("GET", "/api/v1/jobs?status=running").json()["data"]
+        for job in jobs:
+            client.ask("POST", f"/api/v1/jobs/{job}/cancel")
+        rig.drained(client)
+        process.stop()
+    wrong = [] if alive else ["the fits had ended before the measure did: it says nothing"]
+    return f"fits on every core: predict {told(busy)} (idle: {told(idle)}); /livez {told(live)}; /readyz {told(ready)}", wrong
+
+
+def overload(seconds=15, clients=64):
+    """R6, R7: far more submissions than can be worked; nothing accepted is lost, the rest is refused with Retry-After."""
+    wrong, statuses, without = [], {}, 0
+    with rig.House("sqlite") as house:
+        process, client = with_model(house)
+        calm = sampled(lambda: client.ask("GET", "/api/v1/models/m"), 3)
+        rig.upload(client, "tiny")
+        stop, accepted, lock = threading.Event(), [], threading.Lock()
+
+        def hammer(k):
+            nonlocal without
+            own = process.client()
+            while not stop.is_set():
+                answer = own.ask("POST", "/api/v1/jobs", rig.tiny_fit(model=f"o{k}"))
+                with lock:
+                    statuses[answer.status] = statuses.get(answer.status, 0) + 1
+                    if answer.status == 202:
+                        accepted.append(answer.json()["id"])
+                    elif not answer.headers.get("Retry-After"):
+                        without += 1
+
+        threads = rig.Threads(clients, hammer)
+        reads = sampled(lambda: client.ask("GET", "/api/v1/models/m"), seconds)
+        memory = process.rss()
+        stop.set()
+        threads.join()
+        stored = {job["id"] for job in rig.everything(client, "/api/v1/jobs")}
+        lost = [job for job in accepted if job not in stored]
+        if lost or without or set(statuses) - {202, 429, 503}:
+            wrong.append(f"{len(lost)} accepted jobs lost, {without} refusals without Retry-After, statuses {statuses}")
+        after = sampled(lambda: client.ask("GET", "/api/v1/models/m"), 2)
+        process.stop()
+    rate = statuses.get(202, 0) / seconds
+    return f"{clients} clients submit as fast as they can: {rate:.0f} accepted/s, {statuses}; reads {told(reads)} (calm: {told(calm)}, " \
+           f"after: {told(after)}); RSS {memory >> 20} MiB", wrong
+
+
+def upload(megabytes=256):
+    """R1: memory while a large upload streams in."""
+    wrong = []
+    with rig.House("sqlite") as house:
+        process, client = with_model(house)
+        line = b"1 " + b" ".join(b"%d:0.5" % (k * 977 + 1) for k in range(120)) + b"\n"
+        block = line * max(1, (1 << 20) // len(line))
+        before, most = process.rss(), 0
+        done = threading.Event()
+
+        def watch():
+            nonlocal most
+            while not done.is_set():
+                most = max(most, anonymous(process.process.pid))
+                time.sleep(0.02)
+
+        start = anonymous(process.process.pid)
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        blocks = megabytes * (1 << 20) // len(block)
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=600)
+        began = time.monotonic()
+        connection.request("POST", "/api/v1/datasets?name=large", (block for _ in range(blocks)), {"Content-Type": "text/libsvm"}, encode_chunked=True)
+        status = connection.getresponse().status
+        took = time.monotonic() - began
+        done.set()
+        watcher.join()
+        if status != 201:
+            wrong.append(f"the upload was answered {status}")
+        process.stop()
+    return f"{megabytes} MiB in {took:.1f} s: anonymous memory grew by {max(0, most - start) >> 20} MiB (RSS before: {before >> 20} MiB)", wrong
+
+
+def anonymous(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def bombs():
+    """R3, R4, R5: sizes that lie, indices that gape, streams that swell."""
+    wrong, grown = [], []
+    with rig.House("sqlite") as house:
+        process, client = with_model(house)
+        bomb = gzip.compress(b"1 1:1\n" * (64 << 20))
+        cases = [
+            ("gzip of 384 MiB in %d KiB" % (len(bomb) >> 10), bomb, {"Content-Type": "text/libsvm", "Content-Encoding": "gzip"}, {201, 413}),
+            ("one index of 2^31-1", b"1 2147483647:1\n2 1:1\n", {"Content-Type": "text/libsvm"}, {201}),
+            ("csr that claims 10^12 rows", b'{"format":"csr","shape":[1000000000000,5],"indptr":[0],"indices":[],"values":[],"y":[]}', {"Content-Type": "application/json"}, {422}),
+            ("coo that claims 2^31-1 columns", b'{"format":"coo","shape":[2,2147483647],"rows":[0,1],"cols":[0,2147483646],"values":[1,1],"y":[0,1]}', {"Content-Type": "application/json"}, {201}),
+            ("nested 10^5 arrays", b"[" * 100_000, {"Content-Type": "application/json"}, {400, 422}),
+            ("one line of 70 MiB", b"1 " + b"1:1 " * (18 << 20), {"Content-Type": "text/libsvm"}, {422}),
+            ("a number of 1 MiB", b"1 1:" + b"9" * (1 << 20) + b"\n", {"Content-Type": "text/libsvm"}, {422}),
+        ]
+        for name, body, headers, expected in cases:
+            before, most, done = anonymous(process.process.pid), [0], threading.Event()
+
+            def watch():
+                while not done.is_set():
+                    most[0] = max(most[0], anonymous(process.process.pid))
+                    time.sleep(0.005)
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            answer = process.client(timeout=120).ask("POST", "/api/v1/datasets?name=bomb", body, headers)
+            done.set()
+            watcher.join()
+            grown.append(f"{name}: {answer.status}, +{max(0, most[0] - before) >> 20} MiB")
+            if answer.status not in expected:
+                wrong.append(f"{name} was answered {answer.status}: {answer.body[:200]!r}")
+        if client.ask("GET", "/livez").status != 200:
+            wrong.append("it does not live any more")
+        process.stop()
+    return "; ".join(grown), wrong
+
+
+EXPERIMENTS = {"slow": slow, "half_open": half_open, "starve": starve, "overload": overload, "upload": upload, "bombs": bombs}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *EXPERIMENTS], metavar="experiment")
+    broken = 0
+    for name in parser.parse_args().names or EXPERIMENTS:
+        figure, wrong = EXPERIMENTS[name]()
+        print(f"{'BROKEN' if wrong else 'held':8}{name:10}  {figure}", flush=True)
+        for what in wrong:
+            print(f"          {what}", flush=True)
+        broken += bool(wrong)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+//! The couriers of a process: claim what is due, send it, settle it; and the clock that prunes what has long ended.
+//!
+//! They share nothing with the workers but the store: a receiver that is slow or away costs one place among a bounded
+//! number, and no job.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::schedule::delay;
+use super::sender::{Answer, Message, Sender};
+use super::sign::{Secret, sign};
+use crate::store::{Attempt, DeliveryClaim, Store, StoreError};
+
+/// Messages under way at once, from this process.
+const AT_ONCE: usize = 16;
+/// Messages under way at once to one address, from all processes.
+const AT_ONCE_TO_ONE: u64 = 4;
+/// A claim is lost after this time; an attempt never takes as long.
+const LEASE: Duration = Duration::from_secs(30);
+/// The outbox is looked at about this often.
+const POLL: Duration = Duration::from_millis(500);
+/// Messages that ended are kept this long.
+const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+/// Those that ended earlier are looked for this often.
+const PRUNE: Duration = Duration::from_secs(60);
+/// A stop waits so long for messages under way; what is cut off is sent again by whoever comes next.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Sent {
+    Delivered,
+    /// To be tried again.
+    Again,
+    GivenUp,
+    /// There was nothing to send.
+    Idle,
+}
+
+/// Attempts to send since the process began, by what came of them.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    delivered: AtomicU64,
+    again: AtomicU64,
+    given_up: AtomicU64,
+}
+
+impl Outcomes {
+    /// Each outcome's word and count.
+    pub fn counts(&self) -> [(&'static str, u64); 3] {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("delivered", of(&self.delivered)), ("retried", of(&self.again)), ("failed", of(&self.given_up))]
+    }
+
+    fn count(&self, sent: Sent) {
+        let counter = match sent {
+            Sent::Delivered => &self.delivered,
+            Sent::Again => &self.again,
+            Sent::GivenUp => &self.given_up,
+            Sent::Idle => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Claims one message that is due, sends it and stores what became of it; tests step this until it is idle.
+pub async fn deliver_one(store: &Store, sender: &Sender) -> Result<Sent, StoreError> {
+    match store.claim_delivery(LEASE, AT_ONCE_TO_ONE).await? {
+        None => Ok(Sent::Idle),
+        Some(claim) => deliver(store, sender, &claim).await,
+    }
+}
+
+async fn deliver(store: &Store, sender: &Sender, claim: &DeliveryClaim) -> Result<Sent, StoreError> {
+    let delivery = &claim.delivery;
+    let timestamp = claim.now / 1_000_000;
+    let secrets: Vec<Secret> = claim.secrets.iter().filter_map(|text| Secret::parse(text)).collect();
+    let message = Message {
+        url: delivery.url.clone(),
+        id: delivery.id.to_string(),
+        timestamp,
+        signature: sign(&secrets, delivery.id.as_str(), timestamp, &delivery.body),
+        body: delivery.body.clone(),
+    };
+    let answer = sender.send(&message).await;
+    let mut random = [0; 8];
+    store.ambient().random.fill(&mut random);
+    let attempt = judge(answer, claim, u64::from_le_bytes(random));
+    let sent = match &attempt {
+        Attempt::Delivered { .. } => Sent::Delivered,
+        Attempt::Again { .. } => Sent::Again,
+        Attempt::GivenUp { .. } | Attempt::Gone { .. } => Sent::GivenUp,
+    };
+    if sent != Sent::Delivered {
+        tracing::info!(message = %delivery.id, attempt = delivery.attempts, ?attempt, "a webhook message was not delivered");
+    }
+    if !store.settle_delivery(claim, attempt).await? {
+        tracing::warn!(message = %delivery.id, attempt = delivery.attempts, "what became of an attempt was refused: it is no longer the present one");
+    }
+    Ok(sent)
+}
+
+/// 2xx is delivered, 410 is wanted no more; anything else, redirects included, is tried again while there is time.
+fn judge(answer: Answer, claim: &DeliveryClaim, random: u64) -> Attempt {
+    let (status, error) = match answer {
+        Ok(status @ 200..=299) => return Attempt::Delivered { status: status.into() },
+        Ok(410) => return Attempt::Gone { status: 410 },
+        Ok(status @ 300..=399) => (Some(status.into()), format!("answered {status}; redirects are not followed")),
+        Ok(status) => (Some(status.into()), format!("answered {status}")),
+        Err(what) => (None, what.chars().filter(|c| !c.is_control()).take(200).collect()),
+    };
+    match delay(claim.step, claim.age, random) {
+        Some(after) => Attempt::Again { after, status, error },
+        None => Attempt::GivenUp { status, error },
+    }
+}
+
+/// The couriers of this process.
+#[derive(Debug)]
+pub struct Couriers {
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 2],
+    outcomes: Arc<Outcomes>,
+}
+
+impl Couriers {
+    /// Starts them.
+    pub fn start(store: &Store, sender: Sender) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let outcomes = Arc::new(Outcomes::default());
+        let errands = tokio::spawn(run(store.clone(), sender, outcomes.clone(), stopped.clone()));
+        let pruning = tokio::spawn(prune(store.clone(), stopped));
+        Self { stop, tasks: [errands, pruning], outcomes }
+    }
+
+    /// What came of attempts so far; stays good after the couriers are gone.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        self.outcomes.clone()
+    }
+
+    /// Stops promptly: nothing new is claimed, and what is under way has a second to end.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the couriers failed");
+            }
+        }
+    }
+}
+
+async fn run(store: Store, sender: Sender, outcomes: Arc<Outcomes>, mut stopped: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut errands = JoinSet::new();
+    while !*stopped.borrow() {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = pause(Duration::MAX, &mut stopped) => break,
+        };
+        while errands.try_join_next().is_some() {}
+        match store.claim_delivery(LEASE, AT_ONCE_TO_ONE).await {
+            Ok(Some(claim)) => {
+                let (store, sender, outcomes) = (store.clone(), sender.clone(), outcomes.clone());
+                errands.spawn(async move {
+                    match deliver(&store, &sender, &claim).await {
+                        Ok(sent) => outcomes.count(sent),
+                        Err(error) => tracing::error!(%error, "what became of a message was not stored; it will be sent again"),
+                    }
+                    drop(place);
+                });
+            }
+            Ok(None) => {
+                drop(place);
+                pause(POLL, &mut stopped).await;
+            }
+            Err(error) => {
+                drop(place);
+                tracing::error!(%error, "the outbox cannot be read; trying again");
+                pause(2 * POLL, &mut stopped).await;
+            }
+        }
+    }
+    let ended = async { while errands.join_next().await.is_some() {} };
+    // an error means that some were cut off: their leases run out, and they are sent again
+    let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+    errands.shutdown().await;
+}
+
+async fn prune(store: Store, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        match store.prune_deliveries(KEPT).await {
+            Ok(0) => {}
+            Ok(messages) => tracing::info!(messages, "old webhook messages were removed"),
+            Err(error) => tracing::error!(%error, "old webhook messages could not be removed"),
+        }
+        pause(PRUNE, &mut stopped).await;
+    }
+}
+
+/// Waits so long, or until the process stops.
+async fn pause(time: Duration, stopped: &mut watch::Receiver<bool>) {
+    let _ = tokio::time::timeout(time, stopped.wait_for(|stop| *stop)).await;
+}

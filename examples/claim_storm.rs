@@ -60,12 +60,7 @@ async fn main() -> Result<(), Failure> {
 
 async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
     let incoming = store.incoming()?;
-    let upload = Upload {
-        format: Format::Json,
-        encoding: Encoding::Identity,
-        target_kind: None,
-        limits: Limits::default().upload,
-    };
+    let upload = Upload { format: Format::Json, encoding: Encoding::Identity, target_kind: None, limits: Limits::default().upload };
     let body = br#"{"format": "dense", "values": [[1, 0], [0, 2], [3, 4]], "y": [0.5, 1.5, 2.5]}"#;
     let ingested = ingest(&body[..], &upload, incoming.data(), incoming.names(), incoming.scratch())?;
     let row = store.add_dataset("default", "storm", incoming, ingested).await?;

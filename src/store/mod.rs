@@ -4,6 +4,7 @@
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
 mod blobs;
+mod checkpoints;
 mod datasets;
 mod db;
 mod deliveries;

@@ -6,7 +6,7 @@
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, queries, webhooks};
+use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, checkpoints, queries, webhooks};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Warning};
 use crate::model::Model;
@@ -79,9 +79,20 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
-        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
-        session.commit().await?;
+        self.commit_end(session, &record).await?;
         self.announce_end(record)
+    }
+
+    /// What a job has done so far is of no use once it has ended; one that goes back to the queue keeps it.
+    async fn commit_end(&self, mut session: Session, record: &JobRecord) -> Result<(), StoreError> {
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
+        let left = if record.is_final() { checkpoints::forget(&mut session, &record.id).await? } else { Vec::new() };
+        session.commit().await?;
+        if !left.is_empty() {
+            let store = self.clone();
+            tokio::spawn(async move { store.remove_files(left).await });
+        }
+        Ok(())
     }
 
     fn announce_end(&self, record: JobRecord) -> Result<Finished, StoreError> {
@@ -140,9 +151,8 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
-        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
-        session.commit().await?;
+        self.commit_end(session, &record).await?;
         drop(kept);
         self.hub().announce_models();
         self.announce_end(record)

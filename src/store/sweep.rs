@@ -13,6 +13,7 @@ use crate::id::{Id, Kind};
 impl Store {
     /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone.
     pub async fn sweep(&self, age: Duration) -> Result<u64, StoreError> {
+        self.sweep_checkpoints().await?;
         let blobs = self.inner.blobs.clone();
         let files = blocking(move || {
             blobs.sweep_scratch()?;

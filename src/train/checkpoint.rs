@@ -63,6 +63,8 @@ pub struct Part {
     points: Vec<Point>,
     trail: Trail,
     folds: BTreeMap<usize, FoldPart>,
+    /// Bound on the bytes of all that was added.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +96,8 @@ pub fn fingerprint(dataset: &Dataset, spec: &ResolvedFit) -> [u8; 32] {
 impl Part {
     /// Takes one more λ; those of the path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
+        let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
+        self.bytes += 128 + 12 * point.columns.len() + 4 * trail.gram.len();
         match done {
             Done::Path { index, point, trail } => {
                 if self.points.is_empty() {
@@ -115,15 +119,9 @@ impl Part {
         self.points.is_empty() && self.folds.is_empty()
     }
 
-    /// Bytes of [`Part::encode`].
+    /// At least the bytes of [`Part::encode`].
     pub fn size(&self) -> usize {
-        let point = |point: &Point| 64 + 12 * point.columns.len();
-        let trail = |trail: &Trail| 24 + 4 * trail.gram.len();
-        let fold = |part: &FoldPart| {
-            24 + 16 * part.path.rows.len() + part.path.last.as_ref().map_or(0, |(last, known)| point(last) + trail(known))
-        };
-        let path = if self.points.is_empty() { 0 } else { trail(&self.trail) };
-        64 + self.points.iter().map(point).sum::<usize>() + path + self.folds.values().map(fold).sum::<usize>()
+        128 + self.bytes
     }
 
     /// The stored form.

@@ -5,11 +5,13 @@
 
 mod attempt;
 mod halt;
+mod keeper;
 mod pool;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use pool::Pool;
 
@@ -43,12 +45,14 @@ struct Worker {
     store: Store,
     owner: Arc<str>,
     threads: usize,
+    /// What a fit has done is stored this often.
+    keep_every: Duration,
     fit: Arc<Fit>,
 }
 
 impl Worker {
     fn new(store: &Store, owner: &str, threads: usize) -> Self {
-        Self { store: store.clone(), owner: owner.into(), threads, fit: Arc::new(train::fit) }
+        Self { store: store.clone(), owner: owner.into(), threads, keep_every: keeper::EVERY, fit: Arc::new(train::fit) }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec;
 use crate::store::{Cancellation, DatasetRow, Enqueued, NewJob, StoreConfig};
 
+mod resume;
+
 const P: &str = "default";
 
 struct House {
@@ -46,7 +48,10 @@ impl House {
     }
 
     async fn submit(&self, limits: Value) -> Job {
-        let spec = json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits});
+        self.submit_fit(json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits})).await
+    }
+
+    async fn submit_fit(&self, spec: Value) -> Job {
         let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": spec});
         let request = spec::parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
         let (resolved, warnings) = request.fit.resolve(&self.dataset.meta, None).unwrap();

@@ -42,7 +42,7 @@ pub(crate) const RULES: &[Rule] = &[
         "ambient dataset fault hook id job matrix model spec",
         "serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
     ),
-    rule("work", "worker", "ambient dataset fault id job model spec store train", "serde_json tokio tracing"),
+    rule("work", "worker", "ambient dataset fault id job model spec store train", "rustix serde_json tokio tracing"),
     rule(
         "work",
         "webhook",

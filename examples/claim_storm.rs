@@ -77,6 +77,7 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
             metadata: json!({}),
             warnings: Vec::new(),
             request_id: "storm".into(),
+            webhook: None,
         };
         match store.enqueue(job).await? {
             Enqueued::Job(_) => {}

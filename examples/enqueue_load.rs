@@ -73,5 +73,6 @@ fn new_job(dataset: &DatasetRow) -> NewJob {
         metadata: json!({}),
         warnings: Vec::new(),
         request_id: "req_1".into(),
+        webhook: None,
     }
 }

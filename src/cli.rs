@@ -8,13 +8,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
 use crate::client::Client;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, WorkerConfig};
 use crate::demo::{self, DemoOptions};
-use crate::serve::Server;
+use crate::serve::{Server, Workshop};
 
 /// Trains sparse models over HTTP.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Serve the API and work the queue.
     Serve(Box<Config>),
+    /// Work the queue of servers elsewhere: the same PostgreSQL, the same data directory.
+    Worker(WorkerConfig),
     /// Tell the main job: a server, real data, a certified sparse model, predictions.
     Demo(DemoOptions),
     /// Ask a server whether it is ready; ends with 0 if so. For containers.
@@ -41,6 +44,9 @@ struct HealthcheckOptions {
     listen: SocketAddr,
 }
 
+/// After the disk failed, requests in flight have this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Anything that ends the program before its time.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,7 +54,8 @@ impl Cli {
     /// Does what the command line says, to its end.
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
-            Command::Serve(config) => serve(&config),
+            Command::Serve(config) => run(&config.log, config.log_json, serve_until_told(&config)),
+            Command::Worker(config) => run(&config.log, config.log_json, work_until_told(&config)),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
         };
@@ -63,23 +70,50 @@ impl Cli {
     }
 }
 
-fn serve(config: &Config) -> Result<ExitCode, Failure> {
-    log_to_stderr(&config.log, config.log_json)?;
+fn run(log: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    log_to_stderr(log, log_json)?;
     let runtime = Runtime::new()?;
-    let ended = runtime.block_on(serve_until_told(config));
+    let ended = runtime.block_on(told);
     // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
 }
 
 async fn serve_until_told(config: &Config) -> Result<ExitCode, Failure> {
-    let mut stop = Stop::new()?;
+    let stop = Stop::new()?;
     let server = Server::start(config, Limits::default(), Ambient::system()).await?;
     // The one line on stdout: whoever started us waits for it. A closed stdout is no reason to stop.
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.addr);
-    stop.asked().await;
+    until_told(stop, server.broken(), server.shutdown()).await
+}
+
+async fn work_until_told(config: &WorkerConfig) -> Result<ExitCode, Failure> {
+    let stop = Stop::new()?;
+    let workshop = Workshop::start(config, Limits::default(), Ambient::system()).await?;
+    let _ = match workshop.addr {
+        Some(addr) => writeln!(std::io::stdout(), "working, health on http://{addr}"),
+        None => writeln!(std::io::stdout(), "working"),
+    };
+    until_told(stop, workshop.broken(), workshop.shutdown()).await
+}
+
+/// Ends in order when told to, at once when told twice, and with an error when the disk has failed.
+async fn until_told(
+    mut stop: Stop,
+    mut broken: watch::Receiver<Option<String>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<ExitCode, Failure> {
+    let failed = tokio::select! {
+        () = stop.asked() => None,
+        failed = broken.wait_for(Option::is_some) => failed.ok().and_then(|what| what.clone()),
+    };
+    if let Some(what) = failed {
+        // requests in flight still hear that they failed
+        let _ = tokio::time::timeout(LAST_ANSWERS, shutdown).await;
+        return Err(format!("the disk failed ({what}); start again to work with what it really holds").into());
+    }
     tokio::select! {
-        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        () = shutdown => Ok(ExitCode::SUCCESS),
         () = stop.asked() => Ok(ExitCode::FAILURE),
     }
 }

@@ -28,6 +28,10 @@ pub struct Config {
     /// Threads of one fit; 0 = the machine's cores.
     #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
     pub fit_threads: usize,
+    /// Memory that all fits of this process may take together, MiB; absent = three quarters of the machine's, or of the
+    /// control group's.
+    #[arg(long, env = "SPARSEFIT_FIT_MEMORY_MB")]
+    pub fit_memory_mb: Option<u64>,
     /// Serve beyond loopback although nobody needs a key.
     #[arg(long, env = "SPARSEFIT_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
@@ -37,6 +41,36 @@ pub struct Config {
     /// Networks that webhooks may reach besides the public internet, over http too: `10.1.0.0/16,fd00::/8`.
     #[arg(long, env = "SPARSEFIT_WEBHOOK_ALLOW_NET", value_delimiter = ',')]
     pub webhook_allow_net: Vec<Net>,
+    /// Log as JSON lines.
+    #[arg(long, env = "SPARSEFIT_LOG_JSON")]
+    pub log_json: bool,
+    /// Most verbose level logged: error, warn, info, debug, trace.
+    #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Options of `sparsefit worker`; each is also `SPARSEFIT_<NAME>` in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WorkerConfig {
+    /// Address for `/livez`, `/readyz` and `/metrics`; absent = none. Port 0 takes any free one.
+    #[arg(long, env = "SPARSEFIT_WORKER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Directory for everything that is stored; the same for all processes of one database.
+    #[arg(long, env = "SPARSEFIT_DATA_DIR", default_value = "./sparsefit-data")]
+    pub data_dir: PathBuf,
+    /// `postgres://…`, the same for all processes.
+    #[arg(long, env = "SPARSEFIT_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Jobs worked at once.
+    #[arg(long, env = "SPARSEFIT_WORKERS", default_value_t = 1)]
+    pub workers: usize,
+    /// Threads of one fit; 0 = the machine's cores.
+    #[arg(long, env = "SPARSEFIT_FIT_THREADS", default_value_t = 0)]
+    pub fit_threads: usize,
+    /// Memory that all fits of this process may take together, MiB; absent = three quarters of the machine's, or of the
+    /// control group's.
+    #[arg(long, env = "SPARSEFIT_FIT_MEMORY_MB")]
+    pub fit_memory_mb: Option<u64>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,
@@ -56,6 +90,10 @@ pub struct Limits {
     pub predict: PredictLimits,
     pub spec: SpecLimits,
     pub queue_max: u64,
+    /// Memory that a fit can be granted at most; no more than the process has for all its fits.
+    pub fit_memory_bytes: u64,
+    /// Idempotency keys of a project at a time.
+    pub idempotency_keys: u64,
     pub connections: u64,
     pub header_bytes: u64,
     pub page_max: u64,
@@ -84,6 +122,8 @@ impl Default for Limits {
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: 10_000,
+            fit_memory_bytes: u64::MAX,
+            idempotency_keys: 10_000,
             connections: 4096,
             header_bytes: 32 * 1024,
             page_max: 1000,

@@ -99,6 +99,14 @@ codes! {
     QuotaExceeded => "quota_exceeded",
     /// The fit can never get the memory it would need.
     FitTooLarge => "fit_too_large",
+    /// The `Idempotency-Key` is empty, too long, doubled, or has characters that are not visible.
+    InvalidIdempotencyKey => "invalid_idempotency_key",
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused => "idempotency_key_reused",
+    /// The first request with this `Idempotency-Key` has not been answered yet.
+    IdempotencyInProgress => "idempotency_in_progress",
+    /// An action on many things without a filter.
+    MissingFilter => "missing_filter",
     /// The `Host` header names another server.
     Misdirected => "misdirected",
     /// The request line is too long.

@@ -11,8 +11,8 @@ use crate::id::Id;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// In: submitted, or handed back by a stopping or dead worker. Out: claimed by a worker, or cancelled at once.
-    /// A crash leaves it queued.
+    /// In: submitted, or handed back by a stopping or dead worker, or after a fault that may pass. Out: claimed by a
+    /// worker, cancelled at once, or failed because it was not started in time. A crash leaves it queued.
     Queued,
     /// In: claimed. Out: finished by the holder of the claim, or rescued to `queued` (or `failed`, once attempts are
     /// used up) when its lease ran out. A crash leaves it running until the rescue.
@@ -54,7 +54,7 @@ impl Status {
     pub fn may_become(self, next: Status) -> bool {
         matches!(
             (self, next),
-            (Self::Queued, Self::Running | Self::Cancelled)
+            (Self::Queued, Self::Running | Self::Failed | Self::Cancelled)
                 | (Self::Running, Self::Queued | Self::Succeeded | Self::Failed | Self::Cancelled)
         )
     }
@@ -188,6 +188,10 @@ pub struct Job {
     pub result: Option<Value>,
     pub error: Option<Failure>,
     pub request_id: String,
+    /// The job that this one tries again.
+    pub retry_of: Option<Id>,
+    /// What the fit may take at most; granted to it before it runs.
+    pub memory_bytes: u64,
     /// Grows with every change of the row; the long poll and ETags live on it.
     pub revision: i64,
 }
@@ -250,6 +254,16 @@ impl Failure {
             title: "The job was started too often".into(),
             detail: "Every process that worked on this job ended before the job did.".into(),
             retryable: false,
+        }
+    }
+
+    /// What a job says that was not started by its `limits.start_deadline_s`.
+    pub fn start_deadline() -> Self {
+        Self {
+            code: "start_deadline_exceeded".into(),
+            title: "The job was not started in time".into(),
+            detail: "No worker was free within limits.start_deadline_s.".into(),
+            retryable: true,
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The composition root: open the store, start the workers, serve, drain. Listener, clock and randomness are
 //! arguments; nothing is static, so a process can hold many servers.
+//!
+//! A [`Server`] has the API, and workers unless told otherwise; a [`Workshop`] has workers only, beside servers over one
+//! PostgreSQL and one data directory.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +20,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::ambient::Ambient;
 use crate::api::framing::Framed;
 use crate::api::{self, Api, Life};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
 use crate::store::{Store, StoreConfig, StoreError};
-use crate::webhook::{Couriers, Guard, Sender};
-use crate::worker::Pool;
+use crate::webhook::{Couriers, Guard, Outcomes, Sender};
+use crate::worker::{Memory, Pool};
 
 /// A head must be here whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +47,9 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("listening on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// A worker process without a database to share.
+    #[error("a worker process needs --database-url postgres://…; over SQLite `sparsefit serve` works the queue itself")]
+    Alone,
     /// The store cannot be opened.
     #[error("opening the store: {0}")]
     Store(#[from] StoreError),
@@ -71,26 +78,25 @@ impl Server {
     }
 
     /// Starts a server on a listener that is there already.
-    pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+    pub async fn start_on(listener: TcpListener, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-        let store = Store::open(store_config(config, &limits), ambient.clone()).await?;
+        let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
         let (draining, drained) = watch::channel(false);
-        // Names this life of the process: a claim of another life is a dead worker's.
-        let owner = Id::new(Kind::Request, &ambient).to_string().replace(Kind::Request.prefix(), "boot_");
-        let workers = Pool::start(&store, &owner, config.workers, fit_threads(config.fit_threads));
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
-        let life = Life {
-            draining: drained.clone(),
-            workers_wanted: config.workers,
-            workers_alive: workers.alive(),
-            webhooks,
-            webhook_outcomes: couriers.outcomes(),
-        };
+        let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
         let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
-        let accepting = tokio::spawn(accept(listener, api, limits.connections, drained));
+        let accepting = tokio::spawn(accept(listener, api.clone(), api::router(api), limits.connections, drained));
         tracing::info!(%addr, ?limits, "serving");
         Ok(Self { addr, store, draining, accepting, workers, couriers })
+    }
+
+    /// Says what happened once the disk has failed: then the process should end with an error.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.store.broken()
     }
 
     /// The server's store, for tests that look behind the API or step the work themselves.
@@ -103,7 +109,7 @@ impl Server {
         tracing::info!("stopping");
         // No receiver left means that nothing has to be told.
         let _ = self.draining.send(true);
-        let (accepting, (), ()) = tokio::join!(self.accepting, self.workers.shutdown(), self.couriers.shutdown());
+        let (accepting, (), ()) = tokio::join!(self.accepting, hand_back(self.workers), self.couriers.shutdown());
         if let Err(error) = accepting {
             tracing::error!(%error, "the accept loop failed");
         }
@@ -112,19 +118,96 @@ impl Server {
     }
 }
 
+/// A running process of workers.
+#[derive(Debug)]
+pub struct Workshop {
+    /// Where it shows its health, if it does.
+    pub addr: Option<SocketAddr>,
+    store: Store,
+    draining: watch::Sender<bool>,
+    accepting: Option<JoinHandle<()>>,
+    workers: Pool,
+}
+
+impl Workshop {
+    /// Starts the workers.
+    pub async fn start(config: &WorkerConfig, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        let url = config.database_url.as_deref().ok_or(StartError::Alone)?;
+        let listener = match config.listen {
+            Some(addr) => Some(TcpListener::bind(addr).await.map_err(|error| StartError::Listen(addr, error))?),
+            None => None,
+        };
+        let store = Store::open(store_config(&config.data_dir, Some(url), &limits), ambient.clone()).await?;
+        let (draining, drained) = watch::channel(false);
+        let memory = fit_memory(config.fit_memory_mb);
+        limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
+        let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let accepting = listener.zip(addr).map(|(listener, addr)| {
+            // webhooks are sent by the servers
+            let life = life(&workers, config.workers, &drained, Guard::new(&[]), Arc::default());
+            let api = Api::new(store.clone(), limits, ambient, addr, &[], life);
+            tokio::spawn(accept(listener, api.clone(), api::health_router(api), limits.connections, drained))
+        });
+        tracing::info!(workers = config.workers, addr = addr.map(tracing::field::display), "working");
+        Ok(Self { addr, store, draining, accepting, workers })
+    }
+
+    /// Says what happened once the disk has failed: then the process should end with an error.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.store.broken()
+    }
+
+    /// Stops: hands running jobs back to the queue.
+    pub async fn shutdown(self) {
+        tracing::info!("stopping");
+        let _ = self.draining.send(true);
+        hand_back(self.workers).await;
+        if let Some(accepting) = self.accepting
+            && let Err(error) = accepting.await
+        {
+            tracing::error!(%error, "the accept loop failed");
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Waits for the workers' last writes, within bounds: what they cannot hand back is rescued once its lease is over.
+async fn hand_back(workers: Pool) {
+    if tokio::time::timeout(DRAIN_TIMEOUT, workers.shutdown()).await.is_err() {
+        tracing::warn!("some jobs could not be handed back in time");
+    }
+}
+
+/// Names this life of the process: a claim of another life is a dead worker's.
+fn boot_id(ambient: &Ambient) -> String {
+    Id::new(Kind::Request, ambient).to_string().replace(Kind::Request.prefix(), "boot_")
+}
+
+fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
+    let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
+    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes }
+}
+
+/// MiB; none = what the machine can spare.
+fn fit_memory(asked: Option<u64>) -> Memory {
+    asked.map_or_else(Memory::of_machine, |mib| Memory::of(mib.saturating_mul(1 << 20)))
+}
+
 /// 0 = all cores.
 fn fit_threads(asked: usize) -> usize {
     if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-fn store_config(config: &Config, limits: &Limits) -> StoreConfig {
-    StoreConfig { data_dir: config.data_dir.clone(), database_url: config.database_url.clone(), lease: LEASE, queue_max: limits.queue_max }
+fn store_config(data_dir: &Path, database_url: Option<&str>, limits: &Limits) -> StoreConfig {
+    let database_url = database_url.map(str::to_owned);
+    StoreConfig { data_dir: data_dir.to_owned(), database_url, lease: LEASE, queue_max: limits.queue_max }
 }
 
 /// Accepts until the server drains; then waits, for a bounded time, until every connection has ended.
-async fn accept(listener: TcpListener, api: Api, most: u64, mut draining: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, api: Api, router: Router, most: u64, mut draining: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS)));
-    let router = api::router(api.clone());
     let mut connections = JoinSet::new();
     let mut pause = Duration::ZERO;
     loop {

@@ -49,8 +49,8 @@ CREATE TABLE webhook_deliveries (
     last_error  TEXT COLLATE "C"
 );
 
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at, id) WHERE status = 'pending';
-CREATE INDEX webhook_deliveries_sending ON webhook_deliveries (url, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_at, id, url, lease_until) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_sending ON webhook_deliveries (lease_until, url) WHERE lease_until IS NOT NULL;
 CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (holder, project, created_at DESC, id DESC);
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX webhook_deliveries_of_job ON webhook_deliveries (job_id, created_at) WHERE job_id IS NOT NULL;

@@ -6,13 +6,14 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::body::{self, Pump, PumpedBody};
 use super::error::Problem;
+use super::idempotency::{self, Turn};
 use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
 use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type, version_number};
@@ -21,7 +22,10 @@ use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statist
 use crate::fault::{Code, Fault, Place};
 use crate::id::Kind;
 use crate::spec::is_name;
-use crate::store::{DatasetRow, Deletion, Incoming};
+use crate::store::{Answer, DatasetRow, Deletion, Incoming, Once, StoreError};
+
+/// Where uploads keep their answers.
+const UPLOAD: &str = "POST /api/v1/datasets";
 
 /// A data set version as clients see it.
 #[derive(Serialize)]
@@ -111,18 +115,41 @@ fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Raw, Problem> {
 pub(crate) async fn upload(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let asked = Asked::read(&api, query, &head.headers)?;
+    let turn = Turn::begin(&api, &caller, UPLOAD, &head.headers)?;
+    if let Some(turn) = &turn
+        && let Some(kept) = turn.before(&api).await?
+    {
+        let sha256 = hashed(&asked.upload, body, asked.wire_limit).await?;
+        return idempotency::replay(&kept, &asked.fingerprint(&sha256));
+    }
     let incoming = {
         let store = api.store.clone();
         tokio::task::spawn_blocking(move || store.incoming()).await.map_err(|error| Problem::internal(error.to_string()))??
     };
-    let (incoming, ingested) = receive(incoming, asked.upload, body, asked.wire_limit).await?;
-    let row = api.store.add_dataset(caller.project(), &asked.name, incoming, ingested).await?;
+    let (incoming, ingested) = receive(incoming, asked.upload.clone(), body, asked.wire_limit).await?;
+    let (row, answer) = match turn {
+        None => {
+            let row = api.store.add_dataset(caller.project(), &asked.name, incoming, ingested).await?;
+            let answer = created(&row)?;
+            (row, answer)
+        }
+        Some(turn) => {
+            let fingerprint = asked.fingerprint(&ingested.meta.upload_sha256);
+            let render = |row: &DatasetRow| created(row).map_err(|problem| StoreError::Row(problem.fault.detail));
+            match api.store.add_dataset_once(&asked.name, incoming, ingested, turn.keyed(&fingerprint), render).await? {
+                Once::Done(row, answer) => (row, answer),
+                Once::Refused(never) => match never {},
+                Once::Before(kept) => return idempotency::replay(&kept, &fingerprint),
+                Once::TooMany => return Err(idempotency::too_many()),
+            }
+        }
+    };
     tracing::info!(dataset = row.name, version = row.version, nnz = row.meta.nnz, "dataset stored");
-    let mut response = (StatusCode::CREATED, Json(show(&row, None)?)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&href(&row)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    idempotency::respond(&answer)
+}
+
+fn created(row: &DatasetRow) -> Result<Answer, Problem> {
+    Ok(Answer { status: StatusCode::CREATED.as_u16(), location: href(row), body: show(row, None)?.get().to_owned() })
 }
 
 /// What an upload's head asks for, checked.
@@ -148,6 +175,12 @@ impl Asked {
         query.finish()?;
         let name = legal_name(name)?;
         Ok(Self { name, upload: Upload { format, encoding, target_kind, limits: limits.upload }, wire_limit })
+    }
+
+    /// Two uploads are the same when the same bytes, once decoded, are read in the same way into the same name.
+    fn fingerprint(&self, upload_sha256: &str) -> String {
+        let reading = format!("{:?} {:?}", self.upload.format, self.upload.target_kind);
+        idempotency::fingerprint(&[self.name.as_bytes(), reading.as_bytes(), upload_sha256.as_bytes()])
     }
 }
 
@@ -212,24 +245,38 @@ pub(crate) fn libsvm_parameters(parameters: &[(String, String)]) -> Result<(u32,
     Ok((index_base, n_features))
 }
 
-/// Runs body and parser side by side. The body's own fault explains a parser that stopped for want of bytes.
 async fn receive(incoming: Incoming, upload: Upload, body: Body, wire_limit: u64) -> Result<(Incoming, Ingested), Problem> {
+    let ingest = move |reader| {
+        let ingested = dataset::ingest(reader, &upload, incoming.data(), incoming.names(), incoming.scratch())?;
+        Ok((incoming, ingested))
+    };
+    read_beside(body, wire_limit, ingest).await
+}
+
+/// SHA-256 of a body that is compared with one read before.
+async fn hashed(upload: &Upload, body: Body, wire_limit: u64) -> Result<String, Problem> {
+    let (encoding, limit) = (upload.encoding, upload.limits.decoded_bytes);
+    read_beside(body, wire_limit, move |reader| dataset::hash_decoded(reader, encoding, limit)).await
+}
+
+/// Runs body and reader side by side. The body's own fault explains a reader that stopped for want of bytes.
+async fn read_beside<T: Send + 'static>(
+    body: Body,
+    wire_limit: u64,
+    read: impl FnOnce(PumpedBody) -> Result<T, IngestError> + Send + 'static,
+) -> Result<T, Problem> {
     let (pump, reader): (Pump, PumpedBody) = body::pump();
     let fault = pump.fault();
-    let parsing = tokio::task::spawn_blocking(move || {
-        let result = dataset::ingest(reader, &upload, incoming.data(), incoming.names(), incoming.scratch());
-        (incoming, result)
-    });
+    let reading = tokio::task::spawn_blocking(move || read(reader));
     pump.run(body, wire_limit).await;
-    let (incoming, result) = parsing.await.map_err(|error| Problem::internal(format!("ingest: {error}")))?;
+    let result = reading.await.map_err(|error| Problem::internal(format!("ingest: {error}")))?;
     if let Some(fault) = fault.get() {
         return Err(fault.clone().into());
     }
-    match result {
-        Ok(ingested) => Ok((incoming, ingested)),
-        Err(IngestError::Fault(fault)) => Err(fault.into()),
-        Err(IngestError::Io(error)) => Err(error.into()),
-    }
+    result.map_err(|error| match error {
+        IngestError::Fault(fault) => fault.into(),
+        IngestError::Io(error) => error.into(),
+    })
 }
 
 /// `GET /api/v1/datasets`: the latest version of each name.

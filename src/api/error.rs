@@ -100,6 +100,16 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::FitTooLarge => {
             (S::UNPROCESSABLE_ENTITY, "The fit can never get the memory it needs", "Send less data, or run a larger server.")
         }
+        Code::InvalidIdempotencyKey => {
+            (S::BAD_REQUEST, "The Idempotency-Key is not valid", "Send one key of 1 to 255 visible ASCII characters, such as a UUID.")
+        }
+        Code::IdempotencyKeyReused => {
+            (S::UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request", "Send a new key with a new request.")
+        }
+        Code::IdempotencyInProgress => {
+            (S::CONFLICT, "The first request with this Idempotency-Key is not answered yet", "Try again after Retry-After seconds.")
+        }
+        Code::MissingFilter => (S::UNPROCESSABLE_ENTITY, "A filter is missing", "Say which jobs are meant, such as `?status=queued`."),
         Code::Misdirected => {
             (S::MISDIRECTED_REQUEST, "This server does not serve that host", "Use the server's own name, or start it with `--hosts NAME`.")
         }
@@ -123,11 +133,21 @@ fn retryable(code: Code) -> bool {
         code,
         Code::BodyTooSlow
             | Code::QueueFull
+            | Code::IdempotencyInProgress
             | Code::RequestTimeout
             | Code::InsufficientStorage
             | Code::ShuttingDown
             | Code::StoreUnavailable
     )
+}
+
+/// Seconds after which the same request may succeed.
+fn retry_after(code: Code) -> Option<&'static str> {
+    match code {
+        Code::IdempotencyInProgress => Some("1"),
+        Code::QueueFull | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some("2"),
+        _ => None,
+    }
 }
 
 /// `malformed_line` → `malformed-line`: the last part of the problem type.
@@ -193,8 +213,8 @@ impl Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self.fault.code, Code::QueueFull | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        if let Some(seconds) = retry_after(self.fault.code) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
     }

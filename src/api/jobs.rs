@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::body;
 use super::door::RequestId;
 use super::error::Problem;
+use super::idempotency::{self, Turn};
+use super::job_filter;
 use super::json::{Raw, millis, raw, rfc3339, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
@@ -22,11 +24,15 @@ use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
-use crate::spec::{self, JobRequest, is_name};
-use crate::store::{Cancellation, DatasetRow, Deletion, Enqueued, JobFilter, NewJob};
+use crate::spec::{self, JobRequest, ResolvedFit};
+use crate::store::{Answer, Cancellation, DatasetRow, Deletion, Enqueued, Keyed, NewJob, Once, StoreError};
 
 /// While waiting, the row is read at least this often: another process may have changed it.
 const REREAD: Duration = Duration::from_millis(500);
+
+/// Where submissions keep their answers.
+const SUBMIT: &str = "POST /api/v1/jobs";
+const RETRY: &str = "POST /api/v1/jobs/{job}/retry";
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -89,7 +95,10 @@ fn status_word(job: &Job) -> &'static str {
 }
 
 async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
-    let queue_position = if job.status == Status::Queued { api.store.queue_position(job).await? } else { None };
+    write(job, api.store.queue_position(job).await?)
+}
+
+fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
     raw(&JobOut {
         object: "job",
         id: job.id.as_str(),
@@ -105,7 +114,7 @@ async fn show(api: &Api, job: &Job) -> Result<Raw, Problem> {
         duration_ms: job.started_at.zip(job.finished_at).map(|(started, finished)| millis(started, finished)),
         attempt: job.attempt,
         max_attempts: job.max_attempts,
-        retry_of: None,
+        retry_of: job.retry_of.as_ref().map(Id::as_str),
         queue_position,
         priority: job.priority,
         progress: &job.progress,
@@ -135,7 +144,14 @@ pub(crate) async fn submit(
     let validate_only = query.take_as("validate_only", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     require_json(&head.headers)?;
+    let turn = if validate_only { None } else { Turn::begin(&api, &caller, SUBMIT, &head.headers)? };
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;
+    let fingerprint = idempotency::fingerprint(&[&body]);
+    if let Some(turn) = &turn
+        && let Some(kept) = turn.before(&api).await?
+    {
+        return idempotency::replay(&kept, &fingerprint);
+    }
     let project = caller.project();
     let asked = spec::parse_job(&body, &api.limits.spec)?;
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
@@ -144,32 +160,51 @@ pub(crate) async fn submit(
         let NewJob { spec_resolved, estimate, warnings, .. } = job;
         return Ok(Json(ValidationOut { object: "job_validation", spec_resolved, estimate, warnings }).into_response());
     }
-    let job = match api.store.enqueue(job).await? {
-        Enqueued::Job(job) => *job,
-        Enqueued::Full => return Err(Problem::new(Code::QueueFull, "the queue is full")),
-        Enqueued::DatasetGone => return Err(no_dataset()),
+    begin(&api, job, turn.as_ref(), &fingerprint, wait_preferred(&head.headers)).await
+}
+
+/// Queues a job and answers, once it ended or the wait is over.
+async fn begin(api: &Api, job: NewJob, turn: Option<&Turn>, fingerprint: &str, wait: Option<Duration>) -> Result<Response, Problem> {
+    let keyed = turn.map(|turn| turn.keyed(fingerprint));
+    let (job, mut answer) = match enqueue(api, job, keyed.clone()).await? {
+        Once::Done(job, answer) => (job, answer),
+        Once::Refused(Enqueued::DatasetGone) => return Err(no_dataset()),
+        Once::Refused(_) => return Err(Problem::new(Code::QueueFull, "the queue is full")),
+        Once::Before(kept) => return idempotency::replay(&kept, fingerprint),
+        Once::TooMany => return Err(idempotency::too_many()),
     };
-    tracing::info!(job = %job.id, model = job.model, request_id = %request_id, "job queued");
-    let wait = wait_preferred(&head.headers);
-    let job = match wait {
-        Some(wait) => watch(&api, job, wait, |_| false).await?,
-        None => job,
+    tracing::info!(job = %job.id, model = job.model, request_id = job.request_id, "job queued");
+    if let Some(wait) = wait {
+        let job = watch(api, job, wait, |_| false).await?;
+        answer = accepted(&job, api.store.queue_position(&job).await?)?;
+        if let Some(keyed) = keyed {
+            api.store.keep_later_answer(keyed, answer.clone()).await?;
+        }
+    }
+    let mut response = idempotency::respond(&answer)?;
+    preference_applied(&mut response, wait);
+    Ok(response)
+}
+
+/// Queues the job; under a key, once.
+async fn enqueue(api: &Api, job: NewJob, keyed: Option<Keyed>) -> Result<Once<Job, Enqueued>, Problem> {
+    let Some(keyed) = keyed else {
+        return match api.store.enqueue(job).await? {
+            Enqueued::Job(job) => {
+                let answer = accepted(&job, api.store.queue_position(&job).await?)?;
+                Ok(Once::Done(*job, answer))
+            }
+            refused => Ok(Once::Refused(refused)),
+        };
     };
-    accepted(&api, &job, wait).await
+    let render = |job: &Job, position| accepted(job, position).map_err(|problem| StoreError::Row(problem.fault.detail));
+    Ok(api.store.enqueue_once(job, keyed, render).await?)
 }
 
 /// 200 when the job ended while waiting, else 202; both say where it is.
-async fn accepted(api: &Api, job: &Job, wait: Option<Duration>) -> Result<Response, Problem> {
+fn accepted(job: &Job, queue_position: Option<u64>) -> Result<Answer, Problem> {
     let status = if job.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(show(api, job).await?)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&href(job)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    if status == StatusCode::ACCEPTED {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    preference_applied(&mut response, wait);
-    Ok(response)
+    Ok(Answer { status: status.as_u16(), location: href(job), body: write(job, queue_position)?.get().to_owned() })
 }
 
 fn preference_applied(response: &mut Response, wait: Option<Duration>) {
@@ -209,7 +244,65 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         metadata: asked.metadata,
         warnings,
         request_id: request_id.to_string(),
+        memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
+        start_within: fit.limits.start_within(),
+        retry_of: None,
         webhook: webhooks::of_job(api, asked.webhook)?,
+    })
+}
+
+/// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.
+pub(crate) async fn retry(
+    State(api): State<Api>,
+    caller: Caller,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    Segments(id): Segments<String>,
+    query: Query,
+    request: Request,
+) -> Result<Response, Problem> {
+    query.finish()?;
+    let (head, body) = request.into_parts();
+    let id = job_id(&id)?;
+    let turn = Turn::begin(&api, &caller, RETRY, &head.headers)?;
+    check_empty(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
+    let fingerprint = idempotency::fingerprint(&[id.as_str().as_bytes()]);
+    if let Some(turn) = &turn
+        && let Some(kept) = turn.before(&api).await?
+    {
+        return idempotency::replay(&kept, &fingerprint);
+    }
+    let old = api.store.job(caller.project(), &id).await?.ok_or_else(absent)?;
+    if !matches!(old.status, Status::Failed | Status::Cancelled) {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("the job is {}; only a failed or cancelled one is tried again", status_word(&old)),
+        ));
+    }
+    let job = again(&api, old, &request_id).await?;
+    begin(&api, job, turn.as_ref(), &fingerprint, wait_preferred(&head.headers)).await
+}
+
+/// The same job once more, as it was resolved then; what it may cost is asked anew.
+async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> {
+    let dataset = api.store.dataset(&old.project, &old.dataset.name, Some(old.dataset.version)).await?.ok_or_else(no_dataset)?;
+    let fit: ResolvedFit = serde_json::from_value(old.spec_resolved.clone()).map_err(|error| Problem::internal(error.to_string()))?;
+    let estimate = spec::estimate(&dataset.meta, &fit);
+    Ok(NewJob {
+        project: old.project,
+        kind: old.kind,
+        model: old.model,
+        dataset: old.dataset,
+        priority: old.priority,
+        spec: old.spec,
+        spec_resolved: old.spec_resolved,
+        estimate: value(&estimate)?,
+        metadata: old.metadata,
+        warnings: old.warnings,
+        request_id: request_id.to_string(),
+        memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
+        start_within: fit.limits.start_within(),
+        retry_of: Some(old.id),
+        webhook: None,
     })
 }
 
@@ -270,33 +363,13 @@ fn job_id(text: &str) -> Result<Id, Problem> {
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
     let list = format!("{project}/jobs");
-    let name = |text: &str| is_name(text).then(|| text.to_owned());
-    let words = "queued, running, cancelling, succeeded, failed or cancelled";
-    let (status, cancelling) = query.take_as("status", words, status_filter)?.unwrap_or((None, None));
-    let filter = JobFilter {
-        status,
-        cancelling,
-        dataset: query.take_as("dataset", "the name of a data set", name)?,
-        model: query.take_as("model", "the name of a model", name)?,
-    };
-    query.take_as("type", "fit", |word| (word == "fit").then_some(()))?;
+    let filter = job_filter::take(&mut query)?;
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.jobs(project, &filter, window.row(Kind::Job)?.as_ref(), window.limit).await?;
-    let mut data = Vec::with_capacity(found.items.len());
-    for job in &found.items {
-        data.push(show(&api, job).await?);
-    }
+    let positions = api.store.queue_positions(project, &found.items).await?;
+    let data = found.items.iter().map(|job| write(job, positions.get(&job.id).copied())).collect::<Result<_, _>>()?;
     Ok(page::list(&uri, data, found.next.map(|next| page::seal(&list, &page::row_position(&next)))))
-}
-
-/// A word of JSON as a filter on rows: `running` shows those without a request to cancel, `cancelling` those with one.
-fn status_filter(word: &str) -> Option<(Option<Status>, Option<bool>)> {
-    match word {
-        "cancelling" => Some((Some(Status::Running), Some(true))),
-        "running" => Some((Some(Status::Running), Some(false))),
-        other => Status::parse(other).map(|status| (Some(status), None)),
-    }
 }
 
 /// `POST /api/v1/jobs/{job}/cancel`.
@@ -310,7 +383,7 @@ pub(crate) async fn cancel(
     query.finish()?;
     let (head, body) = request.into_parts();
     let id = job_id(&id)?;
-    check_cancel_body(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
+    check_empty(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
     let (status, job) = match api.store.request_cancel(caller.project(), &id).await? {
         Cancellation::Cancelled(job) => (StatusCode::OK, job),
         Cancellation::Asked(job) => (StatusCode::ACCEPTED, job),
@@ -323,8 +396,8 @@ pub(crate) async fn cancel(
     Ok((status, Json(show(&api, &job).await?)).into_response())
 }
 
-/// A cancel needs no body; one that is sent must be an empty object.
-fn check_cancel_body(body: &[u8]) -> Result<(), Problem> {
+/// An action needs no body; one that is sent must be an empty object.
+pub(super) fn check_empty(body: &[u8]) -> Result<(), Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(());
     }
@@ -335,7 +408,7 @@ fn check_cancel_body(body: &[u8]) -> Result<(), Problem> {
         None => Err(Fault::at_pointer(Code::InvalidField, "#", "must be an object").into()),
         Some(fields) => match fields.keys().next() {
             None => Ok(()),
-            Some(_) => Err(Fault::at_pointer(Code::UnknownField, "#", "a cancel knows no fields").into()),
+            Some(_) => Err(Fault::at_pointer(Code::UnknownField, "#", "this action knows no fields").into()),
         },
     }
 }

@@ -20,6 +20,12 @@ pub(crate) fn rfc3339(micros: i64) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
+/// Microseconds since 1970 of an RFC 3339 time.
+pub(crate) fn micros(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos() / 1000).ok()
+}
+
 /// Whole milliseconds between two times.
 pub(crate) fn millis(from: i64, to: i64) -> i64 {
     to.saturating_sub(from).max(0) / 1000

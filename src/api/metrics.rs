@@ -36,6 +36,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
     jobs_queued: Gauge<i64, AtomicI64>,
     jobs_running: Gauge<i64, AtomicI64>,
+    memory_budget: Gauge<i64, AtomicI64>,
+    memory_granted: Gauge<i64, AtomicI64>,
     predict_rows: Counter<u64, AtomicU64>,
     predict_unknown: Counter<u64, AtomicU64>,
     predict_seconds: Histogram,
@@ -51,6 +53,8 @@ impl Default for Metrics {
             requests: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             jobs_queued: Gauge::default(),
             jobs_running: Gauge::default(),
+            memory_budget: Gauge::default(),
+            memory_granted: Gauge::default(),
             predict_rows: Counter::default(),
             predict_unknown: Counter::default(),
             predict_seconds: Histogram::new(SECONDS),
@@ -69,6 +73,8 @@ impl Metrics {
         registry.register("http_connections", "Connections open now", self.connections.clone());
         registry.register("jobs_queued", "Jobs waiting in the store", self.jobs_queued.clone());
         registry.register("jobs_running", "Jobs being worked", self.jobs_running.clone());
+        registry.register("memory_budget_bytes", "Memory that fits may take in this process", self.memory_budget.clone());
+        registry.register("memory_granted_bytes", "Memory granted to fits of this process", self.memory_granted.clone());
         registry.register("predict_rows", "Rows predicted", self.predict_rows.clone());
         registry.register(
             "predict_unknown_features",
@@ -90,6 +96,12 @@ impl Metrics {
         self.predict_rows.inc_by(rows);
         self.predict_unknown.inc_by(unknown);
         self.predict_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What fits may take, and what is granted to them now.
+    pub(crate) fn memory(&self, budget: u64, granted: u64) {
+        self.memory_budget.set(i64::try_from(budget).unwrap_or(i64::MAX));
+        self.memory_granted.set(i64::try_from(granted).unwrap_or(i64::MAX));
     }
 
     /// The whole page, in the OpenMetrics text format.

@@ -9,6 +9,8 @@ mod datasets;
 mod door;
 mod error;
 pub(crate) mod framing;
+mod idempotency;
+mod job_filter;
 mod jobs;
 mod json;
 mod metrics;
@@ -56,9 +58,12 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/datasets/{dataset}/versions/{version}/features", datasets::features),
         post("/api/v1/jobs", jobs::submit),
         get("/api/v1/jobs", jobs::list),
+        delete("/api/v1/jobs", job_filter::remove),
+        post("/api/v1/jobs/cancel", job_filter::cancel),
         get("/api/v1/jobs/{job}", jobs::one),
         delete("/api/v1/jobs/{job}", jobs::remove),
         post("/api/v1/jobs/{job}/cancel", jobs::cancel),
+        post("/api/v1/jobs/{job}/retry", jobs::retry),
         get("/api/v1/models", models::list),
         get("/api/v1/models/{model}", models::latest),
         post("/api/v1/models/{model}/predict", predictions::by_reference),
@@ -95,6 +100,13 @@ pub fn routes() -> Vec<Route> {
 /// The whole API as one service: the routes, panics caught, and the door around everything.
 pub fn router(api: Api) -> Router {
     let routes = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
+}
+
+/// What a process without a public API shows of itself: the health routes and the measures, open to whoever reaches them.
+pub fn health_router(api: Api) -> Router {
+    let shown = |route: &Route| matches!(route.path, "/livez" | "/readyz" | "/metrics");
+    let routes = routes().into_iter().filter(shown).fold(Router::new(), |router, route| router.route(route.path, route.handler));
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 

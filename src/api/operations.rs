@@ -1,5 +1,7 @@
 //! What operators and readers ask: health, version, measures, limits, the documentation. Nothing here reads user data.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -28,10 +30,11 @@ pub(crate) fn openapi_json() -> Bytes {
     document.to_string().into()
 }
 
-/// `GET /livez`: the process answers.
-pub(crate) async fn livez(query: Query) -> Result<Response, Problem> {
+/// `GET /livez`: the process answers, and none of its loops dies again and again.
+pub(crate) async fn livez(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    Ok(Json(json!({ "status": "ok" })).into_response())
+    let (status, word) = if api.life.is_well() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failed") };
+    Ok((status, Json(json!({ "status": word }))).into_response())
 }
 
 /// `GET /readyz`: whether work should be sent here.
@@ -64,6 +67,7 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
     let counts = api.store.queue_counts().await?;
+    api.metrics.memory(api.limits.fit_memory_bytes, api.life.memory_granted.load(Ordering::Relaxed));
     Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts, &api.life.webhook_outcomes.counts())))
 }
 

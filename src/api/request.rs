@@ -33,6 +33,11 @@ impl Caller {
     pub(crate) fn project(&self) -> &str {
         &self.project
     }
+
+    /// Who asks within the project, as far as keys tell; empty without keys.
+    pub(crate) fn holder(&self) -> &str {
+        ""
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -106,6 +111,12 @@ impl Query {
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let position = self.pairs.iter().position(|(known, _)| known == name)?;
         Some(self.pairs.swap_remove(position).1)
+    }
+
+    /// The values of all parameters whose names begin with `prefix`, by the rest of the name.
+    pub(crate) fn take_all(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let mine = |(name, _): &mut (String, String)| name.starts_with(prefix);
+        self.pairs.extract_if(.., mine).map(|(name, value)| (name[prefix.len()..].to_owned(), value)).collect()
     }
 
     /// The value of a parameter as `parse` understands it; `wanted` says what that is.

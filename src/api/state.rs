@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::cache::ModelCache;
+use super::idempotency::InFlight;
 use super::metrics::Metrics;
 use crate::ambient::Ambient;
 use crate::config::Limits;
@@ -28,6 +29,7 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) life: Life,
+    pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
 }
 
@@ -50,6 +52,7 @@ impl Api {
             metrics: Metrics::default(),
             hosts: Hosts::new(addr, hosts),
             life,
+            in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
         }))
     }
@@ -60,6 +63,9 @@ impl Api {
     }
 }
 
+/// A process in which one loop died this often had better be started again.
+const PANICS_MAX: usize = 5;
+
 /// What the composition root lets the API know of the process.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -69,6 +75,10 @@ pub struct Life {
     pub workers_wanted: usize,
     /// Workers alive in this process.
     pub workers_alive: Arc<AtomicUsize>,
+    /// Bytes granted to fits in this process.
+    pub memory_granted: Arc<AtomicU64>,
+    /// How often that background loop of this process panicked which did so most.
+    pub panics: Arc<AtomicUsize>,
     /// Whom webhooks may reach.
     pub webhooks: Guard,
     /// What came of sending them.
@@ -82,6 +92,10 @@ impl Life {
 
     pub(crate) fn workers_ok(&self) -> bool {
         self.workers_alive.load(Ordering::Relaxed) >= self.workers_wanted
+    }
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.panics.load(Ordering::Relaxed) < PANICS_MAX
     }
 
     /// Resolves when the server begins to stop.

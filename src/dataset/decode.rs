@@ -37,6 +37,15 @@ pub fn decode_whole(body: &[u8], encoding: Encoding, limit: u64) -> Result<Vec<u
     }
 }
 
+/// SHA-256 of the decoded body, hex, as [`Meta::upload_sha256`](super::Meta) has it; what the bytes mean is not looked at.
+pub fn hash_decoded(body: impl Read, encoding: Encoding, limit: u64) -> Result<String, IngestError> {
+    let mut decoded = Decoded::new(body, encoding, limit)?;
+    match io::copy(&mut decoded, &mut io::sink()) {
+        Ok(_) => Ok(decoded.sha256()),
+        Err(error) => Err(decoded.explain(error)),
+    }
+}
+
 /// The decoded body.
 pub(super) struct Decoded<'a, R: Read> {
     stream: Stream<'a, Source<R>>,

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::matrix::{Buffer, Columns};
 
-pub use decode::decode_whole;
+pub use decode::{decode_whole, hash_decoded};
 pub use ingest::ingest;
 pub use names::Names;
 pub use preview::{Row, rows};

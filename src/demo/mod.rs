@@ -86,6 +86,7 @@ fn config(folder: &Path) -> Config {
         database_url: None,
         workers: 1,
         fit_threads: 0,
+        fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
         webhook_allow_net: Vec::new(),

@@ -8,6 +8,7 @@ mod fields;
 mod folds;
 mod hook;
 mod lambda;
+mod limits;
 mod parse;
 mod parse_fit;
 mod resolve;
@@ -26,6 +27,7 @@ use crate::job::Priority;
 pub use estimate::estimate;
 pub use folds::folds;
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
+pub use limits::{OnLimit, RunLimits};
 pub use parse::{is_name, parse_job};
 pub use resolve::feature_index;
 
@@ -232,20 +234,6 @@ pub struct Solver {
     pub tol: f64,
     pub tol_kind: String,
     pub max_epochs: u64,
-}
-
-/// Bounds on the run of a job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct RunLimits {
-    pub max_runtime_s: Option<f64>,
-    pub on_limit: String,
-}
-
-impl Default for RunLimits {
-    fn default() -> Self {
-        Self { max_runtime_s: None, on_limit: "fail".into() }
-    }
 }
 
 /// What a fit will cost: ranges.

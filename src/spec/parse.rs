@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::hook::parse_job_hook;
-use super::parse_fit::{parse_fit, parse_limits};
+use super::limits::parse_limits;
+use super::parse_fit::parse_fit;
 use super::{FitSpec, JobRequest, RunLimits, SpecLimits};
 use crate::fault::{Code, Fault};
 use crate::job::Priority;

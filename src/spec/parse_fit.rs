@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
+use super::limits::parse_limits;
 use super::{
     AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, Rule, RunLimits, Solver, SpecLimits, Standardize,
 };
@@ -253,17 +254,4 @@ fn parse_solver(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> 
     let max_epochs = fields.whole("max_epochs", 1, limits.max_epochs, problems);
     fields.close(problems);
     Some(solver(tol.unwrap_or(TOL), max_epochs.unwrap_or(MAX_EPOCHS.min(limits.max_epochs))))
-}
-
-/// Parses `limits`, which may stand beside the specification or in it.
-pub(super) fn parse_limits(value: &Value, pointer: &str, limits: &SpecLimits, problems: &mut Problems) -> Option<RunLimits> {
-    let mut fields = Fields::open(value, pointer, problems)?;
-    let unlimited = fields.take("max_runtime_s").is_none_or(Value::is_null);
-    let most = limits.max_runtime_s;
-    let range = format!("greater than 0 and at most {most}");
-    let legal = |seconds: f64| seconds > 0.0 && seconds <= most;
-    let max_runtime_s = if unlimited { None } else { fields.number("max_runtime_s", &range, legal, problems) };
-    fields.word("on_limit", &["fail"], problems);
-    fields.close(problems);
-    Some(RunLimits { max_runtime_s, ..RunLimits::default() })
 }

@@ -80,6 +80,11 @@ impl Blobs {
         Ok(File::open(self.directory())?.sync_all()?)
     }
 
+    /// Whether a file can be opened now: one that is gone is damage, want of descriptors or a failing disk is not.
+    pub(super) fn openable(&self, id: &Id) -> Result<(), StoreError> {
+        File::open(self.path(id)).map(drop).map_err(missing)
+    }
+
     /// The bytes of a file, which must have this checksum.
     pub(super) fn read(&self, id: &Id, sha256: &str) -> Result<Vec<u8>, StoreError> {
         let bytes = fs::read(self.path(id)).map_err(missing)?;

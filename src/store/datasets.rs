@@ -3,11 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::blobs::Incoming;
-use super::db::args;
+use super::blobs::{Draft, Incoming};
+use super::db::{Session, args};
+use super::idempotency::Keeping;
 use super::records::{DatasetRecord, to_text};
-use super::{Cursor, DatasetRow, Deletion, NamesBlob, Page, Store, StoreError, blocking, list_bounds, page, queries, to_the_end, webhooks};
-use crate::dataset::{self, Damaged, Dataset, Ingested, Names};
+use super::{
+    Answer, Cursor, DatasetRow, Deletion, Keyed, NamesBlob, Once, Page, Store, StoreError, blocking, list_bounds, page, queries,
+    to_the_end, webhooks,
+};
+use crate::dataset::{self, Damaged, Dataset, Ingested, Meta, Names};
 use crate::id::{Id, Kind};
 
 /// Files opened in this process, as long as somebody uses them, and those whose checksum was compared.
@@ -27,20 +31,48 @@ impl Store {
     /// Syncs and renames the files, then adds the next version of `name`.
     pub async fn add_dataset(&self, project: &str, name: &str, incoming: Incoming, ingested: Ingested) -> Result<DatasetRow, StoreError> {
         let (store, project, name) = (self.clone(), project.to_owned(), name.to_owned());
-        to_the_end(async move { store.add_dataset_now(&project, &name, incoming, ingested).await }).await
+        to_the_end(async move {
+            let published = store.inner.db.health.heed(publish(incoming, ingested).await)?;
+            let mut session = store.write().await?;
+            let row = store.add_dataset_in(&mut session, &project, &name, &published).await?;
+            published.commit(session).await?;
+            Ok(row)
+        })
+        .await
     }
 
-    async fn add_dataset_now(&self, project: &str, name: &str, incoming: Incoming, ingested: Ingested) -> Result<DatasetRow, StoreError> {
-        let Ingested { meta, names_sha256 } = ingested;
-        let (length, named) = (meta.stored_bytes, names_sha256.is_some());
-        let published = blocking(move || {
-            if incoming.data().metadata()?.len() != length {
-                return Err(Damaged("the data file does not have the length that was written".into()).into());
+    /// As [`Store::add_dataset`], unless the key was used before; the answer, written from the row, is kept with it.
+    pub async fn add_dataset_once(
+        &self,
+        name: &str,
+        incoming: Incoming,
+        ingested: Ingested,
+        keyed: Keyed,
+        render: impl FnOnce(&DatasetRow) -> Result<Answer, StoreError> + Send + 'static,
+    ) -> Result<Once<DatasetRow>, StoreError> {
+        let (store, name) = (self.clone(), name.to_owned());
+        to_the_end(async move {
+            let published = store.inner.db.health.heed(publish(incoming, ingested).await)?;
+            let mut session = store.write().await?;
+            let row = store.add_dataset_in(&mut session, &keyed.slot.project, &name, &published).await?;
+            let answer = render(&row)?;
+            match store.keep_answer(&mut session, &keyed, &answer).await? {
+                Keeping::Kept => {
+                    published.commit(session).await?;
+                    Ok(Once::Done(row, answer))
+                }
+                Keeping::TooMany => Ok(Once::TooMany),
+                Keeping::Taken => {
+                    session.rollback().await?;
+                    store.answered_before(&keyed.slot).await
+                }
             }
-            incoming.publish(named)
-        });
-        let (data, names) = self.inner.db.health.heed(published.await)?;
-        let mut session = self.write().await?;
+        })
+        .await
+    }
+
+    /// Adds the row of a version; the caller commits.
+    async fn add_dataset_in(&self, session: &mut Session, project: &str, name: &str, files: &Published) -> Result<DatasetRow, StoreError> {
         let (version,) = session.one::<(i64,)>(&queries::NEXT, args![project, "dataset", name]).await?;
         let row = DatasetRow {
             id: Id::new(Kind::Dataset, &self.inner.ambient),
@@ -48,17 +80,14 @@ impl Store {
             name: name.to_owned(),
             version,
             created_at: session.now(&self.inner.ambient).await?,
-            blob: data.id.clone(),
-            names: names.as_ref().zip(names_sha256).map(|(draft, sha256)| NamesBlob { id: draft.id.clone(), sha256 }),
-            meta: Arc::new(meta),
+            blob: files.data.id.clone(),
+            names: files.names.as_ref().map(|(draft, sha256)| NamesBlob { id: draft.id.clone(), sha256: sha256.clone() }),
+            meta: Arc::clone(&files.meta),
         };
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
         let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
         session.execute(&queries::ADD_DATASET, columns).await?;
-        webhooks::record_dataset(&mut session, &self.inner.ambient, &row).await?;
-        let kept = (data.keep(), names.map(super::blobs::Draft::keep));
-        session.commit().await?;
-        drop(kept);
+        webhooks::record_dataset(session, &self.inner.ambient, &row).await?;
         Ok(row)
     }
 
@@ -106,6 +135,7 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             let opened = &store.inner.opened;
+            store.inner.blobs.openable(&blob)?;
             let verify = !opened.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob);
             let dataset = Arc::new(dataset::open(&path, names, meta, verify)?);
             opened.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.clone());
@@ -122,12 +152,43 @@ impl Store {
         }
         let store = self.clone();
         blocking(move || {
+            store.inner.blobs.openable(&names.id)?;
             let open = Arc::new(Names::open(&store.inner.blobs.path(&names.id), &names.sha256)?);
             remember(&store.inner.opened.names, &names.id, &open);
             Ok(Some(open))
         })
         .await
     }
+}
+
+/// Files of an upload, durable, not yet named by a row; removed on drop unless committed.
+struct Published {
+    data: Draft,
+    names: Option<(Draft, String)>,
+    meta: Arc<Meta>,
+}
+
+impl Published {
+    /// From here on the files are the row's: after a commit whose outcome is unknown, the sweeper decides.
+    async fn commit(self, session: Session) -> Result<(), StoreError> {
+        let kept = (self.data.keep(), self.names.map(|(draft, _)| draft.keep()));
+        session.commit().await?;
+        drop(kept);
+        Ok(())
+    }
+}
+
+async fn publish(incoming: Incoming, ingested: Ingested) -> Result<Published, StoreError> {
+    let Ingested { meta, names_sha256 } = ingested;
+    let (length, named) = (meta.stored_bytes, names_sha256.is_some());
+    let (data, names) = blocking(move || {
+        if incoming.data().metadata()?.len() != length {
+            return Err(Damaged("the data file does not have the length that was written".into()).into());
+        }
+        incoming.publish(named)
+    })
+    .await?;
+    Ok(Published { data, names: names.zip(names_sha256), meta: Arc::new(meta) })
 }
 
 fn alive<T>(cache: &Mutex<HashMap<Id, Weak<T>>>, id: &Id) -> Option<Arc<T>> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use sqlx::FromRow;
 
 use super::db::args;
-use super::webhooks::{JOBS, later};
-use super::{Cursor, Page, Store, StoreError, list_bounds, page, queries, records, to_the_end};
+use super::webhooks::JOBS;
+use super::{Cursor, Page, Store, StoreError, later, list_bounds, page, queries, records, to_the_end};
 use crate::hook::Event;
 use crate::id::{Id, Kind};
 
@@ -154,16 +154,17 @@ impl TryFrom<DeliveryRecord> for DeliveryRow {
 impl Store {
     /// Takes the next message that is due, for `lease`; at most `at_once` are under way to one address.
     pub async fn claim_delivery(&self, lease: Duration, at_once: u64) -> Result<Option<DeliveryClaim>, StoreError> {
+        let at_once = i64::try_from(at_once).unwrap_or(i64::MAX);
         // most often there is nothing: found out without the writer's lock
         let mut session = self.read().await?;
         let now = session.now(&self.inner.ambient).await?;
-        if session.optional::<(String,)>(&queries::DELIVERY_DUE, args![now]).await?.is_none() {
+        if session.optional::<(String,)>(&queries::DELIVERY_DUE, args![now, at_once]).await?.is_none() {
             return Ok(None);
         }
         drop(session);
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let claim = args![now, later(now, lease), i64::try_from(at_once).unwrap_or(i64::MAX)];
+        let claim = args![now, at_once, later(now, lease)];
         let Some(record) = session.optional::<DeliveryRecord>(&queries::CLAIM_DELIVERY, claim).await? else {
             session.rollback().await?;
             return Ok(None);

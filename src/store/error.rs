@@ -54,6 +54,11 @@ impl StoreError {
             other => Self::Database(sqlx::Error::Protocol(other.to_string())),
         }
     }
+
+    /// Whether the same transaction, run again, may well succeed: PostgreSQL undid it because of another one.
+    pub(super) fn of_another_transaction(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("40001" | "40P01")))
+    }
 }
 
 /// Whether a write of SQLite failed in the disk: `SQLITE_IOERR` but for its reads and for a file that could not grow.

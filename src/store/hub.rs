@@ -1,7 +1,7 @@
 //! The change hub: a commit that matters is announced here, within this process.
 //!
 //! Announcements only hint. Whoever waits reads the row again after waking, and polls now and then: a change made by
-//! another process is not heard here.
+//! another process is heard here too (`wire.rs`), but not for certain.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::hints::{Hints, Outbox};
 use crate::id::Id;
 
 type Jobs = Arc<Mutex<HashMap<Id, watch::Sender<Heard>>>>;
@@ -20,6 +21,8 @@ pub struct Hub {
     work: watch::Sender<u64>,
     models: watch::Sender<u64>,
     jobs: Jobs,
+    /// For the herald; `None` where there are no others.
+    outbox: Option<Outbox>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +32,15 @@ struct Heard {
 }
 
 impl Hub {
+    /// A hub whose announcements are also for other processes.
+    pub(super) fn shared() -> Self {
+        Self { outbox: Some(Outbox::default()), ..Self::default() }
+    }
+
+    pub(super) fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
+    }
+
     /// Resolves at the next announcement of new work after this call was first polled, or after `timeout`.
     pub async fn work(&self, timeout: Duration) {
         self.watch_work().changed(timeout).await;
@@ -54,18 +66,43 @@ impl Hub {
 
     pub(super) fn announce_work(&self) {
         self.work.send_modify(|changes| *changes += 1);
+        self.pass_on(|hints| hints.work = true);
     }
 
     pub(super) fn announce_models(&self) {
         self.models.send_modify(|epoch| *epoch += 1);
+        self.pass_on(|hints| hints.models = true);
     }
 
     pub(super) fn announce_job(&self, id: &Id) {
         self.tell(id, false);
+        self.pass_on(|hints| hints.jobs.extend([id.clone()]));
     }
 
     pub(super) fn announce_cancel(&self, id: &Id) {
         self.tell(id, true);
+        self.pass_on(|hints| hints.cancels.extend([id.clone()]));
+    }
+
+    fn pass_on(&self, add: impl FnOnce(&mut Hints)) {
+        if let Some(outbox) = &self.outbox {
+            outbox.put(add);
+        }
+    }
+
+    /// Announces here what another process told.
+    pub(super) fn hear(&self, hints: Hints) {
+        if hints.work || hints.all {
+            self.work.send_modify(|changes| *changes += 1);
+        }
+        if hints.models || hints.all {
+            self.models.send_modify(|epoch| *epoch += 1);
+        }
+        if hints.all {
+            self.jobs.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|job| job.send_modify(|heard| heard.changes += 1));
+        }
+        hints.jobs.iter().for_each(|id| self.tell(id, false));
+        hints.cancels.iter().for_each(|id| self.tell(id, true));
     }
 
     fn tell(&self, id: &Id, cancel: bool) {
@@ -117,7 +154,7 @@ impl JobWatch {
         std::future::pending().await
     }
 
-    /// Resolves once cancel of the job was asked in this process after somebody began to watch it.
+    /// Resolves once it is heard that cancel of the job was asked, after somebody began to watch it.
     pub async fn cancelled(&mut self) {
         if let Some(heard) = &mut self.heard
             && heard.wait_for(|heard| heard.cancel).await.is_ok()

@@ -1,9 +1,13 @@
 //! Jobs as clients see them: submitted, listed, cancelled, deleted. What workers do with them is in `queue.rs`.
 
-use super::db::args;
-use super::records::{JobRecord, to_text};
+use std::collections::HashMap;
+
+use super::db::{Arg, Session, args};
+use super::idempotency::Keeping;
+use super::records::{JobRecord, id, to_text};
 use super::{
-    Cancellation, Cursor, Deletion, Enqueued, JobFilter, NewJob, Page, Store, StoreError, list_bounds, page, queries, to_the_end, webhooks,
+    Answer, Cancellation, Cursor, Deletion, Enqueued, JobFilter, Keyed, NewJob, Once, Page, Store, StoreError, later, list_bounds, page,
+    queries, to_the_end, webhooks,
 };
 use crate::id::{Id, Kind};
 use crate::job::{Job, Progress, Status};
@@ -15,11 +19,52 @@ impl Store {
     /// Queues a job.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, StoreError> {
         let store = self.clone();
-        to_the_end(async move { store.enqueue_now(job).await }).await
+        to_the_end(async move {
+            let mut session = store.write().await?;
+            let queued = store.enqueue_in(&mut session, job).await?;
+            if matches!(queued, Enqueued::Job(_)) {
+                session.commit().await?;
+                store.hub().announce_work();
+            }
+            Ok(queued)
+        })
+        .await
     }
 
-    async fn enqueue_now(&self, job: NewJob) -> Result<Enqueued, StoreError> {
-        let mut session = self.write().await?;
+    /// Queues a job unless its key was used before; the answer, written from the job and its place in the queue, is kept
+    /// with it.
+    pub async fn enqueue_once(
+        &self,
+        job: NewJob,
+        keyed: Keyed,
+        render: impl FnOnce(&Job, Option<u64>) -> Result<Answer, StoreError> + Send + 'static,
+    ) -> Result<Once<Job, Enqueued>, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            let mut session = store.write().await?;
+            let queued = match store.enqueue_in(&mut session, job).await? {
+                Enqueued::Job(queued) => *queued,
+                refused => return Ok(Once::Refused(refused)),
+            };
+            let answer = render(&queued, position(&mut session, &queued).await?)?;
+            match store.keep_answer(&mut session, &keyed, &answer).await? {
+                Keeping::Kept => {
+                    session.commit().await?;
+                    store.hub().announce_work();
+                    Ok(Once::Done(queued, answer))
+                }
+                Keeping::TooMany => Ok(Once::TooMany),
+                Keeping::Taken => {
+                    session.rollback().await?;
+                    store.answered_before(&keyed.slot).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// Adds the row of a job; the caller commits.
+    async fn enqueue_in(&self, session: &mut Session, job: NewJob) -> Result<Enqueued, StoreError> {
         let dataset = args![&*job.project, &*job.dataset.name, job.dataset.version];
         let Some((dataset_id,)) = session.optional::<(String,)>(&queries::PIN_DATASET, dataset).await? else {
             return Ok(Enqueued::DatasetGone);
@@ -28,6 +73,7 @@ impl Store {
         if u64::try_from(queued).unwrap_or(0) >= self.inner.config.queue_max {
             return Ok(Enqueued::Full);
         }
+        let now = session.now(&self.inner.ambient).await?;
         let columns = args![
             &Id::new(Kind::Job, &self.inner.ambient),
             job.project,
@@ -38,7 +84,7 @@ impl Store {
             job.dataset.version,
             job.dataset.sha256,
             job.priority.rank(),
-            session.now(&self.inner.ambient).await?,
+            now,
             MAX_ATTEMPTS,
             to_text(&job.spec)?,
             to_text(&job.spec_resolved)?,
@@ -47,13 +93,17 @@ impl Store {
             to_text(&Progress::default())?,
             to_text(&job.warnings)?,
             job.request_id,
+            i64::try_from(job.memory_bytes).unwrap_or(i64::MAX),
+            job.start_within.map(|within| later(now, within)),
+            job.retry_of.as_ref().map(Id::as_str),
         ];
         let queued = Job::try_from(session.one::<JobRecord>(&queries::ENQUEUE, columns).await?)?;
         if let Some(hook) = &job.webhook {
-            webhooks::subscribe(&mut session, &queued.project, &queued.id, hook).await?;
+            webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
         }
-        session.commit().await?;
-        self.hub().announce_work();
+        if let Some(old) = &job.retry_of {
+            webhooks::inherit(session, &queued.id, old).await?;
+        }
         Ok(Enqueued::Job(Box::new(queued)))
     }
 
@@ -65,14 +115,7 @@ impl Store {
 
     /// Jobs, newest first.
     pub async fn jobs(&self, project: &str, filter: &JobFilter, after: Option<&Cursor>, limit: u64) -> Result<Page<Job>, StoreError> {
-        let (status, cancelling) = match (filter.status, filter.cancelling) {
-            (_, Some(true)) => (Some(Status::Running), Some(1)),
-            (Some(Status::Running), Some(false)) => (Some(Status::Running), Some(0)),
-            (status, _) => (status, None),
-        };
-        let (created_at, id, rows) = list_bounds(after, limit);
-        let (dataset, model) = (filter.dataset.as_deref(), filter.model.as_deref());
-        let wanted = args![project, status.map(Status::as_str), cancelling, dataset, model, created_at, id, rows];
+        let wanted = filtered(project, filter, after, limit)?;
         let found = self.read().await?.all::<JobRecord>(&queries::JOBS, wanted).await?;
         let items = found.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
         Ok(page(items, limit, |job| Cursor { created_at: job.created_at, id: job.id.clone() }))
@@ -80,35 +123,45 @@ impl Store {
 
     /// Jobs that will be claimed before this one; `None` unless queued.
     pub async fn queue_position(&self, job: &Job) -> Result<Option<u64>, StoreError> {
-        let mut session = self.read().await?;
         if job.status != Status::Queued {
             return Ok(None);
         }
-        let (ahead,) = session.one::<(i64,)>(&queries::QUEUE_POSITION, args![&job.id]).await?;
-        Ok(u64::try_from(ahead).ok())
+        position(&mut self.read().await?, job).await
+    }
+
+    /// [`Store::queue_position`] of every queued job of a page, as lists show it: one question for all.
+    pub async fn queue_positions(&self, project: &str, jobs: &[Job]) -> Result<HashMap<Id, u64>, StoreError> {
+        let queued = || jobs.iter().filter(|job| job.status == Status::Queued).map(|job| job.created_at);
+        let (Some(first), Some(last)) = (queued().min(), queued().max()) else { return Ok(HashMap::new()) };
+        let found = self.read().await?.all::<(String, i64)>(&queries::QUEUE_POSITIONS, args![project, first, last]).await?;
+        found.into_iter().map(|(text, ahead)| Ok((id(Kind::Job, &text)?, u64::try_from(ahead).unwrap_or(0)))).collect()
     }
 
     /// Cancels a queued job at once, and asks for it where the job is running. From then on the job ends in no other
     /// way, whatever its worker still brings.
     pub async fn request_cancel(&self, project: &str, id: &Id) -> Result<Cancellation, StoreError> {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
-        to_the_end(async move { store.request_cancel_now(&project, &id).await }).await
+        to_the_end(async move {
+            let mut again = store.again();
+            loop {
+                match store.request_cancel_now(&project, &id).await {
+                    Err(error) if again.after(&error).await => {}
+                    done => return done,
+                }
+            }
+        })
+        .await
     }
 
     async fn request_cancel_now(&self, project: &str, id: &Id) -> Result<Cancellation, StoreError> {
         loop {
             let mut session = self.write().await?;
             let now = session.now(&self.inner.ambient).await?;
-            if let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? {
-                webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
+            if let Some(record) = self.cancel_in(&mut session, project, id, now).await? {
                 session.commit().await?;
                 self.hub().announce_cancel(id);
-                return Ok(Cancellation::Cancelled(Box::new(record.try_into()?)));
-            }
-            if let Some(record) = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await? {
-                session.commit().await?;
-                self.hub().announce_cancel(id);
-                return Ok(Cancellation::Asked(Box::new(record.try_into()?)));
+                let job = Box::new(Job::try_from(record)?);
+                return Ok(if job.status == Status::Cancelled { Cancellation::Cancelled(job) } else { Cancellation::Asked(job) });
             }
             let Some(record) = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await? else {
                 return Ok(Cancellation::Absent);
@@ -122,6 +175,15 @@ impl Store {
                 Status::Running | Status::Queued => session.rollback().await?,
             }
         }
+    }
+
+    /// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
+    pub(super) async fn cancel_in(&self, session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
+        let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? else {
+            return session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await;
+        };
+        webhooks::record(session, &self.inner.ambient, &record.id).await?;
+        Ok(Some(record))
     }
 
     /// Deletes a job that has ended; its model stays.
@@ -140,4 +202,34 @@ impl Store {
         })
         .await
     }
+}
+
+/// Arguments of a query of filtered jobs.
+pub(super) fn filtered(project: &str, filter: &JobFilter, after: Option<&Cursor>, limit: u64) -> Result<Vec<Arg>, StoreError> {
+    let (status, cancelling) = match (filter.status, filter.cancelling) {
+        (_, Some(true)) => (Some(Status::Running), Some(1)),
+        (Some(Status::Running), Some(false)) => (Some(Status::Running), Some(0)),
+        (status, _) => (status, None),
+    };
+    let (created_at, id, rows) = list_bounds(after, limit);
+    let metadata = if filter.metadata.is_empty() { None } else { Some(to_text(&filter.metadata)?) };
+    Ok(args![
+        project,
+        created_at,
+        id,
+        rows,
+        status.map(Status::as_str),
+        cancelling,
+        filter.dataset.as_deref(),
+        filter.model.as_deref(),
+        filter.kind.as_deref(),
+        filter.created_after,
+        filter.created_before,
+        metadata.as_deref(),
+    ])
+}
+
+async fn position(session: &mut Session, job: &Job) -> Result<Option<u64>, StoreError> {
+    let (ahead,) = session.one::<(i64,)>(&queries::QUEUE_POSITION, args![&job.id]).await?;
+    Ok(u64::try_from(ahead).ok())
 }

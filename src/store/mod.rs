@@ -3,7 +3,9 @@
 //! Rows are the truth; the hub only hints. Every row has a project, and every read takes one. Time and randomness come
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
+mod again;
 mod blobs;
+mod bulk;
 mod checkpoints;
 mod datasets;
 mod db;
@@ -11,7 +13,9 @@ mod deliveries;
 mod error;
 mod group;
 mod health;
+mod hints;
 mod hub;
+mod idempotency;
 mod jobs;
 mod lent;
 mod models;
@@ -22,6 +26,7 @@ mod records;
 mod rows;
 mod sweep;
 mod webhooks;
+mod wire;
 
 use std::fs::{self, File};
 use std::io;
@@ -34,13 +39,15 @@ pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use hub::{Hub, JobWatch, WorkWatch};
+pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
 pub use rows::{
-    Beat, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel, Page,
-    QueueCounts,
+    Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
+    Page, QueueCounts, Room,
 };
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
 use crate::ambient::Ambient;
+use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
@@ -75,6 +82,8 @@ struct Inner {
     db: Db,
     blobs: Blobs,
     hub: Hub,
+    /// This store among all that share its database.
+    origin: String,
     opened: Opened,
     lock: File,
 }
@@ -95,7 +104,9 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir).await?,
         };
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub: Hub::default(), opened: Opened::default(), lock }) };
+        let hub = if alone { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), lock }) };
         if alone {
             store.rescue_everything().await?;
         }
@@ -196,6 +207,11 @@ fn page<T>(mut items: Vec<T>, limit: u64, place: impl Fn(&T) -> Cursor) -> Page<
     items.truncate(limit);
     let next = if more { items.last().map(place) } else { None };
     Page { items, next }
+}
+
+/// A moment `wait` after `now`, both in microseconds since 1970.
+fn later(now: i64, wait: Duration) -> i64 {
+    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Arguments of a list: where it goes on, and how many rows to read.

@@ -40,7 +40,8 @@ macro_rules! job_columns {
     () => {
         "id, project, kind, status, cancel_requested, reason, model, dataset_id, dataset_name, dataset_version, \
          dataset_sha256, priority, created_at, started_at, finished_at, attempt, max_attempts, spec, spec_resolved, \
-         estimate, metadata, fraction, progress, warnings, result, error, request_id, revision"
+         estimate, metadata, fraction, progress, warnings, result, error, request_id, retry_of, \
+         memory_bytes, revision"
     };
 }
 
@@ -71,13 +72,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// Takes the next delivery due at `$1` until `$2`, at most `$3` at once for one address.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+macro_rules! delivery_due {
+    () => {
+        "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
+         AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         ORDER BY next_at, id LIMIT 1"
+    };
+}
+
+/// Takes it until `$3`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $2, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = \
-             (SELECT id FROM webhook_deliveries AS d WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-             AND (SELECT COUNT(*) FROM webhook_deliveries AS o WHERE o.url = d.url AND o.lease_until > $1) < $3 ORDER BY next_at, id LIMIT 1",
+            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            delivery_due!(),
             $lock,
             ") RETURNING ",
             delivery_columns!()
@@ -114,15 +123,40 @@ macro_rules! version {
     };
 }
 
-macro_rules! claim {
+macro_rules! next_job {
     ($lock:literal) => {
         concat!(
-            "UPDATE jobs SET status = 'running', claim = $1, owner = $2, lease_until = $3, started_at = $4, \
-             attempt = attempt + 1, revision = revision + 1 WHERE status = 'queued' AND id = (SELECT id FROM jobs \
-             WHERE status = 'queued' ORDER BY priority DESC, created_at, id LIMIT 1",
-            $lock,
-            ") RETURNING ",
-            job_columns!()
+            "SELECT id, memory_bytes FROM jobs WHERE project = $1 AND status = 'queued' AND not_before <= $2 \
+             AND (start_deadline IS NULL OR start_deadline > $2) AND memory_bytes <= $3 \
+             ORDER BY priority DESC, created_at, id LIMIT 1",
+            $lock
+        )
+    };
+}
+
+/// Jobs of project `$1` after place `($2, $3)`, at most `$4`, as a filter means them.
+macro_rules! filtered {
+    (sqlite $columns:expr) => {
+        filtered!(
+            $columns,
+            "NOT EXISTS (SELECT 1 FROM json_each($12) AS wanted WHERE NOT EXISTS (SELECT 1 FROM json_each(jobs.metadata) AS had \
+             WHERE had.key = wanted.key AND had.value = wanted.value))"
+        )
+    };
+    (postgres $columns:expr) => {
+        filtered!($columns, "CAST(metadata AS JSONB) @> CAST(CAST($12 AS TEXT) AS JSONB)")
+    };
+    ($columns:expr, $metadata:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM jobs WHERE project = $1 AND (created_at, id) < ($2, $3) AND (CAST($5 AS TEXT) IS NULL OR status = $5) \
+             AND (CAST($6 AS BIGINT) IS NULL OR cancel_requested = $6) AND (CAST($7 AS TEXT) IS NULL OR dataset_name = $7) \
+             AND (CAST($8 AS TEXT) IS NULL OR model = $8) AND (CAST($9 AS TEXT) IS NULL OR kind = $9) \
+             AND (CAST($10 AS BIGINT) IS NULL OR created_at > $10) AND (CAST($11 AS BIGINT) IS NULL OR created_at < $11) \
+             AND (CAST($12 AS TEXT) IS NULL OR ",
+            $metadata,
+            ") ORDER BY created_at DESC, id DESC LIMIT $4"
         )
     };
 }
@@ -130,6 +164,18 @@ macro_rules! claim {
 macro_rules! claimed {
     ($lock:literal) => {
         concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND claim = $2 AND status = 'running'", $lock)
+    };
+}
+
+/// Fails the jobs that were not started by `$1`.
+macro_rules! miss_start {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE jobs SET status = 'failed', reason = 'start_deadline', finished_at = $1, error = $2, revision = revision + 1 \
+             WHERE status = 'queued' AND id IN (SELECT id FROM jobs WHERE status = 'queued' AND start_deadline <= $1",
+            $lock,
+            ") RETURNING id"
+        )
     };
 }
 
@@ -167,6 +213,8 @@ queries! {
     CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
+    /// Tells the other processes.
+    NOTIFY => "", "SELECT pg_notify($1, $2)";
     /// A write that changes nothing that matters.
     PING => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'ping' AND name = ''";
     /// The next number of a counter.
@@ -192,19 +240,20 @@ queries! {
 
     ENQUEUE => concat!(
         "INSERT INTO jobs (id, project, kind, status, model, dataset_id, dataset_name, dataset_version, dataset_sha256, priority, \
-         created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id) \
-         VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING ", job_columns!()
+         created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id, memory_bytes, \
+         start_deadline, retry_of) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+         $18, $19, $20, $21) RETURNING ", job_columns!()
     );
     QUEUED_OF_PROJECT => "SELECT COUNT(*) FROM jobs WHERE project = $1 AND status = 'queued'";
     JOB => concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = $1 AND id = $2");
-    JOBS => concat!(
-        "SELECT ", job_columns!(), " FROM jobs WHERE project = $1 AND (CAST($2 AS TEXT) IS NULL OR status = $2) \
-         AND (CAST($3 AS BIGINT) IS NULL OR cancel_requested = $3) AND (CAST($4 AS TEXT) IS NULL OR dataset_name = $4) \
-         AND (CAST($5 AS TEXT) IS NULL OR model = $5) AND (created_at, id) < ($6, $7) ORDER BY created_at DESC, id DESC LIMIT $8"
-    );
-    QUEUE_POSITION => "SELECT COUNT(*) FROM jobs AS ahead, jobs AS job WHERE job.id = $1 AND job.status = 'queued' AND ahead.status = 'queued' \
-                       AND (ahead.priority > job.priority OR (ahead.priority = job.priority \
+    JOBS => filtered!(sqlite job_columns!()), filtered!(postgres job_columns!());
+    JOB_PLACES => filtered!(sqlite "created_at, id"), filtered!(postgres "created_at, id");
+    QUEUE_POSITION => "SELECT COUNT(*) FROM jobs AS ahead, jobs AS job WHERE job.id = $1 AND job.status = 'queued' \
+                       AND ahead.project = job.project AND ahead.status = 'queued' AND (ahead.priority > job.priority OR (ahead.priority = job.priority \
                        AND (ahead.created_at, ahead.id) < (job.created_at, job.id)))";
+    /// Places in the queue of a project, of the jobs created from `$2` to `$3`.
+    QUEUE_POSITIONS => "SELECT id, position FROM (SELECT id, created_at, ROW_NUMBER() OVER (ORDER BY priority DESC, created_at, id) - 1 \
+                        AS position FROM jobs WHERE project = $1 AND status = 'queued') AS line WHERE created_at >= $2 AND created_at <= $3";
     QUEUE_COUNTS => "SELECT COALESCE(CAST(SUM(CASE WHEN status = 'queued' THEN 1 ELSE 0 END) AS BIGINT), 0), \
                      COALESCE(CAST(SUM(CASE WHEN status = 'running' THEN 1 ELSE 0 END) AS BIGINT), 0) \
                      FROM jobs WHERE status = 'queued' OR status = 'running'";
@@ -218,17 +267,35 @@ queries! {
     );
     DELETE_JOB => "DELETE FROM jobs WHERE project = $1 AND id = $2 AND status IN ('succeeded', 'failed', 'cancelled')";
 
-    CLAIM => claim!(""), claim!(" FOR UPDATE SKIP LOCKED");
+    /// Projects with a queued job, by the claim they last had. Steps from project to project along the index, so that a
+    /// project costs the same however many jobs it has queued.
+    WAITING_PROJECTS => "WITH RECURSIVE waiting (project) AS (SELECT MIN(project) FROM jobs WHERE status = 'queued' UNION ALL \
+                         SELECT (SELECT MIN(project) FROM jobs WHERE status = 'queued' AND project > waiting.project) FROM waiting \
+                         WHERE waiting.project IS NOT NULL) SELECT waiting.project FROM waiting \
+                         LEFT JOIN turns ON turns.project = waiting.project WHERE waiting.project IS NOT NULL \
+                         ORDER BY COALESCE(turns.last, 0), waiting.project";
+    /// The first job of a project that may start by now and fits a budget of `$3` bytes.
+    NEXT_JOB => next_job!(""), next_job!(" FOR UPDATE SKIP LOCKED");
+    CLAIM => concat!(
+        "UPDATE jobs SET status = 'running', claim = $1, owner = $2, lease_until = $3, started_at = $4, start_deadline = NULL, \
+         attempt = attempt + 1, revision = revision + 1 WHERE id = $5 AND status = 'queued' RETURNING ", job_columns!()
+    );
+    TAKE_TURN => "INSERT INTO turns (project, last) VALUES ($1, $2) ON CONFLICT (project) DO UPDATE SET last = excluded.last \
+                  WHERE turns.last < excluded.last";
     /// Proof of life. The fraction never falls, and nothing but success makes it 1.
     HEARTBEAT => "UPDATE jobs SET lease_until = $3, progress = $4, fraction = CASE WHEN fraction < $5 THEN $5 ELSE fraction END, \
                   revision = revision + CASE WHEN progress <> $4 OR fraction < $5 THEN 1 ELSE 0 END \
                   WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING cancel_requested";
     /// The job of a claim, as it is until the end of the transaction.
     CLAIMED => claimed!(""), claimed!(" FOR UPDATE");
+    /// The job that ended under a claim: for one whose answer was lost.
+    ENDED => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND claim = $2 AND status IN ('succeeded', 'failed', 'cancelled')");
     SUCCEED => end!("status = 'succeeded', fraction = 1, finished_at = $3, result = $4, warnings = $5");
     FAIL => end!("status = 'failed', finished_at = $3, reason = $4, error = $5, warnings = $6");
     STOP => end!("status = 'cancelled', finished_at = $3, reason = 'user'");
     HAND_BACK => end!("status = 'queued', started_at = NULL, attempt = attempt - 1");
+    RETRY => end!("status = 'queued', started_at = NULL, not_before = $3");
+    MISS_START => miss_start!(""), miss_start!(" FOR UPDATE SKIP LOCKED");
     RESCUE_CANCELLED => rescue!("status = 'cancelled', finished_at = $3, reason = 'user'", "cancel_requested = 1", ""),
                         rescue!("status = 'cancelled', finished_at = $3, reason = 'user'", "cancel_requested = 1", " FOR UPDATE SKIP LOCKED");
     RESCUE_FAILED => rescue!("status = 'failed', finished_at = $3, reason = 'attempts_exhausted', error = $4", "cancel_requested = 0 AND attempt >= max_attempts", ""),
@@ -241,6 +308,18 @@ queries! {
     MODEL => version!(model_columns!(), "models");
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
+
+    /// One slot holds one answer; that of a key long expired makes room.
+    KEEP_ANSWER => "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \
+                    created_at = excluded.created_at, fingerprint = excluded.fingerprint, status = excluded.status, \
+                    location = excluded.location, body = excluded.body WHERE idempotency_keys.created_at <= $10";
+    KEPT_ANSWER => "SELECT fingerprint, status, location, body FROM idempotency_keys \
+                    WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND created_at > $5";
+    KEEP_LATER_ANSWER => "UPDATE idempotency_keys SET status = $6, body = $7 \
+                          WHERE project = $1 AND holder = $2 AND route = $3 AND key = $4 AND fingerprint = $5";
+    LIVE_KEYS => "SELECT COUNT(*) FROM idempotency_keys WHERE project = $1 AND created_at > $2";
+    FORGET_KEYS => "DELETE FROM idempotency_keys WHERE created_at <= $1";
 
     /// Every file a row refers to.
     BLOBS => "SELECT blob FROM datasets UNION SELECT names_blob FROM datasets WHERE names_blob IS NOT NULL \
@@ -280,6 +359,7 @@ queries! {
     SECRETS => "SELECT secret, CASE WHEN old_until > $3 THEN old_secret END FROM webhook_secrets WHERE project = $1 AND holder = $2";
     DELETE_SECRET => "DELETE FROM webhook_secrets WHERE project = $1 AND holder = $2";
     HOOK_JOB => "INSERT INTO job_webhooks (job_id, url, events) VALUES ($1, $2, $3)";
+    INHERIT_HOOK => "INSERT INTO job_webhooks (job_id, url, events) SELECT $1, url, events FROM job_webhooks WHERE job_id = $2";
     LISTENERS_OF_JOB => concat!(
         listeners_of_job!("h.id", "webhooks AS h ON h.project = j.project AND h.enabled = 1"), " UNION ALL ",
         listeners_of_job!("'jobs'", "job_webhooks AS h ON h.job_id = j.id")
@@ -289,7 +369,7 @@ queries! {
 
     ADD_DELIVERY => "INSERT INTO webhook_deliveries (id, project, holder, url, event, job_id, body, created_at, since, next_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
-    DELIVERY_DUE => "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) LIMIT 1";
+    DELIVERY_DUE => delivery_due!();
     CLAIM_DELIVERY => claim_delivery!(""), claim_delivery!(" FOR UPDATE SKIP LOCKED");
     /// What became of an attempt; nothing when the attempt is not the present one any more.
     SETTLE_DELIVERY => "UPDATE webhook_deliveries SET status = $3, finished_at = $4, next_at = $5, last_status = $6, last_error = $7, lease_until = NULL \

@@ -3,28 +3,53 @@
 //! A claim is a number that never repeats. Every later write names it, and writes nothing when the job is no longer
 //! claimed under that number: work may be done twice, its effect happens once.
 
+use std::time::Duration;
+
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Store, StoreError, blocking, checkpoints, queries, webhooks};
+use super::{
+    Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, checkpoints, later, queries, webhooks,
+};
 use crate::id::{Id, Kind};
-use crate::job::{self, Failure, Job, Progress, Reason, Warning};
+use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::Model;
 
+/// A job that broke off rests at most this long after its first attempt, …
+const PAUSE: Duration = Duration::from_secs(1);
+/// … and at most this long after any.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The largest fraction of a job that has not succeeded.
 const ALMOST: f64 = 0.9999;
 
 impl Store {
-    /// Takes the next job; `owner` is this process's boot id.
+    /// Takes the next job, however large; `owner` is this process's boot id.
     pub async fn claim(&self, owner: &str) -> Result<Option<Claim>, StoreError> {
+        self.claim_within(owner, Room::ANY).await
+    }
+
+    /// Takes the next job, if there is room for it.
+    pub async fn claim_within(&self, owner: &str, room: Room) -> Result<Option<Claim>, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.claim_now(owner, room).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn claim_now(&self, owner: &str, room: Room) -> Result<Option<Claim>, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
-        let claim = args![number, owner, self.lease_from(now), now];
-        let Some(record) = session.optional::<JobRecord>(&queries::CLAIM, claim).await? else {
+        let Some(next) = next_job(&mut session, now, room).await? else {
             session.rollback().await?;
             return Ok(None);
         };
+        let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
+        let claim = args![number, owner, self.lease_from(now), now, next];
+        let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
+        session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
@@ -35,11 +60,21 @@ impl Store {
     }
 
     fn lease_from(&self, now: i64) -> i64 {
-        now.saturating_add(i64::try_from(self.inner.config.lease.as_micros()).unwrap_or(i64::MAX))
+        later(now, self.inner.config.lease)
     }
 
     /// Stores progress, proves life, hears of cancel.
     pub async fn heartbeat(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.heartbeat_now(claim, progress).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
         let lease = self.lease_from(session.now(&self.inner.ambient).await?);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
@@ -56,7 +91,7 @@ impl Store {
     }
 
     /// Model and final status in one transaction, fenced by the claim's number. A job whose cancel was asked ends
-    /// cancelled, whatever its ending says.
+    /// cancelled, whatever its ending says. Where the answer to an earlier call was lost, this one finds what it did.
     pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
         let draft = match &ending {
             Ending::Succeeded { model } => Some(self.write_artefact(std::sync::Arc::clone(model)).await?),
@@ -64,7 +99,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
-            return Ok(Finished::Fenced);
+            return ended_before(&mut session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
         let now = session.now(&self.inner.ambient).await?;
@@ -72,6 +107,13 @@ impl Store {
             _ if before.cancel_requested => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
             Ending::Cancelled => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
             Ending::HandedBack => session.optional(&queries::HAND_BACK, args![&before.id, claim.number]).await?,
+            Ending::Interrupted { error } if before.attempt >= before.max_attempts => {
+                fail(&mut session, claim, &before, now, &error, Some(Reason::AttemptsExhausted), Vec::new()).await?
+            }
+            Ending::Interrupted { .. } => {
+                let again = later(now, self.pause_after(before.attempt));
+                session.optional(&queries::RETRY, args![&before.id, claim.number, again]).await?
+            }
             Ending::Failed { error, reason, warnings } => fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
             Ending::Succeeded { model } => match draft {
                 Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
@@ -93,6 +135,15 @@ impl Store {
             tokio::spawn(async move { store.remove_files(left).await });
         }
         Ok(())
+    }
+
+    /// Exponential back-off with full jitter: anything from nothing to a bound that doubles with every attempt.
+    fn pause_after(&self, attempt: i64) -> Duration {
+        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(20);
+        let bound = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
+        let mut bytes = [0; 4];
+        self.inner.ambient.random.fill(&mut bytes);
+        bound.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
     }
 
     fn announce_end(&self, record: JobRecord) -> Result<Finished, StoreError> {
@@ -159,7 +210,7 @@ impl Store {
     }
 
     /// Requeues (or fails, once attempts are used up) jobs whose lease ran out, and jobs of `dead_owner` at once.
-    /// Those whose cancel was asked are cancelled. Returns how many.
+    /// Those whose cancel was asked are cancelled. Fails queued jobs that were not started in time. Returns how many.
     pub async fn rescue(&self, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         self.rescue_all(None, dead_owner).await
     }
@@ -170,12 +221,24 @@ impl Store {
     }
 
     async fn rescue_all(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
+        let mut again = self.again();
+        loop {
+            match self.rescue_now(expired_by, dead_owner).await {
+                Err(error) if again.after(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn rescue_now(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
         let expired_by = expired_by.unwrap_or(now);
         let error = to_text(&Failure::attempts_exhausted())?;
         let mut ended = session.all::<(String,)>(&queries::RESCUE_CANCELLED, args![expired_by, dead_owner, now]).await?;
         ended.extend(session.all::<(String,)>(&queries::RESCUE_FAILED, args![expired_by, dead_owner, now, error]).await?);
+        let missed = args![now, to_text(&Failure::start_deadline())?];
+        ended.extend(session.all::<(String,)>(&queries::MISS_START, missed).await?);
         let requeued = session.all::<(String,)>(&queries::RESCUE_QUEUED, args![expired_by, dead_owner]).await?;
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
@@ -201,11 +264,40 @@ impl Store {
     }
 }
 
+/// The next job: projects take turns, and in a project the first by priority and age is next. It is waited for when it
+/// does not fit yet, so that small jobs cannot keep a large one out for ever.
+async fn next_job(session: &mut Session, now: i64, room: Room) -> Result<Option<String>, StoreError> {
+    let [total, free] = [room.total, room.free].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    for (project,) in session.all::<(String,)>(&queries::WAITING_PROJECTS, args![]).await? {
+        let next = session.optional::<(String, i64)>(&queries::NEXT_JOB, args![project, now, total]).await?;
+        if let Some((id, bytes)) = next {
+            return Ok((bytes <= free).then_some(id));
+        }
+    }
+    Ok(None)
+}
+
 /// A model's file, durable, not yet named by a row; removed on drop.
 struct Artefact {
     draft: Draft,
     sha256: String,
     length: usize,
+}
+
+/// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
+async fn ended_before(session: &mut Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
+    let Some(record) = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await? else {
+        return Ok(Finished::Fenced);
+    };
+    let job = Job::try_from(record)?;
+    let ours = match (job.status, ending) {
+        (Status::Cancelled, _) => true,
+        // nobody else makes a job succeed under this number
+        (Status::Succeeded, Ending::Succeeded { .. }) => true,
+        (Status::Failed, Ending::Failed { error, reason, .. }) => job.error.as_ref() == Some(error) && job.reason == *reason,
+        _ => false,
+    };
+    Ok(if ours { Finished::Stored(Box::new(job)) } else { Finished::Fenced })
 }
 
 async fn fail(

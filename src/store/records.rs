@@ -47,7 +47,7 @@ pub(super) struct ModelRecord {
 #[derive(FromRow)]
 pub(super) struct JobRecord {
     pub(super) id: String,
-    project: String,
+    pub(super) project: String,
     kind: String,
     status: String,
     cancel_requested: i64,
@@ -73,6 +73,8 @@ pub(super) struct JobRecord {
     result: Option<String>,
     error: Option<String>,
     request_id: String,
+    retry_of: Option<String>,
+    memory_bytes: i64,
     revision: i64,
 }
 
@@ -183,6 +185,8 @@ impl TryFrom<JobRecord> for Job {
             result: record.result.as_deref().map(from_text).transpose()?,
             error: record.error.as_deref().map(from_text).transpose()?,
             request_id: record.request_id,
+            retry_of: record.retry_of.map(|text| id(Kind::Job, &text)).transpose()?,
+            memory_bytes: u64::try_from(record.memory_bytes).map_err(|_| StoreError::Row("a negative size".into()))?,
             revision: record.revision,
         })
     }

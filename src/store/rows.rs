@@ -2,7 +2,9 @@
 //!
 //! Words only; how they are stored is known to the files beside this one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -95,6 +97,12 @@ pub struct NewJob {
     pub metadata: Value,
     pub warnings: Vec<Warning>,
     pub request_id: String,
+    /// What the fit may take at most.
+    pub memory_bytes: u64,
+    /// It fails unless it is started within this time.
+    pub start_within: Option<Duration>,
+    /// The job that this one tries again.
+    pub retry_of: Option<Id>,
     /// Who else is told what becomes of it.
     pub webhook: Option<NewHook>,
 }
@@ -111,14 +119,43 @@ pub enum Enqueued {
 }
 
 /// Which jobs a list shows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct JobFilter {
     pub status: Option<Status>,
     /// Only running jobs with cancel asked (`?status=cancelling`); with `status = Running`, only those without.
     pub cancelling: Option<bool>,
+    pub kind: Option<String>,
     pub dataset: Option<String>,
     pub model: Option<String>,
+    /// Microseconds since 1970; both ends excluded.
+    pub created_after: Option<i64>,
+    pub created_before: Option<i64>,
+    /// Only jobs whose metadata have all of these.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What became of an action on every job of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    /// Jobs that the filter means.
+    pub matched: u64,
+    /// Those of them that were changed.
+    pub affected: u64,
+}
+
+/// The memory of the process that wants to claim, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What all its fits together may take: a job that needs more is left to others.
+    pub total: u64,
+    /// What is not granted: when the next job needs more, it is waited for, and no later one overtakes it.
+    pub free: u64,
+}
+
+impl Room {
+    /// Room for whatever comes.
+    pub const ANY: Self = Self { total: u64::MAX, free: u64::MAX };
 }
 
 /// The right to work on a job: every later write names its number, which never repeats.
@@ -155,6 +192,10 @@ pub enum Ending {
         warnings: Vec<Warning>,
     },
     Cancelled,
+    /// The attempt broke off for a reason that may pass: back to the queue after a pause, as long as attempts are left.
+    Interrupted {
+        error: Failure,
+    },
     /// Back to the queue without spending the attempt.
     HandedBack,
 }

@@ -1,4 +1,4 @@
-//! Removes files that no row names: what a crash, a refused upload or a deletion left behind.
+//! Removes files that no row names: what a crash, a refused upload or a deletion left behind. And keys past their time.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,8 +12,10 @@ use crate::id::{Id, Kind};
 
 impl Store {
     /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone.
+    /// Idempotency keys that are no longer promised go as well.
     pub async fn sweep(&self, age: Duration) -> Result<u64, StoreError> {
         self.sweep_checkpoints().await?;
+        self.forget_keys().await?;
         let blobs = self.inner.blobs.clone();
         let files = blocking(move || {
             blobs.sweep_scratch()?;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::db::{Session, args};
-use super::{Cursor, DatasetRow, Page, Store, StoreError, list_bounds, page, queries, records, to_the_end};
+use super::{Cursor, DatasetRow, Page, Store, StoreError, later, list_bounds, page, queries, records, to_the_end};
 use crate::ambient::Ambient;
 use crate::hook::{Event, Hook};
 use crate::id::{Id, Kind};
@@ -213,6 +213,11 @@ pub(super) async fn subscribe(session: &mut Session, project: &str, job: &Id, ne
     Ok(())
 }
 
+/// A job that tries another one again is told of to whom that one named.
+pub(super) async fn inherit(session: &mut Session, job: &Id, old: &Id) -> Result<(), StoreError> {
+    session.execute(&queries::INHERIT_HOOK, args![job, old]).await.map(drop)
+}
+
 /// Records for all who listen what a job has just become; in the transaction that made it so.
 pub(super) async fn record(session: &mut Session, ambient: &Ambient, job: &str) -> Result<(), StoreError> {
     for listener in session.all::<JobListener>(&queries::LISTENERS_OF_JOB, args![job]).await? {
@@ -312,9 +317,4 @@ fn words(text: &str) -> Result<Vec<Event>, StoreError> {
 
 fn listens(events: &str, event: Event) -> bool {
     events.split(' ').any(|word| word == event.as_str())
-}
-
-/// Microseconds since 1970, `time` after `now`.
-pub(super) fn later(now: i64, time: Duration) -> i64 {
-    now.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
 }

@@ -70,7 +70,7 @@ fn spec() -> ResolvedFit {
         standardize: Standardize::None,
         weights: true,
         solver: Solver { kind: "auto".into(), tol: 1e-10, tol_kind: "relative_gap".into(), max_epochs: 10_000 },
-        limits: RunLimits { max_runtime_s: None, on_limit: "fail".into() },
+        limits: RunLimits::default(),
     }
 }
 

@@ -30,18 +30,6 @@ const PRUNE: Duration = Duration::from_secs(60);
 /// A stop waits so long for messages under way; what is cut off is sent again by whoever comes next.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What became of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Sent {
-    Delivered,
-    /// To be tried again.
-    Again,
-    GivenUp,
-    /// There was nothing to send.
-    Idle,
-}
-
 /// Attempts to send since the process began, by what came of them.
 #[derive(Debug, Default)]
 pub struct Outcomes {
@@ -57,26 +45,18 @@ impl Outcomes {
         [("delivered", of(&self.delivered)), ("retried", of(&self.again)), ("failed", of(&self.given_up))]
     }
 
-    fn count(&self, sent: Sent) {
-        let counter = match sent {
-            Sent::Delivered => &self.delivered,
-            Sent::Again => &self.again,
-            Sent::GivenUp => &self.given_up,
-            Sent::Idle => return,
+    fn count(&self, attempt: &Attempt) {
+        let counter = match attempt {
+            Attempt::Delivered { .. } => &self.delivered,
+            Attempt::Again { .. } => &self.again,
+            Attempt::GivenUp { .. } | Attempt::Gone { .. } => &self.given_up,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Claims one message that is due, sends it and stores what became of it; tests step this until it is idle.
-pub async fn deliver_one(store: &Store, sender: &Sender) -> Result<Sent, StoreError> {
-    match store.claim_delivery(LEASE, AT_ONCE_TO_ONE).await? {
-        None => Ok(Sent::Idle),
-        Some(claim) => deliver(store, sender, &claim).await,
-    }
-}
-
-async fn deliver(store: &Store, sender: &Sender, claim: &DeliveryClaim) -> Result<Sent, StoreError> {
+/// Sends a message that was claimed, and stores what became of it.
+async fn deliver(store: &Store, sender: &Sender, outcomes: &Outcomes, claim: &DeliveryClaim) -> Result<(), StoreError> {
     let delivery = &claim.delivery;
     let timestamp = claim.now / 1_000_000;
     let secrets: Vec<Secret> = claim.secrets.iter().filter_map(|text| Secret::parse(text)).collect();
@@ -87,22 +67,19 @@ async fn deliver(store: &Store, sender: &Sender, claim: &DeliveryClaim) -> Resul
         signature: sign(&secrets, delivery.id.as_str(), timestamp, &delivery.body),
         body: delivery.body.clone(),
     };
-    let answer = sender.send(&message).await;
+    // nothing leaves unsigned
+    let answer = if secrets.is_empty() { Err("there is no secret to sign with".to_owned()) } else { sender.send(&message).await };
     let mut random = [0; 8];
     store.ambient().random.fill(&mut random);
     let attempt = judge(answer, claim, u64::from_le_bytes(random));
-    let sent = match &attempt {
-        Attempt::Delivered { .. } => Sent::Delivered,
-        Attempt::Again { .. } => Sent::Again,
-        Attempt::GivenUp { .. } | Attempt::Gone { .. } => Sent::GivenUp,
-    };
-    if sent != Sent::Delivered {
+    outcomes.count(&attempt);
+    if !matches!(attempt, Attempt::Delivered { .. }) {
         tracing::info!(message = %delivery.id, attempt = delivery.attempts, ?attempt, "a webhook message was not delivered");
     }
     if !store.settle_delivery(claim, attempt).await? {
         tracing::warn!(message = %delivery.id, attempt = delivery.attempts, "what became of an attempt was refused: it is no longer the present one");
     }
-    Ok(sent)
+    Ok(())
 }
 
 /// 2xx is delivered, 410 is wanted no more; anything else, redirects included, is tried again while there is time.
@@ -162,14 +139,17 @@ async fn run(store: Store, sender: Sender, outcomes: Arc<Outcomes>, mut stopped:
             place = places.clone().acquire_owned() => place,
             () = pause(Duration::MAX, &mut stopped) => break,
         };
-        while errands.try_join_next().is_some() {}
+        while let Some(ended) = errands.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "sending a message panicked; it will be sent again");
+            }
+        }
         match store.claim_delivery(LEASE, AT_ONCE_TO_ONE).await {
             Ok(Some(claim)) => {
                 let (store, sender, outcomes) = (store.clone(), sender.clone(), outcomes.clone());
                 errands.spawn(async move {
-                    match deliver(&store, &sender, &claim).await {
-                        Ok(sent) => outcomes.count(sent),
-                        Err(error) => tracing::error!(%error, "what became of a message was not stored; it will be sent again"),
+                    if let Err(error) = deliver(&store, &sender, &outcomes, &claim).await {
+                        tracing::error!(%error, "what became of a message was not stored; it will be sent again");
                     }
                     drop(place);
                 });
@@ -195,7 +175,10 @@ async fn prune(store: Store, mut stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
         match store.prune_deliveries(KEPT).await {
             Ok(0) => {}
-            Ok(messages) => tracing::info!(messages, "old webhook messages were removed"),
+            Ok(messages) => {
+                tracing::info!(messages, "old webhook messages were removed");
+                continue;
+            }
             Err(error) => tracing::error!(%error, "old webhook messages could not be removed"),
         }
         pause(PRUNE, &mut stopped).await;

@@ -12,9 +12,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use courier::{Couriers, Outcomes, Sent, deliver_one};
+pub use courier::{Couriers, Outcomes};
 pub use guard::{Guard, Net};
-pub use schedule::delay;
 pub use sender::{Answer, Message, Resolve, Resolved, Sender, System};
 pub use sign::{Secret, sign};
 pub use target::Target;

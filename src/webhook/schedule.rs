@@ -10,11 +10,11 @@ const PAUSES: [u64; 7] = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 *
 /// No pause is shorter.
 const LEAST: Duration = Duration::from_millis(500);
 /// A message is given up that could not be delivered within this time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(24 * HOUR);
+const PATIENCE: Duration = Duration::from_secs(24 * HOUR);
 
 /// The pause after attempt number `step` (1, 2, …) of a series begun `age` ago; `None` = give up. `random` is drawn
 /// evenly from all numbers: receivers that fell together are not asked together.
-pub fn delay(step: i64, age: Duration, random: u64) -> Option<Duration> {
+pub(super) fn delay(step: i64, age: Duration, random: u64) -> Option<Duration> {
     let index = usize::try_from(step.max(1) - 1).unwrap_or(usize::MAX).min(PAUSES.len() - 1);
     let share = random as f64 / u64::MAX as f64;
     let pause = Duration::from_secs(PAUSES[index]).mul_f64(share).max(LEAST);

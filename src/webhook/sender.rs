@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request};
@@ -28,8 +29,10 @@ use super::target::{Host, Target};
 
 /// Resolving, connecting and shaking hands take no longer than this; nor does the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So much of an answer's body is read, and thrown away.
+/// So much of an answer's body is read, and thrown away: a receiver that is not cut off has less to complain of.
 const BODY_MAX: usize = 4 << 10;
+/// The body is waited for this part of the patience; the status is known by then.
+const BODY_PART: u32 = 5;
 /// Room for an answer's head.
 const HEAD_MAX: usize = 16 << 10;
 /// So many addresses of one name are tried.
@@ -95,7 +98,7 @@ impl Sender {
         let target = Target::parse(&message.url).map_err(|what| format!("the address {what}"))?;
         let connected = timeout(self.patience, self.connect(&target)).await;
         let stream = connected.map_err(|_| "no connection in time".to_owned())??;
-        let answered = timeout(self.patience, exchange(stream, &target, message)).await;
+        let answered = timeout(self.patience, exchange(stream, &target, message, self.patience / BODY_PART)).await;
         answered.map_err(|_| "no answer in time".to_owned())?
     }
 
@@ -157,19 +160,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 type Stream = Box<dyn Duplex>;
 
 /// Speaks on a connection and closes it. Of the answer only the status is kept.
-async fn exchange(stream: Stream, target: &Target, message: &Message) -> Answer {
+async fn exchange(stream: Stream, target: &Target, message: &Message, body_patience: Duration) -> Answer {
     let broken = |error: hyper::Error| format!("the exchange broke off: {error}");
     let (mut sender, connection) = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let speak = async move {
         let answer = sender.send_request(request(target, message)?).await.map_err(broken)?;
-        let (head, mut body) = answer.into_parts();
-        let mut read = 0;
-        while read < BODY_MAX {
-            match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                _ => break,
-            }
-        }
+        let (head, body) = answer.into_parts();
+        // whatever becomes of the body, the status is the answer
+        let _ = timeout(body_patience, discard(body)).await;
         Ok(head.status.as_u16())
     };
     // both on this task: when the attempt is dropped the connection is closed with it
@@ -180,6 +178,16 @@ async fn exchange(stream: Stream, target: &Target, message: &Message) -> Answer 
             Ok(()) => speak.await,
             Err(error) => Err(broken(error)),
         },
+    }
+}
+
+async fn discard(mut body: Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read >= BODY_MAX {
+            break;
+        }
     }
 }
 

@@ -16,12 +16,16 @@ use super::keeper::Keeper;
 use crate::dataset::Dataset;
 use crate::job::{Failure, Reason};
 use crate::model::Model;
-use crate::spec::ResolvedFit;
+use crate::spec::{OnLimit, ResolvedFit};
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
 use crate::train::{Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Where several processes share a database, the row is looked at this often for a cancel.
+const LOOK: Duration = Duration::from_millis(750);
+/// After a heartbeat that was not stored the next is tried this much later.
+const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// Progress is stored at most this often.
 const PROGRESS: Duration = Duration::from_millis(250);
 /// What a fit needs to end with the best it has, in times of its first look at the matrix.
@@ -49,7 +53,10 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
             tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
             Some(failed("internal_error", "The stored specification is not understood.", false, None))
         }
-        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await?,
+        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await.unwrap_or_else(|error| {
+            tracing::warn!(job = %claim.job.id, %error, "the fit could not be begun");
+            Some(interrupted("The server could not begin the fit; its log says more under this job's id."))
+        }),
     };
     let Some(ending) = ending else {
         tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
@@ -60,7 +67,7 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
 
 /// Runs the fit and watches over it. `None` = the claim was lost.
 async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
-    let keep_best = spec.limits.on_limit == "keep_best";
+    let keep_best = spec.limits.on_limit == OnLimit::KeepBest;
     let shared = Arc::new(Shared::new(claim.job.progress.clone(), keep_best));
     let limit = spec.limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // Each listens by itself: a slow database holds up the heartbeat, never the cancel.
@@ -73,16 +80,21 @@ async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: 
     }
 }
 
-/// A cancel asked in this process is heard as soon as it is committed.
+/// A cancel is heard as soon as it is committed; should its hint from another process be lost, a look at the row hears it.
 async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
     let mut changes = store.hub().watch_job(&claim.job.id);
-    // one that was committed between the claim and the subscription is in the row
-    match store.job(&claim.job.project, &claim.job.id).await {
-        Ok(Some(job)) if job.cancel_requested => shared.halt(Halt::Cancel),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(job = %claim.job.id, %error, "the row could not be read; the heartbeat will hear of a cancel"),
+    loop {
+        // one that was committed between the claim and the subscription is in the row
+        match store.job(&claim.job.project, &claim.job.id).await {
+            Ok(Some(job)) if job.cancel_requested => break,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(job = %claim.job.id, %error, "the row could not be read; looking again"),
+        }
+        let look = if store.is_shared() { LOOK } else { Duration::MAX };
+        if tokio::time::timeout(look, changes.cancelled()).await.is_ok() {
+            break;
+        }
     }
-    changes.cancelled().await;
     shared.halt(Halt::Cancel);
     pending().await
 }
@@ -110,11 +122,12 @@ async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible
                 shared.halt(Halt::Lost);
                 return pending().await;
             }
-            // fencing keeps this safe: if the lease runs out meanwhile, the ending is refused
             Err(error) => {
-                tracing::warn!(job = %claim.job.id, %error, "a heartbeat was not stored");
-                beaten = Instant::now();
-                told = latest;
+                // From four fifths of the lease on, the claim may be another's before we know. The fit may go on: it
+                // touches nothing shared, and its ending is stored only if the number is still the claim's.
+                let doubtful = beaten.elapsed() > store.lease().mul_f64(0.8);
+                tracing::warn!(job = %claim.job.id, %error, doubtful, "a heartbeat was not stored");
+                tokio::time::sleep(BEAT_AGAIN).await;
             }
         }
     }
@@ -244,10 +257,16 @@ fn ending(outcome: Outcome, halted: Halt) -> Option<Ending> {
         (_, Outcome::Model(model)) => Ending::Succeeded { model: Arc::new(*model) },
         (_, Outcome::Unfit { code, detail }) => failed(code, &detail, false, None),
         (_, Outcome::Panicked | Outcome::Stopped) => {
-            failed("internal_error", "The fit ended by a fault of the server; its log says more under this job's id.", true, None)
+            interrupted("The fit ended by a fault of the server; its log says more under this job's id.")
         }
     };
     Some(ending)
+}
+
+/// Nothing is wrong with the job as far as can be seen: it is tried again while attempts are left.
+fn interrupted(detail: &str) -> Ending {
+    let (code, title) = ("internal_error".to_owned(), "Internal error".to_owned());
+    Ending::Interrupted { error: Failure { code, title, detail: detail.to_owned(), retryable: true } }
 }
 
 fn failed(code: &str, detail: &str, retryable: bool, reason: Option<Reason>) -> Ending {

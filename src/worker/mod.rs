@@ -6,6 +6,7 @@
 mod attempt;
 mod halt;
 mod keeper;
+mod memory;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use memory::Memory;
 pub use pool::Pool;
 
 use crate::dataset::Dataset;
@@ -33,33 +35,35 @@ pub enum Worked {
 
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
-    step(&Worker::new(store, owner, threads), &mut Stopping::never()).await
+    step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX)), &mut Stopping::never()).await
 }
 
 /// What fits.
 type Fit = dyn Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync;
 
-/// One who works: on which jobs, under which name, with how many threads, and how.
+/// One who works: on which jobs, under which name, with how many threads and how much memory, and how.
 #[derive(Clone)]
 struct Worker {
     store: Store,
     owner: Arc<str>,
     threads: usize,
+    memory: Memory,
     /// What a fit has done is stored this often.
     keep_every: Duration,
     fit: Arc<Fit>,
 }
 
 impl Worker {
-    fn new(store: &Store, owner: &str, threads: usize) -> Self {
-        Self { store: store.clone(), owner: owner.into(), threads, keep_every: keeper::EVERY, fit: Arc::new(train::fit) }
+    fn new(store: &Store, owner: &str, threads: usize, memory: &Memory) -> Self {
+        let (store, memory) = (store.clone(), memory.clone());
+        Self { store, owner: owner.into(), threads, memory, keep_every: keeper::EVERY, fit: Arc::new(train::fit) }
     }
 }
 
 /// [`run_one`] that hands its job back, attempt unspent, once `stopping` says so.
 async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
-    match worker.store.claim(&worker.owner).await? {
-        None => Ok(Worked::Idle),
-        Some(claim) => attempt::work(worker, claim, stopping).await.map(|()| Worked::Job),
-    }
+    let Some((claim, grant)) = worker.memory.claim(&worker.store, &worker.owner).await? else { return Ok(Worked::Idle) };
+    let worked = attempt::work(worker, claim, stopping).await;
+    drop(grant);
+    worked.map(|()| Worked::Job)
 }

@@ -1,4 +1,5 @@
-//! N workers in a loop, and the two sweeps beside them: rescue of lost jobs, removal of left-over files.
+//! N workers in a loop, and the loops beside them: rescue of lost jobs, removal of left-over files, and the talk with
+//! other processes. A loop that panics goes on a second later; one that does so again and again is told to the outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::halt::Stopping;
-use super::{Worked, Worker, step};
+use super::{Memory, Worked, Worker, step};
 use crate::store::{Store, StoreError, WorkWatch};
 
 /// Without a hint a worker looks for new work about this often.
@@ -28,29 +29,45 @@ pub struct Pool {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     alive: Arc<AtomicUsize>,
+    panics: Arc<AtomicUsize>,
+    memory: Memory,
 }
 
 impl Pool {
-    /// Starts `workers` workers, each fitting with `threads` threads; `owner` names this life of the process.
-    /// Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize) -> Self {
-        Self::of(&Worker::new(store, owner, threads), workers)
+    /// Starts `workers` workers, each fitting with `threads` threads and all within `memory`; `owner` names this life of
+    /// the process. Rescue and sweep run even without workers.
+    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory) -> Self {
+        Self::of(&Worker::new(store, owner, threads, memory), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {
         let (stop, flag) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let alive = Arc::new(AtomicUsize::new(workers));
+        let (alive, panics) = (Arc::new(AtomicUsize::new(workers)), Arc::default());
         for _ in 0..workers {
             let (worker, flag, living) = (worker.clone(), Stopping::when(flag.clone()), Living(alive.clone()));
+            let turns = Turns::new("worker", &panics);
             tasks.spawn(async move {
-                work(worker, flag).await;
+                work(worker, turns, flag).await;
                 drop(living);
             });
         }
-        tasks.spawn(rescue(worker.store.clone(), Stopping::when(flag.clone())));
-        tasks.spawn(sweep(worker.store.clone(), Stopping::when(flag)));
-        Self { stop, tasks, alive }
+        let store = &worker.store;
+        tasks.spawn(rescue(store.clone(), Turns::new("rescue", &panics), Stopping::when(flag.clone())));
+        tasks.spawn(sweep(store.clone(), Turns::new("sweep", &panics), Stopping::when(flag.clone())));
+        tasks.spawn(herald(store.clone(), Turns::new("herald", &panics), Stopping::when(flag.clone())));
+        tasks.spawn(listener(store.clone(), Turns::new("listener", &panics), Stopping::when(flag)));
+        Self { stop, tasks, alive, panics, memory: worker.memory.clone() }
+    }
+
+    /// What its fits may take.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// How often that loop panicked which did so most; stays good after the pool is gone.
+    pub fn panics(&self) -> Arc<AtomicUsize> {
+        self.panics.clone()
     }
 
     /// Workers that have not ended; stays good after the pool is gone.
@@ -74,12 +91,12 @@ impl Drop for Living {
     }
 }
 
-async fn work(worker: Worker, mut stopping: Stopping) {
+async fn work(worker: Worker, mut turns: Turns, mut stopping: Stopping) {
     // subscribed before the queue is looked at: what is announced in between is not missed
     let mut work = worker.store.hub().watch_work();
     while !stopping.now() {
         let (one, mut until) = (worker.clone(), stopping.clone());
-        match alive("worker", async move { step(&one, &mut until).await }).await {
+        match turns.one(async move { step(&one, &mut until).await }).await {
             Some(Worked::Job) => {}
             Some(Worked::Idle) => idle(&worker, &mut work, &mut stopping).await,
             None => pause(BACK_OFF, &mut stopping).await,
@@ -98,39 +115,102 @@ async fn idle(worker: &Worker, work: &mut WorkWatch, stopping: &mut Stopping) {
     }
 }
 
-async fn rescue(store: Store, mut stopping: Stopping) {
+async fn rescue(store: Store, mut turns: Turns, mut stopping: Stopping) {
     while !stopping.now() {
         let one = store.clone();
-        if let Some(jobs @ 1..) = alive("rescue", async move { one.rescue(None).await }).await {
+        let rescued = turns.one(async move { one.rescue(None).await }).await;
+        if let Some(jobs @ 1..) = rescued {
             tracing::warn!(jobs, "jobs of dead workers were rescued");
         }
-        pause(RESCUE, &mut stopping).await;
+        pause(rescued.map_or(BACK_OFF, |_| RESCUE), &mut stopping).await;
     }
 }
 
-async fn sweep(store: Store, mut stopping: Stopping) {
+async fn sweep(store: Store, mut turns: Turns, mut stopping: Stopping) {
     while !stopping.now() {
         let one = store.clone();
-        if let Some(files @ 1..) = alive("sweep", async move { one.sweep(LEFT_OVER).await }).await {
+        let swept = turns.one(async move { one.sweep(LEFT_OVER).await }).await;
+        if let Some(files @ 1..) = swept {
             tracing::info!(files, "left-over files were removed");
         }
-        pause(SWEEP, &mut stopping).await;
+        pause(swept.map_or(BACK_OFF, |_| SWEEP), &mut stopping).await;
     }
 }
 
-/// One turn of a loop, in a task of its own: an error and a panic are logged here, once, and the loop goes on.
-async fn alive<T: Send + 'static>(loop_name: &str, turn: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Option<T> {
-    match tokio::spawn(turn).await {
-        Ok(Ok(done)) => return Some(done),
-        Ok(Err(error)) => tracing::error!(loop_name, %error, "a background loop could not go on; trying again"),
-        Err(panic) => tracing::error!(loop_name, %panic, "a background loop panicked; going on"),
+/// Tells other processes what this one did.
+async fn herald(store: Store, mut turns: Turns, mut stopping: Stopping) {
+    while !stopping.now() {
+        let (one, mut until) = (store.clone(), stopping.clone());
+        tokio::select! {
+            _ = turns.one(async move { one.tell_others().await }) => pause(BACK_OFF, &mut stopping).await,
+            () = until.wait() => {}
+        }
     }
-    None
+}
+
+/// Hears what other processes did.
+async fn listener(store: Store, mut turns: Turns, mut stopping: Stopping) {
+    while !stopping.now() {
+        let (one, mut until) = (store.clone(), stopping.clone());
+        tokio::select! {
+            _ = turns.one(async move { one.hear_others().await }) => pause(BACK_OFF, &mut stopping).await,
+            () = until.wait() => {}
+        }
+    }
+}
+
+/// The turns of one loop, each in a task of its own: an error and a panic are logged here, once, and the loop goes on.
+struct Turns {
+    loop_name: &'static str,
+    panicked: usize,
+    /// The most of any loop.
+    panics: Arc<AtomicUsize>,
+}
+
+impl Turns {
+    fn new(loop_name: &'static str, panics: &Arc<AtomicUsize>) -> Self {
+        Self { loop_name, panicked: 0, panics: panics.clone() }
+    }
+
+    async fn one<T: Send + 'static>(&mut self, turn: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Option<T> {
+        let loop_name = self.loop_name;
+        // a set, so that a turn that is no longer waited for ends
+        let mut task = JoinSet::new();
+        task.spawn(turn);
+        match task.join_next().await? {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => tracing::error!(loop_name, %error, "a background loop could not go on; trying again"),
+            Err(panic) => {
+                self.panicked += 1;
+                self.panics.fetch_max(self.panicked, Ordering::Relaxed);
+                tracing::error!(loop_name, %panic, panics = self.panicked, "a background loop panicked; going on");
+            }
+        }
+        None
+    }
 }
 
 async fn pause(time: Duration, stopping: &mut Stopping) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stopping.wait() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_goes_on_and_its_panics_are_counted() {
+        let panics = Arc::default();
+        let (mut bad, mut good) = (Turns::new("bad", &panics), Turns::new("good", &panics));
+        for turn in 1..=5 {
+            assert_eq!(good.one(async move { Ok(turn) }).await, Some(turn));
+            assert_eq!(bad.one::<()>(async { panic!("a fault") }).await, None);
+            let refused = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            assert_eq!(good.one::<()>(async { Err(refused.into()) }).await, None, "an error is no panic");
+            assert_eq!(panics.load(Ordering::Relaxed), turn);
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! The worker with fits made up for the purpose: each test says what the fit does, and looks at what the store holds.
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ambient::Ambient;
+use crate::ambient::{Ambient, Clock};
 use crate::config::Limits;
 use crate::dataset::{Encoding, Format, Upload, ingest};
 use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
@@ -19,9 +19,20 @@ mod resume;
 
 const P: &str = "default";
 
+/// A clock that stands still until it is moved.
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now_micros(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 struct House {
     store: Store,
     dataset: DatasetRow,
+    memory: Memory,
+    hands: Arc<Hands>,
     _directory: tempfile::TempDir,
 }
 
@@ -33,7 +44,9 @@ impl House {
     async fn with_lease(lease: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100 };
-        let store = Store::open(config, Ambient::system()).await.unwrap();
+        let hands = Arc::new(Hands(AtomicI64::new(1_800_000_000_000_000)));
+        let ambient = Ambient { clock: hands.clone(), ..Ambient::system() };
+        let store = Store::open(config, ambient).await.unwrap();
         let incoming = store.incoming().unwrap();
         let upload = Upload {
             format: Format::Libsvm { index_base: 1, n_features: None },
@@ -44,14 +57,20 @@ impl House {
         let body = &b"1.5 1:1 2:0.5\n-0.5 1:-1 3:2\n2.25 2:1 3:-1\n0 1:0.25\n"[..];
         let ingested = ingest(body, &upload, incoming.data(), incoming.names(), incoming.scratch()).unwrap();
         let dataset = store.add_dataset(P, "d", incoming, ingested).await.unwrap();
-        Self { store, dataset, _directory: directory }
+        Self { store, dataset, memory: Memory::of(1000), hands, _directory: directory }
     }
 
     async fn submit(&self, limits: Value) -> Job {
-        self.submit_fit(json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits})).await
+        self.submit_needing(0, limits).await
     }
 
-    async fn submit_fit(&self, spec: Value) -> Job {
+    async fn submit_needing(&self, memory_bytes: u64, limits: Value) -> Job {
+        self.submit_fit(memory_bytes, json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits})).await
+    }
+
+    /// Each job is a millisecond younger than the one before.
+    async fn submit_fit(&self, memory_bytes: u64, spec: Value) -> Job {
+        self.hands.0.fetch_add(1000, Ordering::Relaxed);
         let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": spec});
         let request = spec::parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
         let (resolved, warnings) = request.fit.resolve(&self.dataset.meta, None).unwrap();
@@ -68,6 +87,9 @@ impl House {
             metadata: json!({}),
             warnings,
             request_id: "req_1".into(),
+            memory_bytes,
+            start_within: None,
+            retry_of: None,
             webhook: None,
         };
         match self.store.enqueue(job).await.unwrap() {
@@ -77,7 +99,7 @@ impl House {
     }
 
     fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync + 'static) -> Worker {
-        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1) }
+        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory) }
     }
 
     async fn step(&self, worker: &Worker) -> Worked {
@@ -205,17 +227,63 @@ async fn a_running_job_is_cancelled_and_leaves_no_model() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_fails_its_job_and_nothing_else() {
+async fn a_panic_is_tried_three_times_fails_its_job_and_nothing_else() {
     let house = House::new().await;
     let (first, second) = (house.submit(json!({})).await, house.submit(json!({})).await);
     let bad = first.id.clone();
-    assert_eq!(house.step(&house.worker(move |_, _, _| panic!("secret of {bad}"))).await, Worked::Job);
+    let panics = house.worker(move |_, _, _| panic!("secret of {bad}"));
+    for attempt in 1..3 {
+        assert_eq!(house.step(&panics).await, Worked::Job);
+        let again = house.job(&first).await;
+        assert_eq!((again.status, again.attempt, again.error), (Status::Queued, attempt, None));
+        house.hands.0.fetch_add(2_000_000 * attempt, Ordering::Relaxed);
+    }
+    assert_eq!(house.step(&panics).await, Worked::Job);
     let failed = house.job(&first).await;
     let error = failed.error.unwrap();
-    assert_eq!((failed.status, &*error.code, failed.reason), (Status::Failed, "internal_error", None));
-    assert!(!error.detail.contains("secret"), "what a client reads is opaque");
+    assert_eq!((failed.status, &*error.code, failed.reason), (Status::Failed, "internal_error", Some(Reason::AttemptsExhausted)));
+    assert!(error.retryable && !error.detail.contains("secret"), "what a client reads is opaque");
     assert_eq!(house.step(&house.worker(null_model)).await, Worked::Job);
     assert_eq!(house.job(&second).await.status, Status::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_opened_now_is_no_fault_of_the_job() {
+    let house = House::new().await;
+    let job = house.submit(json!({})).await;
+    let blobs = house._directory.path().join("data").join("blobs");
+    let file = std::fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
+    let away = blobs.with_file_name("away");
+    std::fs::rename(&file, &away).unwrap();
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    assert_eq!(house.step(&house.worker(null_model)).await, Worked::Job);
+    assert_eq!(house.job(&job).await.status, Status::Queued);
+    std::fs::rename(&away, &file).unwrap();
+    house.hands.0.fetch_add(2_000_000, Ordering::Relaxed);
+    assert_eq!(house.step(&house.worker(null_model)).await, Worked::Job);
+    assert_eq!(house.job(&job).await.status, Status::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fits_run_beside_each_other_only_within_the_memory_granted() {
+    let house = House::new().await;
+    let first = house.submit_needing(600, json!({})).await;
+    let second = house.submit_needing(500, json!({})).await;
+    let (busy, other) = (house.worker(endless), house.worker(null_model));
+    let ((), worked) = tokio::join!(
+        async {
+            house.until(&first, |job| job.status == Status::Running).await;
+            assert_eq!(house.step(&other).await, Worked::Idle, "500 of 1000 are not free");
+            assert_eq!(house.memory.granted().load(Ordering::Relaxed), 600);
+            house.store.request_cancel(P, &first.id).await.unwrap();
+        },
+        house.step(&busy)
+    );
+    assert_eq!((worked, house.memory.granted().load(Ordering::Relaxed)), (Worked::Job, 0));
+    assert_eq!(house.step(&other).await, Worked::Job);
+    assert_eq!(house.job(&second).await.status, Status::Succeeded);
+    house.submit_needing(1001, json!({})).await;
+    assert_eq!(house.step(&other).await, Worked::Idle, "it is for a larger machine");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -198,6 +198,7 @@ pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
         database_url: None,
         workers: 0,
         fit_threads: 1,
+        fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
         webhook_allow_net: Vec::new(),

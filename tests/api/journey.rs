@@ -166,6 +166,18 @@ async fn every_documented_success_can_be_had() {
     app.post(cancel, &json!({})).await.expect(202);
     app.store().finish(&claim, sparsefit::store::Ending::Cancelled).await.expect("the store");
     app.post(cancel, &json!({})).await.expect(200);
+    let retry = cancel.replace("/cancel", "/retry");
+    app.post(&retry, &json!({})).await.expect(202);
+    app.post("/api/v1/jobs/cancel?status=queued", &json!({})).await.expect(202);
+    app.delete("/api/v1/jobs?status=cancelled&model=none").await.expect(200);
+    let worked = async {
+        while app.store().queue_counts().await.expect("the store").queued == 0 {
+            tokio::task::yield_now().await;
+        }
+        app.work().await;
+    };
+    let (ended, ()) = tokio::join!(app.send("POST", &retry, &[("prefer", "wait=50")], ""), worked);
+    ended.expect(200);
 
     for (list, one) in [("/api/v1/datasets", "/api/v1/datasets/tiny"), ("/api/v1/models", "/api/v1/models/m")] {
         app.get(list).await.expect(200);

@@ -6,6 +6,8 @@ mod app;
 mod bad_inputs;
 mod contract;
 mod data;
+mod idempotency;
+mod job_actions;
 mod jobs;
 mod journey;
 mod lists;

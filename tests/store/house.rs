@@ -11,7 +11,7 @@ use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Ingested, Meta, RowNnz, Statistics, Target, TargetKind, Upload, ingest};
 use sparsefit::job::{DatasetRef, Job, Priority, Warning};
 use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
-use sparsefit::store::{Claim, DatasetRow, Enqueued, NewJob, Store, StoreConfig, StoreError};
+use sparsefit::store::{Claim, DatasetRow, Enqueued, Incoming, NewJob, Store, StoreConfig, StoreError};
 
 use crate::fixture::{self, Database};
 
@@ -78,14 +78,19 @@ impl House {
 
 /// An upload of a few bytes that nobody will read, with or without names.
 pub(crate) async fn add_dataset(store: &Store, project: &str, name: &str, named: bool) -> DatasetRow {
+    let (incoming, ingested) = ingested(store, named);
+    store.add_dataset(project, name, incoming, ingested).await.unwrap()
+}
+
+/// The files of such an upload, before they have a row.
+pub(crate) fn ingested(store: &Store, named: bool) -> (Incoming, Ingested) {
     let incoming = store.incoming().unwrap();
     incoming.data().write_all(b"some bytes").unwrap();
     if named {
         incoming.names().write_all(b"names").unwrap();
     }
     std::fs::write(incoming.scratch().join("run"), b"sorted").unwrap();
-    let ingested = Ingested { meta: meta(10), names_sha256: named.then(|| "00".repeat(32)) };
-    store.add_dataset(project, name, incoming, ingested).await.unwrap()
+    (incoming, Ingested { meta: meta(10), names_sha256: named.then(|| "00".repeat(32)) })
 }
 
 /// A small regression with feature names, parsed and stored as an upload is.
@@ -128,6 +133,9 @@ pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
         metadata: json!({"team": "Wachstum ü"}),
         warnings: vec![warning("submitted")],
         request_id: "req_1".into(),
+        memory_bytes: 0,
+        start_within: None,
+        retry_of: None,
         webhook: None,
     }
 }

@@ -3,12 +3,15 @@
 #[path = "../support/postgres.rs"]
 mod fixture;
 
+mod bulk;
 mod checkpoints;
 mod files;
 mod house;
+mod idempotency;
 mod jobs;
 mod queue;
 mod schema;
+mod turns;
 mod versions;
 mod webhooks;
 
@@ -42,9 +45,16 @@ on_both_engines! {
     jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
         a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
         what_is_committed_is_announced, submissions_of_the_same_moment_are_all_there;
+    idempotency: a_hundred_equal_submissions_at_once_are_one_job, what_was_answered_outlives_the_process_that_answered,
+        a_request_without_effect_uses_up_no_key, an_upload_sent_twice_is_one_version_and_leaves_no_file,
+        a_later_answer_takes_the_place_of_the_first;
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
+    turns: projects_take_turns_however_much_one_has_queued, a_job_waits_for_its_memory_and_is_not_overtaken,
+        a_job_not_started_in_time_fails, an_attempt_that_broke_off_is_tried_again_until_there_are_no_more,
+        a_new_job_remembers_which_one_it_tries_again;
+    bulk: a_filter_means_what_it_says, all_jobs_of_a_filter_are_cancelled_and_no_other, places_in_the_queue_are_known_for_a_whole_page;
     files: what_a_crash_leaves_is_swept_and_nothing_else, names_stay_as_long_as_a_row_needs_them, a_damaged_artefact_is_noticed, a_dataset_is_opened_once_and_checked,
         a_refused_ending_leaves_no_file, a_store_whose_directory_is_gone_is_not_writable;
     webhooks: every_change_is_told_to_those_who_listen_in_its_project, a_change_and_its_message_are_committed_together_or_not_at_all,

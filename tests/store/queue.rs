@@ -101,8 +101,12 @@ pub(crate) async fn the_ending_of_a_lost_claim_is_refused(house: House) {
     assert_eq!((&heir.job.id, heir.job.attempt), (&zombie.job.id, 2));
     refused(store.clone(), zombie.clone()).await;
     assert!(store.models(P, None, 10).await.unwrap().items.is_empty());
-    assert!(matches!(store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap(), Finished::Stored(_)));
-    refused(store.clone(), heir).await;
+    let Finished::Stored(ended) = store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap() else { panic!("fenced") };
+    let again = store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap();
+    assert!(matches!(again, Finished::Stored(job) if job == ended), "whoever lost the answer learns that it was stored");
+    for another in [Ending::HandedBack, Ending::Cancelled] {
+        assert!(matches!(store.finish(&heir, another).await.unwrap(), Finished::Fenced));
+    }
     refused(store.clone(), zombie).await;
     assert_eq!(store.model_versions(P, "m").await.unwrap(), [1]);
     assert_eq!(store.job(P, &jobs[0].id).await.unwrap().unwrap().status, Status::Succeeded);

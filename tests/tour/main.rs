@@ -46,6 +46,7 @@ async fn server(folder: &Path) -> Server {
         database_url: None,
         workers: 1,
         fit_threads: 0,
+        fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
         webhook_allow_net: Vec::new(),

@@ -69,21 +69,49 @@ fn the_best_of_a_path_is_what_was_done_of_it() {
     assert!(kinds.iter().all(|count| *count > 0), "every kind of stop was met: {kinds:?}");
 }
 
+/// Enough rows and columns that one λ takes many looks.
+fn wide(target: impl Fn(f64) -> String) -> Fixture {
+    let mut state = 11_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1 << 23) - 1.0
+    };
+    let rows: Vec<Vec<f64>> = (0..200).map(|_| (0..100).map(|_| (random() * 1e4).round() / 1e4).collect()).collect();
+    let y: Vec<String> = rows.iter().map(|row| target(row[..20].iter().sum::<f64>() + random())).collect();
+    dataset_of(&format!(r#"{{"format":"dense","values":{},"y":[{}]}}"#, serde_json::json!(rows), y.join(",")))
+}
+
 #[test]
 fn the_best_of_one_lambda_is_the_point_the_solver_was_at_with_its_true_gap() {
-    let mut spec = ResolvedFit { lambda: Lambda::Value { value: 1e-5 }, ..spec() };
-    spec.solver.tol = 1e-15;
+    let mut spec = ResolvedFit { lambda: Lambda::Value { value: 1e-3 }, ..spec() };
+    spec.solver.tol = 1e-12;
     for loss in [Loss::Squared, logistic(Class::Number(1.0))] {
-        let data = noisy(|signal| if signal > 0.0 { "1".into() } else { "0".into() });
+        let data = wide(|signal| if signal > 0.0 { "1".into() } else { "0".into() });
         let spec = ResolvedFit { loss, ..spec.clone() };
-        let models: Vec<Model> = (0..40).filter_map(|after| best_after(&data, &spec, after).ok()).collect();
-        let open: Vec<&Model> = models.iter().filter(|model| warning(model).is_some()).collect();
-        for model in &open {
-            assert!(!model.card.converged());
-            let proof = &model.card.certificate;
-            assert_eq!(proof.status, CertificateStatus::NotConverged);
-            assert!(proof.relative_gap > 1e-15 && proof.relative_gap <= 1.0 && proof.epochs > 0, "{proof:?}");
+        let calls = AtomicU64::new(0);
+        let count = |_: &Progress| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        };
+        fit(&data.data, &spec, &Run::new(1, &count)).expect("a model");
+        let looks = calls.into_inner();
+        let mut gaps = Vec::new();
+        for after in (0..10).map(|tenth| looks * tenth / 10) {
+            match best_after(&data, &spec, after) {
+                Ok(model) if warning(&model).is_some() => {
+                    assert!(!model.card.converged());
+                    let proof = &model.card.certificate;
+                    assert!(proof.primal >= proof.dual && proof.epochs > 0 && proof.relative_gap <= 1.0, "{proof:?}");
+                    assert_eq!(proof.status == CertificateStatus::NotConverged, proof.relative_gap > 1e-12, "{proof:?}");
+                    gaps.push(proof.relative_gap);
+                }
+                // the solver was done, and what followed was let go on
+                Ok(model) => assert!(model.card.converged()),
+                Err(error) => assert!(error == TrainError::Cancelled && gaps.is_empty()),
+            }
         }
+        assert!(gaps.len() >= 2, "some looks fell into the middle: {gaps:?}");
+        assert!(gaps[gaps.len() - 1] < gaps[0], "more time, a better point: {gaps:?}");
     }
 }
 

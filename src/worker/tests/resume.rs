@@ -1,7 +1,7 @@
 //! A fit that is interrupted: handed back, or lost with its worker; what it had done is not done again.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use tokio::sync::watch;
 
@@ -67,7 +67,7 @@ impl House {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_handed_back_goes_on_where_it_was_and_spends_no_attempt() {
     let house = House::new().await;
-    let job = house.submit_fit(long_path()).await;
+    let job = house.submit_fit(0, long_path()).await;
     let mut before = 0;
     // within the path, at its end, within the first fold, within the second
     for after in [7, LAMBDAS - 7, 5, LAMBDAS] {
@@ -90,7 +90,7 @@ async fn a_job_handed_back_goes_on_where_it_was_and_spends_no_attempt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_worker_is_lost_goes_on_from_what_was_stored() {
     let house = House::with_lease(Duration::ZERO).await;
-    let job = house.submit_fit(long_path()).await;
+    let job = house.submit_fit(0, long_path()).await;
     let reached = Arc::new(AtomicBool::new(false));
     let at = Arc::clone(&reached);
     let (worker, _) = house.real(LAMBDAS + 3, move || at.store(true, Ordering::Relaxed));
@@ -114,7 +114,7 @@ async fn a_job_whose_worker_is_lost_goes_on_from_what_was_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_that_is_damaged_costs_time_and_nothing_else() {
     let house = House::new().await;
-    let job = house.submit_fit(long_path()).await;
+    let job = house.submit_fit(0, long_path()).await;
     let before = house.files();
     let (stop, stopping) = watch::channel(false);
     let (worker, _) = house.real(LAMBDAS, move || {
@@ -130,4 +130,35 @@ async fn a_checkpoint_that_is_damaged_costs_time_and_nothing_else() {
     assert_eq!(house.to_the_end().await, 3 * LAMBDAS, "all of it again");
     assert_eq!(house.job(&job).await.status, Status::Succeeded);
     assert_eq!(house.encoded().await, house.alone(&job).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_best_there_is_when_the_time_is_up_is_a_model_when_that_was_asked_for() {
+    for (on_limit, path, status) in
+        [("keep_best", 5, Status::Succeeded), ("keep_best", LAMBDAS + 3, Status::Succeeded), ("fail", LAMBDAS + 3, Status::Failed)]
+    {
+        let house = House::new().await;
+        let mut spec = long_path();
+        spec["limits"] = json!({"max_runtime_s": 0.05, "on_limit": on_limit});
+        let job = house.submit_fit(0, spec).await;
+        // waits for the limit once so many λ are done
+        let (worker, _) = house.real(path, || ());
+        house.step(&worker).await;
+        let ended = house.job(&job).await;
+        assert_eq!(ended.status, status);
+        match ended.result {
+            Some(result) => {
+                assert_eq!(result["converged"], json!(false));
+                let warning = ended.warnings.iter().find(|warning| warning.code == "time_limit").unwrap();
+                assert!(warning.detail.contains(if path < LAMBDAS { "5 of 20 values of λ" } else { "0 of 2 folds" }), "{warning:?}");
+                assert!(ended.error.is_none());
+                let row = house.store.model(P, "m", None).await.unwrap().unwrap();
+                assert_eq!(house.store.open_model(&row).await.unwrap().model.path.len(), path.min(LAMBDAS));
+            }
+            None => {
+                assert_eq!((ended.error.unwrap().code.as_str(), ended.reason), ("time_limit_exceeded", Some(Reason::TimeLimit)));
+                assert!(house.store.model(P, "m", None).await.unwrap().is_none());
+            }
+        }
+    }
 }

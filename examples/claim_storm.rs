@@ -78,6 +78,9 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
             warnings: Vec::new(),
             request_id: "storm".into(),
             webhook: None,
+            memory_bytes: 0,
+            start_within: None,
+            retry_of: None,
         };
         match store.enqueue(job).await? {
             Enqueued::Job(_) => {}

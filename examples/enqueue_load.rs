@@ -74,5 +74,8 @@ fn new_job(dataset: &DatasetRow) -> NewJob {
         warnings: Vec::new(),
         request_id: "req_1".into(),
         webhook: None,
+        memory_bytes: 0,
+        start_within: None,
+        retry_of: None,
     }
 }

@@ -6,16 +6,17 @@
 mod body;
 mod cache;
 mod datasets;
+mod digest;
 mod door;
 mod error;
-pub(crate) mod framing;
 mod idempotency;
 mod job_filter;
 mod jobs;
 mod json;
-mod metrics;
+mod lend;
 mod models;
 mod operations;
+mod pace;
 mod page;
 mod predictions;
 mod request;
@@ -28,7 +29,6 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use metrics::Metrics;
 pub use state::{Api, Life};
 
 /// Version of the public contract, in every answer.

@@ -23,8 +23,11 @@ mod open;
 pub mod queries;
 mod queue;
 mod records;
+mod room;
 mod rows;
+pub mod simulation;
 mod sweep;
+pub mod upkeep;
 mod webhooks;
 mod wire;
 
@@ -52,6 +55,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.
 const PING: Duration = Duration::from_millis(1500);
@@ -65,7 +69,7 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// How long a claim lives without a heartbeat.
     pub lease: Duration,
-    /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
+    /// Most jobs queued at once, per project.
     pub queue_max: u64,
 }
 
@@ -93,6 +97,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -102,7 +110,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let hub = if alone { Hub::default() } else { Hub::shared() };
         let origin = Id::new(Kind::Request, &ambient).to_string();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::client::{Client, Response};
-use sparsefit::config::{Config, Limits};
+use sparsefit::config::{Config, Limits, TimeLimits};
 use sparsefit::job::Status;
 use sparsefit::serve::Server;
 use sparsefit::store::{JobFilter, Store};
@@ -28,7 +29,7 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     seen: Mutex<BTreeSet<(String, String, u16)>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, already found to be as documented.
@@ -68,12 +69,16 @@ impl TestApp {
         Self::start_with(Limits::default()).await
     }
 
-    pub(crate) async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(mut limits: Limits) -> Self {
+        if limits.time == TimeLimits::default() {
+            // nobody needs to be told of the end of a test
+            limits.time.linger_ms = 0;
+        }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");
         let client = Client::new(server.addr);
-        Self { server, client, seen: Mutex::default(), _dir: dir }
+        Self { server, client, seen: Mutex::default(), dir }
     }
 
     /// A server with a configuration, a clock and randomness of the test's own.
@@ -83,7 +88,7 @@ impl TestApp {
         change(&mut config);
         let server = Server::start(&config, Limits::default(), ambient).await.expect("the server starts");
         let client = Client::new(server.addr);
-        Self { server, client, seen: Mutex::default(), _dir: dir }
+        Self { server, client, seen: Mutex::default(), dir }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -174,6 +179,14 @@ impl TestApp {
         json!(all)
     }
 
+    /// The files of data sets and models.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let directory = self.dir.path().join("data/blobs");
+        let mut files: Vec<_> = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        files
+    }
+
     /// Ends the test: no job is left open, and the server stops when told.
     pub(crate) async fn stop(self) {
         for status in [Status::Queued, Status::Running] {
@@ -191,7 +204,7 @@ impl TestApp {
 }
 
 /// The configuration of a test's server: a free port, no workers of its own.
-pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
+pub(crate) fn config(data_dir: PathBuf) -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir,

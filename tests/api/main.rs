@@ -4,6 +4,7 @@
 
 mod app;
 mod bad_inputs;
+mod connections;
 mod contract;
 mod data;
 mod idempotency;
@@ -11,6 +12,7 @@ mod job_actions;
 mod jobs;
 mod journey;
 mod lists;
+mod measures;
 mod protocol;
 mod schema;
 mod shutdown;

@@ -2,7 +2,10 @@
 
 #[path = "../support/postgres.rs"]
 mod fixture;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
+mod away;
 mod bulk;
 mod checkpoints;
 mod files;
@@ -61,6 +64,7 @@ on_both_engines! {
         a_refused_ending_tells_nothing_and_a_rescue_tells_what_it_ended, a_hook_that_a_job_names_hears_of_that_job_alone,
         no_message_is_claimed_twice_and_one_address_gets_a_few_at_once, only_the_present_attempt_settles_a_message,
         an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
+    away: a_queue_has_no_more_than_its_bound_however_many_submit;
     checkpoints: parts_come_back_in_order_and_go_with_the_ending, only_the_holder_of_a_claim_adds_to_a_checkpoint,
         a_damaged_part_is_noticed_and_can_be_dropped, a_checkpoint_stays_while_its_job_may_go_on_and_is_swept_after;
     schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;

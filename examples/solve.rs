@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{
-    Data, Loss, Options, Penalty, Point, Problem, Progress, certify, cross_validate, lambda_grid, path, solve, target_nonzeros,
+    Data, Folds, Loss, Options, Penalty, Point, Problem, Progress, certify, cross_validate, lambda_grid, path, solve, target_nonzeros,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = Data { x: view, y: &y, weights: None, offset: None };
     let go_on = |_: &Progress| ControlFlow::Continue(());
     let start = Instant::now();
-    let problem = Problem::new(data, loss, penalty, options)?;
+    let problem = Problem::new(data, loss, penalty, options, &go_on)?;
     println!(
         "set up {:.4} s, lambda_max {:.6e}, null {:.6e}",
         start.elapsed().as_secs_f64(),
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["path", n, ratio] => {
             let lambdas = lambda_grid(problem.lambda_max(), ratio.parse()?, n.parse()?);
             let mut points = Vec::new();
-            let stop = path(&problem, &lambdas, &go_on, &mut |_, point| points.push(point));
+            let stop = path(&problem, &lambdas, None, &go_on, &mut |_, point, _| points.push(point));
             let seconds = start.elapsed().as_secs_f64();
             let worst = points.iter().map(|p| p.relative_gap).fold(0.0, f64::max);
             let passes: f64 = points.iter().map(|p| p.full_passes).sum();
@@ -64,9 +64,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let folds: usize = folds.parse()?;
             let of_row: Vec<u32> = (0..view.n_rows).map(|i| (i % folds) as u32).collect();
             let lambdas = lambda_grid(problem.lambda_max(), ratio.parse()?, n.parse()?);
-            let cv = cross_validate(data, loss, penalty, options, &of_row, folds, &lambdas, 2, &go_on)?;
+            let (on_thread, each) = (&|| (), &|_, _, _, _: &Point, _| ());
+            let folds = Folds { of_row: &of_row, n: folds, lambdas: &lambdas, threads: 2, on_thread, begun: &[], each };
+            let cv = cross_validate(data, loss, penalty, options, &folds, &go_on)?;
             let last = cv.per_fold.row(lambdas.len() - 1);
-            println!("{:?}: {:.3} s, last row {last:.4}", cv.stop, start.elapsed().as_secs_f64());
+            println!("whole {}: {:.3} s, last row {last:.4}", cv.whole, start.elapsed().as_secs_f64());
         }
         ["target", k] => {
             let found = target_nonzeros(&problem, k.parse()?, &go_on);
@@ -86,7 +88,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn line(problem: &Problem, point: &Point) {
-    let certificate = certify(problem, point);
+    let Some(certificate) = certify(problem, point, &|_| ControlFlow::Continue(())) else { return };
     println!(
         "lambda {:.4e} gap {:.2e} certified {:.2e} kkt {:.1e} primal {:.10e} nnz {} epochs {} passes {:.1} {:?}",
         point.lambda,

@@ -133,7 +133,9 @@ fn check_tiny(case: &Tiny) {
     let factors: Option<Vec<f64>> = case.factors.as_ref().map(|f| x.view().features.iter().map(|&j| f[j as usize]).collect());
     let data = Data { x: x.view(), y: &case.y, weights: case.weights.as_deref(), offset: case.offset.as_deref() };
     let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref() };
-    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, case.intercept, 1e-12)).unwrap();
+    let problem =
+        Problem::new(data, loss(&case.loss), penalty, options(case.standardize, case.intercept, 1e-12), &|_| ControlFlow::Continue(()))
+            .unwrap();
     if let Some(lambda_max) = case.lambda_max {
         assert!(close(problem.lambda_max(), lambda_max, 1e-10), "{name}: λ_max {} is not {lambda_max}", problem.lambda_max());
     }
@@ -150,7 +152,7 @@ fn check_tiny(case: &Tiny) {
         assert_eq!(*ours == 0.0, *reference == 0.0, "{name}: feature {j} is in one support and not in the other");
     }
     assert!((point.intercept - case.intercept_value).abs() <= 1e-4, "{name}: intercept {}", point.intercept);
-    let certificate = certify(&problem, &point);
+    let certificate = certify(&problem, &point, &|_| ControlFlow::Continue(())).unwrap();
     assert!(close(certificate.primal, ours, 1e-12), "{name}: the certificate's primal is {}", certificate.primal);
     assert!(certificate.dual <= case.objective * (1.0 + 1e-12), "{name}: a dual above the optimum");
 }
@@ -188,11 +190,12 @@ fn check_real(case: &Real, path: &Path) {
     let penalty = Penalty { l1_ratio: 1.0, factors: None };
     // A support is compared only for the squared loss; for the objective 1e-7 is ten times tighter than the comparison.
     let tol = if case.coefficients.is_some() { 1e-9 } else { 1e-7 };
-    let problem = Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, tol)).unwrap();
+    let problem =
+        Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, tol), &|_| ControlFlow::Continue(())).unwrap();
     assert!(close(problem.lambda_max(), case.lambda_max, 1e-9), "{name}: λ_max {} is not {}", problem.lambda_max(), case.lambda_max);
     let point = solve(&problem, case.lambda, None, &|_| ControlFlow::Continue(()));
     assert_eq!(point.stop, Stop::Converged, "{name}: the gap is {}", point.relative_gap);
-    let certificate = certify(&problem, &point);
+    let certificate = certify(&problem, &point, &|_| ControlFlow::Continue(())).unwrap();
     assert!(certificate.relative_gap <= 1.01 * tol, "{name}: certified gap {}", certificate.relative_gap);
     assert!(close(certificate.primal, case.objective, 1e-6), "{name}: objective {} is not {}", certificate.primal, case.objective);
     let ours = coefficients(&x, &point);

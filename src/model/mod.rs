@@ -94,6 +94,9 @@ pub struct Cv {
     pub rows: Vec<CvRow>,
 }
 
+/// Code of the warning of a model that is the best there was when the time was up.
+pub const TIME_LIMIT: &str = "time_limit";
+
 /// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
 /// The keys are those of the public `model_version` object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +122,13 @@ pub struct Card {
     pub certificate: Certificate,
     pub warnings: Vec<Warning>,
     pub engine: Value,
+}
+
+impl Card {
+    /// Whether the fit came to its end, and to its goal.
+    pub fn converged(&self) -> bool {
+        self.certificate.status == CertificateStatus::Certified && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
+    }
 }
 
 /// How sparse a model is.

@@ -6,7 +6,8 @@
 use ndarray::Array1;
 use sprs::CsMatViewI;
 
-use super::{Loss, Point, Problem};
+use super::clock::Clock;
+use super::{Loss, Observe, Point, Problem};
 use crate::matrix::{Number, ValuesView};
 
 /// What can be proven of a solution, in the units of the objective.
@@ -26,11 +27,13 @@ pub struct Certificate {
     pub kkt_column: Option<u32>,
 }
 
-/// Recomputes everything from the raw data and the coefficients of `point`. Costs a few passes over X.
-pub fn certify(problem: &Problem, point: &Point) -> Certificate {
+/// Recomputes everything from the raw data and the coefficients of `point`. Costs a few passes over X; `None` when
+/// `observe` said to stop.
+pub fn certify(problem: &Problem, point: &Point, observe: &Observe) -> Option<Certificate> {
+    let mut clock = Clock::new(observe);
     match problem.data.x.values {
-        ValuesView::Single(values) => Witness::new(problem, values, point).certificate(),
-        ValuesView::Double(values) => Witness::new(problem, values, point).certificate(),
+        ValuesView::Single(values) => Witness::new(problem, values, point, &mut clock)?.certificate(&mut clock),
+        ValuesView::Double(values) => Witness::new(problem, values, point, &mut clock)?.certificate(&mut clock),
     }
 }
 
@@ -50,7 +53,7 @@ struct Witness<'p, 'a, V> {
 }
 
 impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
-    fn new(problem: &'p Problem<'a>, values: &'a [V], point: &'p Point) -> Self {
+    fn new(problem: &'p Problem<'a>, values: &'a [V], point: &'p Point, clock: &mut Clock) -> Option<Self> {
         let data = &problem.data;
         let (n, p) = (data.x.n_rows, data.x.len());
         let x = View::try_new_csc((n, p), data.x.offsets, data.x.rows, values).ok();
@@ -63,6 +66,9 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         let mut eta = Array1::from_shape_fn(n, |i| point.intercept + data.offset.map_or(0.0, |o| o[i]));
         let mut sigma = Array1::ones(p);
         for (j, column) in x.iter().flat_map(|x| x.outer_iterator()).enumerate() {
+            if !clock.touch(3 * column.nnz()) {
+                return None;
+            }
             let weighted = || column.iter().map(|(i, &v)| (s[i], v.into()));
             let mean: f64 = weighted().map(|(s, v): (f64, f64)| s * v).sum();
             let inside: f64 = weighted().map(|(s, v)| s * (v - mean).powi(2)).sum();
@@ -77,24 +83,25 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 column.iter().for_each(|(i, &v)| eta[i] += v.into() * w[j]);
             }
         }
-        Self { problem, point, x, s, sigma, eta, w }
+        Some(Self { problem, point, x, s, sigma, eta, w })
     }
 
     fn factor(&self, j: usize) -> f64 {
         self.problem.penalty.factors.map_or(1.0, |f| f[j])
     }
 
-    fn certificate(&self) -> Certificate {
-        let primal = self.primal();
+    fn certificate(&self, clock: &mut Clock) -> Option<Certificate> {
+        let primal = self.primal(clock);
         let residual = self.residual();
-        let raw = self.products(&residual);
+        let raw = self.products(&residual, clock)?;
         let (max_kkt_violation, kkt_column) = self.violation(&raw);
-        let theta = self.feasible(residual);
-        let dual = self.dual(&theta, &self.products(&theta));
+        let theta = self.feasible(residual, clock)?;
+        let products = self.products(&theta, clock)?;
+        let dual = self.dual(&theta, &products, clock);
         let gap = (primal - dual).max(0.0);
-        let null = self.null();
+        let null = self.null(clock);
         let relative_gap = if null > 0.0 { gap / null } else { gap };
-        Certificate { primal, dual, gap, relative_gap, max_kkt_violation, kkt_column }
+        (!clock.cancelled).then_some(Certificate { primal, dual, gap, relative_gap, max_kkt_violation, kkt_column })
     }
 
     fn loss(&self, y: f64, eta: f64) -> f64 {
@@ -105,18 +112,21 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         }
     }
 
-    fn mean_loss(&self, eta: &Array1<f64>) -> f64 {
+    /// Worth nothing, as all that follows from it, when `clock` said stop.
+    fn mean_loss(&self, eta: &Array1<f64>, clock: &mut Clock) -> f64 {
         let y = self.problem.data.y;
-        (0..y.len()).filter(|&i| self.s[i] > 0.0).map(|i| self.s[i] * self.loss(y[i], eta[i])).sum()
+        let mut sum = 0.0;
+        clock.rows(y.len(), 8, |rows| sum += rows.filter(|&i| self.s[i] > 0.0).map(|i| self.s[i] * self.loss(y[i], eta[i])).sum::<f64>());
+        sum
     }
 
-    fn primal(&self) -> f64 {
+    fn primal(&self, clock: &mut Clock) -> f64 {
         let ratio = self.problem.penalty.l1_ratio;
         let each = |j: usize| {
             let u = self.w[j] * self.sigma[j];
             self.factor(j) * (ratio * u.abs() + (1.0 - ratio) / 2.0 * u * u)
         };
-        self.mean_loss(&self.eta) + self.point.lambda * (0..self.w.len()).map(each).sum::<f64>()
+        self.mean_loss(&self.eta, clock) + self.point.lambda * (0..self.w.len()).map(each).sum::<f64>()
     }
 
     /// θ = −s·loss'.
@@ -132,9 +142,12 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
     }
 
     /// Xᵀθ.
-    fn products(&self, theta: &Array1<f64>) -> Array1<f64> {
+    fn products(&self, theta: &Array1<f64>, clock: &mut Clock) -> Option<Array1<f64>> {
         let columns = self.x.iter().flat_map(|x| x.outer_iterator());
-        columns.map(|column| column.iter().map(|(i, &v)| v.into() * theta[i]).sum::<f64>()).collect()
+        let product = |column: sprs::CsVecViewI<'_, V, u32>| {
+            clock.touch(column.nnz()).then(|| column.iter().map(|(i, &v)| v.into() * theta[i]).sum::<f64>())
+        };
+        columns.map(product).collect()
     }
 
     /// Distance of each X_jᵀθ to the subdifferential of its penalty, as a share of λ; the intercept has no column.
@@ -155,7 +168,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
 
     /// θ made orthogonal to the intercept and the unpenalised columns: least squares in the metric of the curvature,
     /// by Gaussian elimination with pivoting on the dense normal equations.
-    fn feasible(&self, mut theta: Array1<f64>) -> Array1<f64> {
+    fn feasible(&self, mut theta: Array1<f64>, clock: &mut Clock) -> Option<Array1<f64>> {
         let n = theta.len();
         let curvature = Array1::from_shape_fn(n, |i| match self.problem.loss {
             Loss::Squared => self.s[i],
@@ -177,18 +190,19 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             }
         }
         let weighted: Vec<Array1<f64>> = basis.iter().map(|b| b * &curvature).collect();
-        let normal: Vec<Vec<f64>> = basis.iter().map(|a| weighted.iter().map(|b| a.dot(b)).collect()).collect();
+        let row = |a: &Array1<f64>| weighted.iter().map(|b| clock.work(n).then(|| a.dot(b))).collect();
+        let normal: Vec<Vec<f64>> = basis.iter().map(row).collect::<Option<_>>()?;
         for _ in 0..3 {
             let right: Vec<f64> = basis.iter().map(|b| b.dot(&theta)).collect();
             for (c, column) in eliminate(normal.clone(), right).into_iter().zip(&weighted) {
                 theta.scaled_add(-c, column);
             }
         }
-        theta
+        Some(theta)
     }
 
     /// The better of the dual values at θ and at θ scaled to the L1 bounds.
-    fn dual(&self, theta: &Array1<f64>, products: &Array1<f64>) -> f64 {
+    fn dual(&self, theta: &Array1<f64>, products: &Array1<f64>, clock: &mut Clock) -> f64 {
         let (ratio, lambda, data) = (self.problem.penalty.l1_ratio, self.point.lambda, &self.problem.data);
         let sides = || {
             (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0 && self.factor(j) > 0.0).map(|j| {
@@ -197,15 +211,14 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             })
         };
         let fits = sides().map(|(c, l1, _)| if c > 0.0 { l1 / c } else { f64::INFINITY }).fold(f64::INFINITY, f64::min);
-        let value = |t: f64| {
-            let conjugates: f64 = (0..theta.len())
-                .filter(|&i| self.s[i] > 0.0)
-                .map(|i| {
-                    let offset = data.offset.map_or(0.0, |o| o[i]);
-                    let u = t * theta[i] / self.s[i];
-                    self.s[i] * (conjugate(self.problem.loss, data.y[i], u) + u * offset)
-                })
-                .sum();
+        let mut value = |t: f64| {
+            let one = |i: usize| {
+                let offset = data.offset.map_or(0.0, |o| o[i]);
+                let u = t * theta[i] / self.s[i];
+                self.s[i] * (conjugate(self.problem.loss, data.y[i], u) + u * offset)
+            };
+            let mut conjugates = 0.0;
+            clock.rows(theta.len(), 16, |rows| conjugates += rows.filter(|&i| self.s[i] > 0.0).map(one).sum::<f64>());
             let over: f64 = sides()
                 .map(|(c, l1, l2)| ((t * c - l1).max(0.0), l2))
                 .filter(|(over, _)| *over > 0.0)
@@ -226,15 +239,15 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();
             scales.push(if bend > 0.0 { (slope / bend).clamp(-edge, edge) } else { 0.0 });
         }
-        scales.into_iter().map(value).fold(f64::NEG_INFINITY, f64::max)
+        scales.into_iter().map(&mut value).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// F at w = 0 with the best intercept, by bisection on the slope.
-    fn null(&self) -> f64 {
+    /// F at w = 0 with the best intercept: in closed form where there is one, else by bisection on the slope.
+    fn null(&self, clock: &mut Clock) -> f64 {
         let data = &self.problem.data;
         let at = |b: f64| Array1::from_shape_fn(data.y.len(), |i| b + data.offset.map_or(0.0, |o| o[i]));
         if !self.problem.options.intercept {
-            return self.mean_loss(&at(0.0));
+            return self.mean_loss(&at(0.0), clock);
         }
         let rise = |b: f64| -> f64 {
             let eta = at(b);
@@ -245,7 +258,11 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             (0..eta.len()).map(|i| self.s[i] * slope(i)).sum()
         };
         if self.problem.loss == Loss::Squared {
-            return self.mean_loss(&at(-rise(0.0)));
+            return self.mean_loss(&at(-rise(0.0)), clock);
+        }
+        if data.offset.is_none() {
+            let positive: f64 = (0..data.y.len()).filter(|&i| data.y[i] > 0.0).map(|i| self.s[i]).sum();
+            return self.mean_loss(&at((positive / (1.0 - positive)).ln()), clock);
         }
         let (mut low, mut high) = (-1.0, 1.0);
         while rise(low) > 0.0 && low > -1e6 {
@@ -256,9 +273,12 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         }
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
+            if !clock.work(8 * data.y.len()) {
+                break;
+            }
             if rise(middle) > 0.0 { high = middle } else { low = middle }
         }
-        self.mean_loss(&at(0.5 * (low + high)))
+        self.mean_loss(&at(0.5 * (low + high)), clock)
     }
 }
 

@@ -4,7 +4,10 @@ use super::{Observe, Progress};
 
 /// Non-zeros between two calls of `observe`: well under a millisecond of work.
 const STRIDE: u64 = 1 << 16;
+/// Rows worked between two looks at the clock.
+const ROWS: usize = 1 << 12;
 
+#[derive(Clone, Copy)]
 pub(crate) struct Clock<'o> {
     observe: &'o Observe<'o>,
     pub(crate) progress: Progress,
@@ -37,8 +40,20 @@ impl<'o> Clock<'o> {
     /// Counts other work in comparable units; says whether to go on.
     pub(crate) fn work(&mut self, units: usize) -> bool {
         self.since += units as u64 + 1;
-        if self.since >= STRIDE {
+        if self.since >= STRIDE && !self.cancelled {
             self.ask();
+        }
+        !self.cancelled
+    }
+
+    /// Walks `n` rows in blocks, each row counted as `cost`; leaves early when it is time to stop, and says so.
+    pub(crate) fn rows(&mut self, n: usize, cost: usize, mut block: impl FnMut(std::ops::Range<usize>)) -> bool {
+        for start in (0..n).step_by(ROWS) {
+            let end = (start + ROWS).min(n);
+            if !self.work(cost * (end - start)) {
+                return false;
+            }
+            block(start..end);
         }
         !self.cancelled
     }

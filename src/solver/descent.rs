@@ -20,23 +20,27 @@ const GRAM_LIMIT: usize = 3000;
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
-    problem: &'p Problem<'a>,
+    pub(super) problem: &'p Problem<'a>,
     values: &'a [V],
     pub(crate) clock: Clock<'p>,
-    w: Vec<f64>,
-    b: f64,
+    pub(super) w: Vec<f64>,
+    pub(super) b: f64,
+    /// `b` before the last evaluation moved it.
+    b_before: f64,
+    /// `b_before` of the last full pass; `None` while the gradient is that of the null model.
+    pub(super) seen: Option<f64>,
     eta: Vec<f64>,
     /// −share·loss'(η).
     theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
     dual: Vec<f64>,
     /// X̃ᵀdual, all columns.
-    gradient: Vec<f64>,
-    lambda: f64,
+    pub(super) gradient: Vec<f64>,
+    pub(super) lambda: f64,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
     /// Gram matrix of the squared loss and the columns it is for.
-    kept_gram: Option<(Vec<u32>, Vec<f64>)>,
+    pub(super) kept_gram: Option<(Vec<u32>, Vec<f64>)>,
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -63,7 +67,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         engine
     }
 
-    fn blank(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, w: Vec<f64>, b: f64) -> Self {
+    pub(super) fn blank(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, w: Vec<f64>, b: f64) -> Self {
         Self {
             problem,
             values,
@@ -71,6 +75,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gradient: Vec::new(),
             w,
             b,
+            b_before: b,
+            seen: None,
             eta: Vec::new(),
             theta: Vec::new(),
             dual: Vec::new(),
@@ -80,11 +86,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    /// The null model: coefficients of the unpenalised columns, intercept, and X̃ᵀθ there.
-    pub(crate) fn null(problem: &'p Problem<'a>, values: &'a [V]) -> (Vec<f64>, f64, Vec<f64>) {
-        let go_on = |_: &super::Progress| std::ops::ControlFlow::Continue(());
+    /// The null model: coefficients of the unpenalised columns, intercept, and X̃ᵀθ there; `None` when `clock` said
+    /// stop.
+    pub(crate) fn null(problem: &'p Problem<'a>, values: &'a [V], clock: &Clock<'p>) -> Option<(Vec<f64>, f64, Vec<f64>)> {
         let w = vec![0.0; problem.scale.len()];
-        let mut engine = Engine::blank(problem, values, Clock::new(&go_on), w, problem.null_intercept());
+        let mut engine = Engine::blank(problem, values, *clock, w, problem.null_intercept());
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.null_objective();
@@ -93,10 +99,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         debug_assert!(!primal.is_nan());
         engine.full_pass();
-        (engine.w, engine.b, engine.gradient)
+        (!engine.clock.cancelled).then_some((engine.w, engine.b, engine.gradient))
     }
 
-    fn column(&self, j: u32) -> Column<'a, V> {
+    pub(super) fn column(&self, j: u32) -> Column<'a, V> {
         self.problem.data.x.column(j as usize, self.values)
     }
 
@@ -123,7 +129,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.cancelled {
                 break Stop::Cancelled;
             }
-            best_dual = best_dual.max(self.dual_over(0..self.w.len() as u32, |j| self.gradient[j as usize]));
+            let columns = 0..self.w.len() as u32;
+            best_dual =
+                best_dual.max(dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient[j as usize], &mut self.clock));
+            if self.clock.cancelled {
+                break Stop::Cancelled;
+            }
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
             self.clock.progress.nonzeros = self.w.iter().filter(|w| **w != 0.0).count();
@@ -151,12 +162,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
-    fn evaluate(&mut self) -> f64 {
+    pub(super) fn evaluate(&mut self) -> f64 {
         self.refresh();
-        self.theta = self.problem.balance(&mut self.eta, &mut self.b);
-        self.clock.work(self.eta.len());
+        self.b_before = self.b;
+        self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
         self.dual = self.project();
-        self.problem.mean_loss(&self.eta) + self.penalty()
+        self.problem.mean_loss(&self.eta, &mut self.clock) + self.penalty()
     }
 
     fn refresh(&mut self) {
@@ -164,7 +175,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         for j in 0..self.w.len() {
             if self.w[j] != 0.0 {
                 let column = self.column(j as u32);
-                self.clock.touch(column.nnz());
+                if !self.clock.touch(column.nnz()) {
+                    return;
+                }
                 column.add_to(self.w[j], &mut self.eta);
             }
         }
@@ -215,7 +228,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
     }
 
-    fn full_pass(&mut self) {
+    pub(super) fn full_pass(&mut self) {
+        self.seen = Some(self.b_before);
         let sum: f64 = self.dual.iter().sum();
         let mut gradient = std::mem::take(&mut self.gradient);
         gradient.clear();
@@ -229,16 +243,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gradient.push(if live { column.dot(&self.dual) - self.problem.center[j] * sum } else { 0.0 });
         }
         self.gradient = gradient;
-    }
-
-    /// Best dual value with only the columns `set` in the problem.
-    fn dual_over(&self, set: impl Iterator<Item = u32> + Clone, c: impl Fn(u32) -> f64 + Clone) -> f64 {
-        let (problem, lambda) = (self.problem, self.lambda);
-        let sides = set.filter_map(move |j| {
-            let (l1, l2) = (lambda * problem.l1[j as usize], lambda * problem.l2[j as usize]);
-            (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
-        });
-        dual_value(problem, &self.dual, sides)
     }
 
     /// The next working set, rising, and whether it holds every column that could move.
@@ -294,20 +298,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
         let problem = self.problem;
-        let size = 2.0 * problem.mean_loss(&self.eta);
+        let size = 2.0 * problem.mean_loss(&self.eta, &mut self.clock);
         let usable =
             |kept: &(Vec<u32>, Vec<f64>)| kept.0.len() <= 4 * set.len() + 256 && set.iter().all(|j| kept.0.binary_search(j).is_ok());
         let kept = self.kept_gram.take().filter(usable);
         let set = kept.as_ref().map_or(set, |kept| &kept.0);
-        let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
-        let pick = |from: &[f64]| -> Vec<f64> { set.iter().map(|&j| from[j as usize]).collect() };
-        let mass = if problem.options.intercept { 1.0 } else { 0.0 };
-        let (center, spread) = (pick(&problem.center), pick(&problem.spread));
-        let mut model = Residual::with_moments(columns, center, spread, &problem.share, mass, self.theta.clone());
+        let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
         let gram = match &kept {
             Some((_, gram)) => Some(gram.clone()),
-            None => worth_a_gram(&model).then(|| model.to_gram(&mut self.clock)),
+            None => worth_a_gram(&model, &mut self.clock).then(|| model.to_gram(&mut self.clock)),
         };
         if self.clock.cancelled {
             return;
@@ -324,6 +324,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 self.write(set, &at.w);
             }
         }
+    }
+
+    /// The squared loss on the columns `set`.
+    pub(super) fn quadratic(&self, set: &[u32]) -> Residual<'p, V> {
+        let problem = self.problem;
+        let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
+        let pick = |from: &[f64]| -> Vec<f64> { set.iter().map(|&j| from[j as usize]).collect() };
+        let mass = if problem.options.intercept { 1.0 } else { 0.0 };
+        let (center, spread) = (pick(&problem.center), pick(&problem.spread));
+        Residual::with_moments(columns, center, spread, &problem.share, mass, self.theta.clone())
     }
 
     fn write(&mut self, set: &[u32], w: &[f64]) {
@@ -348,7 +358,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
             let mut at = self.coordinates(set);
             let size = 2.0 * primal;
-            if worth_a_gram(&model) {
+            if worth_a_gram(&model, &mut self.clock) {
                 let gram = model.to_gram(&mut self.clock);
                 let gradients = model.gradients(&mut self.clock);
                 let mut quick = Gram::new(&gram, gradients);
@@ -371,11 +381,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut products = Vec::with_capacity(set.len());
         for &j in set {
             let column = self.column(j);
-            self.clock.touch(column.nnz());
-            products.push(column.dot(&self.dual) - self.problem.center[j as usize] * sum);
+            let go_on = self.clock.touch(column.nnz());
+            products.push(if go_on { column.dot(&self.dual) - self.problem.center[j as usize] * sum } else { 0.0 });
         }
         let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        primal - self.dual_over(set.iter().copied(), find)
+        primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, &mut self.clock)
     }
 
     /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
@@ -406,8 +416,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             self.write(set, &moved);
             self.eta = eta.iter().zip(&direction).map(|(e, d)| e + length * d).collect();
             let mut here = b + length * shift;
-            self.theta = self.problem.balance(&mut self.eta, &mut here);
-            let lower = self.problem.mean_loss(&self.eta) + self.penalty();
+            self.theta = self.problem.balance(&mut self.eta, &mut here, &mut self.clock);
+            let lower = self.problem.mean_loss(&self.eta, &mut self.clock) + self.penalty();
+            if self.clock.cancelled {
+                break;
+            }
             // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
             let rounding = if length == 1.0 { 1e-14 * primal } else { 0.0 };
             if lower < primal + rounding {
@@ -418,11 +431,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         self.write(set, &start);
         self.eta = eta;
-        self.theta = self.problem.balance(&mut self.eta, &mut self.b);
+        self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
         None
     }
 
-    fn point(&self, relative_gap: f64, stop: Stop) -> Point {
+    fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
+        let deviance = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
+        let stop = if self.clock.cancelled { Stop::Cancelled } else { stop };
         let support = || (0..self.w.len()).filter(|&j| self.w[j] != 0.0);
         Point {
             lambda: self.lambda,
@@ -430,7 +445,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             values: support().map(|j| self.w[j]).collect(),
             intercept: self.b,
             relative_gap,
-            deviance: 2.0 * self.problem.mean_loss(&self.eta),
+            deviance,
             epochs: self.clock.progress.epoch,
             full_passes: self.clock.touched as f64 / self.problem.data.x.nnz().max(1) as f64,
             stop,
@@ -438,14 +453,30 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 }
 
+/// Best dual value with only the columns `set` in the problem.
+fn dual_over(
+    problem: &Problem,
+    lambda: f64,
+    dual: &[f64],
+    set: impl Iterator<Item = u32> + Clone,
+    c: impl Fn(u32) -> f64 + Clone,
+    clock: &mut Clock,
+) -> f64 {
+    let sides = set.filter_map(move |j| {
+        let (l1, l2) = (lambda * problem.l1[j as usize], lambda * problem.l2[j as usize]);
+        (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
+    });
+    dual_value(problem, dual, sides, clock)
+}
+
 /// Whether building the Gram matrix of a working set is cheap against some sweeps, and sweeping it cheaper than the
 /// columns.
-fn worth_a_gram<V: Number>(model: &Residual<V>) -> bool {
+fn worth_a_gram<V: Number>(model: &Residual<V>, clock: &mut Clock) -> bool {
     let m = model.columns.len();
     let nnz: usize = model.columns.iter().map(Column::nnz).sum();
     if m > GRAM_LIMIT || m * m > 4 * nnz {
         return false;
     }
     let all: Vec<usize> = (0..m).collect();
-    model.gram_cost(&all) <= 30 * nnz
+    model.gram_cost(&all, clock) <= 30 * nnz
 }

@@ -5,6 +5,7 @@
 //! part need t·|c| ≤ their bound; columns with one need nothing. θ must sum to 0 when there is an intercept and be
 //! orthogonal to the unpenalised columns.
 
+use super::clock::Clock;
 use super::{Loss, Problem};
 
 /// Bound, L2 part and product c of one penalised column.
@@ -15,8 +16,9 @@ pub(crate) struct Side {
     pub(crate) c: f64,
 }
 
-/// The best dual value among a few rescalings of `theta`, given the penalised columns.
-pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side> + Clone) -> f64 {
+/// The best dual value among a few rescalings of `theta`, given the penalised columns; worth nothing when `clock` said
+/// stop.
+pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side> + Clone, clock: &mut Clock) -> f64 {
     let hard = bound(sides.clone().filter(|s| s.l2 == 0.0));
     let soft = bound(sides.clone().filter(|s| s.l1 > 0.0));
     let has_l2 = sides.clone().any(|s| s.l2 > 0.0);
@@ -39,7 +41,7 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
         let over = |s: Side| ((t * s.c).abs() - s.l1).max(0.0);
         sides.clone().filter(|s| s.l2 > 0.0).map(|s| over(s) * over(s) / (2.0 * s.l2)).sum()
     };
-    scales.into_iter().map(|t| line.value(t) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
+    scales.into_iter().map(|t| line.value(t, clock) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Largest t with t·|c| ≤ l1 for all.
@@ -70,16 +72,17 @@ impl<'p, 'a> Line<'p, 'a> {
         line
     }
 
-    fn value(&self, t: f64) -> f64 {
+    fn value(&self, t: f64, clock: &mut Clock) -> f64 {
         let problem = self.problem;
         if problem.loss == Loss::Squared {
             return t * self.linear - 0.5 * t * t * self.square;
         }
-        let rows = self.theta.iter().zip(&problem.share).zip(problem.data.y);
-        let conjugates: f64 = rows
-            .filter(|((_, share), _)| **share > 0.0)
-            .map(|((theta, share), &y)| share * problem.loss.conjugate(y, t * theta / share))
-            .sum();
+        let mut conjugates = 0.0;
+        clock.rows(self.theta.len(), 16, |rows| {
+            let rows = self.theta[rows.clone()].iter().zip(&problem.share[rows.clone()]).zip(&problem.data.y[rows]);
+            rows.filter(|((_, share), _)| **share > 0.0)
+                .for_each(|((theta, share), &y)| conjugates += share * problem.loss.conjugate(y, t * theta / share));
+        });
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
         -offsets - conjugates
     }

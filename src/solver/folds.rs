@@ -6,8 +6,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ndarray::Array2;
 
 use super::path::{Point, path_of_fold};
+use super::standing::{Start, Trail};
 use super::{Data, Loss, Observe, Options, Penalty, Problem, Stop, Unfit};
 use crate::matrix::{ColumnsView, Number, ValuesView};
+
+/// Which folds, over which λ, by how many threads.
+pub struct Folds<'a> {
+    /// Which fold holds each row out, below `n`.
+    pub of_row: &'a [u32],
+    /// Number of folds.
+    pub n: usize,
+    /// λ, falling.
+    pub lambdas: &'a [f64],
+    /// Folds run at a time; the result does not depend on it.
+    pub threads: usize,
+    /// Called first on every thread that is started.
+    pub on_thread: &'a (dyn Fn() + Sync),
+    /// What was done before, one for each fold, or nothing at all.
+    pub begun: &'a [FoldPath],
+    /// Told of each λ a fold has done (the fold, its position); may be called from several threads.
+    pub each: &'a (dyn Fn(usize, usize, FoldRow, &Point, Trail) + Sync),
+}
+
+/// One λ of one fold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FoldRow {
+    /// Weighted mean deviance of the rows held out; NaN where the fold holds out no weight.
+    pub deviance: f64,
+    /// Non-zeros.
+    pub nonzeros: usize,
+}
+
+/// What a fold has done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoldPath {
+    /// One row for each λ done.
+    pub rows: Vec<FoldRow>,
+    /// The point of the last of them and what was known there; `None` before the first.
+    pub last: Option<(Point, Trail)>,
+}
 
 /// Held-out deviance of every λ in every fold.
 #[derive(Clone, Debug)]
@@ -16,95 +53,97 @@ pub struct CvDeviance {
     pub per_fold: Array2<f64>,
     /// λ × fold: non-zeros.
     pub nonzeros: Array2<usize>,
-    /// The worst of the folds: `Cancelled`, else `LimitReached`, else `Converged`.
-    pub stop: Stop,
+    /// λ done in each fold.
+    pub reached: Vec<usize>,
+    /// Whether every fold came to its end.
+    pub whole: bool,
 }
 
-/// K-fold cross-validation over given falling `lambdas`. `folds_of_row` says which fold holds a row out (below
-/// `n_folds`). At most `threads` folds run at a time; the result does not depend on `threads`.
-#[expect(clippy::too_many_arguments, reason = "each is a different word of the equation")]
+/// K-fold cross-validation. Both the number of threads and what was done before leave the result as it is.
 pub fn cross_validate(
     data: Data,
     loss: Loss,
     penalty: Penalty,
     options: Options,
-    folds_of_row: &[u32],
-    n_folds: usize,
-    lambdas: &[f64],
-    threads: usize,
+    folds: &Folds,
     observe: &Observe,
 ) -> Result<CvDeviance, Unfit> {
-    if folds_of_row.len() != data.x.n_rows || folds_of_row.iter().any(|&fold| fold as usize >= n_folds) {
+    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold as usize >= folds.n) {
         return Err(Unfit::Shape);
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<FoldPath, Unfit>>>> = Mutex::new(vec![None; n_folds]);
+    let results: Mutex<Vec<Option<Result<Vec<FoldRow>, Unfit>>>> = Mutex::new(vec![None; folds.n]);
     let work = || {
         loop {
             let fold = next.fetch_add(1, Ordering::Relaxed);
-            if fold >= n_folds {
+            if fold >= folds.n {
                 return;
             }
-            let result = run_fold(data, loss, penalty, options, folds_of_row, fold, lambdas, observe);
+            let result = run_fold(data, loss, penalty, options, folds, fold, observe);
             results.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[fold] = Some(result);
         }
     };
+    let help = || {
+        (folds.on_thread)();
+        work();
+    };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.min(n_folds)).map(|_| scope.spawn(work)).collect();
+        let helpers: Vec<_> = (1..folds.threads.min(folds.n)).map(|_| scope.spawn(help)).collect();
         work();
         // A panic of a helper is the caller's panic: the scope passes it on.
         drop(helpers);
     });
     let results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut deviance = CvDeviance {
-        per_fold: Array2::from_elem((lambdas.len(), n_folds), f64::NAN),
-        nonzeros: Array2::zeros((lambdas.len(), n_folds)),
-        stop: Stop::Converged,
-    };
+    let shape = (folds.lambdas.len(), folds.n);
+    let (per_fold, nonzeros) = (Array2::from_elem(shape, f64::NAN), Array2::zeros(shape));
+    let mut deviance = CvDeviance { per_fold, nonzeros, reached: Vec::with_capacity(folds.n), whole: true };
     for (fold, result) in results.into_iter().flatten().enumerate() {
-        let result = result?;
-        for (index, (held_out, nonzeros)) in result.rows.into_iter().enumerate() {
-            deviance.per_fold[[index, fold]] = held_out;
-            deviance.nonzeros[[index, fold]] = nonzeros;
+        let rows = result?;
+        deviance.reached.push(rows.len());
+        deviance.whole &= rows.len() == folds.lambdas.len();
+        for (index, row) in rows.into_iter().enumerate() {
+            deviance.per_fold[[index, fold]] = row.deviance;
+            deviance.nonzeros[[index, fold]] = row.nonzeros;
         }
-        deviance.stop = match (deviance.stop, result.stop) {
-            (Stop::Cancelled, _) | (_, Stop::Cancelled) => Stop::Cancelled,
-            (Stop::LimitReached, _) | (_, Stop::LimitReached) => Stop::LimitReached,
-            _ => Stop::Converged,
-        };
     }
     Ok(deviance)
 }
 
-/// One fold: held-out deviance and non-zeros for each λ reached.
-#[derive(Clone)]
-struct FoldPath {
-    rows: Vec<(f64, usize)>,
-    stop: Stop,
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is a different word of the equation")]
+/// One fold: a row for each λ reached.
 fn run_fold(
     data: Data,
     loss: Loss,
     penalty: Penalty,
     options: Options,
-    folds_of_row: &[u32],
+    folds: &Folds,
     fold: usize,
-    lambdas: &[f64],
     observe: &Observe,
-) -> Result<FoldPath, Unfit> {
+) -> Result<Vec<FoldRow>, Unfit> {
+    let begun = folds.begun.get(fold);
+    let mut rows = begun.map_or_else(Vec::new, |begun| begun.rows.clone());
+    if rows.len() >= folds.lambdas.len() {
+        return Ok(rows);
+    }
+    let last = begun.and_then(|begun| begun.last.as_ref());
+    let start = last.map(|(point, trail)| Start { done: rows.len(), point, trail });
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
-    let here = |i: usize| folds_of_row[i] as usize == fold;
+    let here = |i: usize| folds.of_row[i] as usize == fold;
     let part = |held_out: bool| -> Vec<f64> { (0..data.x.n_rows).map(|i| if here(i) == held_out { weight(i) } else { 0.0 }).collect() };
     let (train, test) = (part(false), part(true));
-    let problem = Problem::new(Data { weights: Some(&train), ..data }, loss, penalty, options)?;
-    let mut rows = Vec::with_capacity(lambdas.len());
-    let stop = path_of_fold(&problem, lambdas, Some(fold), observe, &mut |_, point| {
+    let problem = match Problem::new(Data { weights: Some(&train), ..data }, loss, penalty, options, observe) {
+        Err(Unfit::Stopped) => return Ok(rows),
+        problem => problem?,
+    };
+    path_of_fold(&problem, folds.lambdas, Some(fold), start, observe, &mut |_, point, trail| {
+        if point.stop == Stop::Cancelled {
+            return;
+        }
         let eta = linear_predictor(data, &point);
-        rows.push((mean_deviance(loss, data.y, &eta, &test), point.columns.len()));
+        let row = FoldRow { deviance: mean_deviance(loss, data.y, &eta, &test), nonzeros: point.columns.len() };
+        rows.push(row);
+        (folds.each)(fold, rows.len() - 1, row, &point, trail);
     });
-    Ok(FoldPath { rows, stop })
+    Ok(rows)
 }
 
 /// offset + b + Xw for every row.

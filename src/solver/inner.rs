@@ -70,7 +70,7 @@ pub(crate) fn minimise<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, go
         if credit < price.saturating_mul(price_factor) {
             continue;
         }
-        let price = price + quadratic.gram_cost(&support);
+        let price = price + quadratic.gram_cost(&support, clock);
         if credit < price.saturating_mul(price_factor) {
             continue;
         }
@@ -128,7 +128,9 @@ fn gap_estimate<Q: Quadratic>(quadratic: &Q, at: &Coordinates, all: &[usize], si
     let mut t = 1.0f64;
     let (mut penalty, mut product, mut conjugate, mut free) = (0.0, 0.0, 0.0, 0.0);
     for &k in all {
-        spend::<Q>(quadratic.visit_cost(k), clock);
+        if !spend::<Q>(quadratic.visit_cost(k), clock) {
+            return f64::INFINITY;
+        }
         let c = quadratic.gradient(k);
         if at.is_free(k) {
             free += c * c / (2.0 * quadratic.curvature(k));

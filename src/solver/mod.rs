@@ -25,13 +25,15 @@ mod loss;
 mod path;
 mod problem;
 mod quadratic;
+mod standing;
 mod support;
 mod target;
 
 pub use certificate::{Certificate, certify};
-pub use folds::{CvDeviance, cross_validate};
-pub use path::{Point, lambda_grid, path, solve};
+pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, cross_validate};
+pub use path::{Point, lambda_grid, path, settle, solve};
 pub use problem::{Problem, Unfit};
+pub use standing::{Start, Trail};
 pub use support::ambiguous_support;
 pub use target::{TargetPoint, target_nonzeros};
 

@@ -1,12 +1,15 @@
 //! Solutions at one λ and along a falling path of λ.
 
+use std::ops::ControlFlow;
+
 use super::clock::Clock;
 use super::descent::Engine;
-use super::{Observe, Problem, Stop};
+use super::standing::{Start, Trail};
+use super::{Observe, Problem, Progress, Stop};
 use crate::matrix::{Number, ValuesView};
 
 /// A solution at one λ.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// λ of this solution.
     pub lambda: f64,
@@ -46,9 +49,17 @@ fn solve_typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], lambda: f6
 }
 
 /// Solves at falling `lambdas`, each warm from the one before. `Converged` when every λ has converged,
-/// `LimitReached` when one has not; a cancelled point is not handed out.
-pub fn path(problem: &Problem, lambdas: &[f64], observe: &Observe, each: &mut dyn FnMut(usize, Point)) -> Stop {
-    path_of_fold(problem, lambdas, None, observe, each)
+/// `LimitReached` when one has not; of a path that is cancelled the point it was at is handed out last, with that stop.
+///
+/// With a `start` the λ before it are taken as done, and those after it end with the same bits as without.
+pub fn path(
+    problem: &Problem,
+    lambdas: &[f64],
+    start: Option<Start>,
+    observe: &Observe,
+    each: &mut dyn FnMut(usize, Point, Trail),
+) -> Stop {
+    path_of_fold(problem, lambdas, None, start, observe, each)
 }
 
 /// A path that says in its progress which fold it is for.
@@ -56,12 +67,15 @@ pub(crate) fn path_of_fold(
     problem: &Problem,
     lambdas: &[f64],
     fold: Option<usize>,
+    start: Option<Start>,
     observe: &Observe,
-    each: &mut dyn FnMut(usize, Point),
+    each: &mut dyn FnMut(usize, Point, Trail),
 ) -> Stop {
+    let mut clock = Clock::new(observe);
+    clock.progress.fold = fold;
     match problem.data.x.values {
-        ValuesView::Single(values) => path_typed(problem, values, lambdas, fold, observe, each),
-        ValuesView::Double(values) => path_typed(problem, values, lambdas, fold, observe, each),
+        ValuesView::Single(values) => path_typed(problem, values, lambdas, clock, start, each),
+        ValuesView::Double(values) => path_typed(problem, values, lambdas, clock, start, each),
     }
 }
 
@@ -69,24 +83,47 @@ fn path_typed<'a, V: Number>(
     problem: &Problem<'a>,
     values: &'a [V],
     lambdas: &[f64],
-    fold: Option<usize>,
-    observe: &Observe,
-    each: &mut dyn FnMut(usize, Point),
+    clock: Clock,
+    start: Option<Start>,
+    each: &mut dyn FnMut(usize, Point, Trail),
 ) -> Stop {
-    let mut clock = Clock::new(observe);
-    clock.progress.fold = fold;
-    let mut engine = Engine::new(problem, values, clock);
+    let done = start.map_or(0, |start| start.done);
+    let mut engine = match start {
+        Some(start) => Engine::resumed(problem, values, clock, &start),
+        None => Engine::new(problem, values, clock),
+    };
     let mut stop = Stop::Converged;
-    for (index, &lambda) in lambdas.iter().enumerate() {
+    for (index, &lambda) in lambdas.iter().enumerate().skip(done) {
         let point = engine.solve(lambda, index);
-        match point.stop {
+        let this = point.stop;
+        each(index, point, engine.trail());
+        match this {
             Stop::Cancelled => return Stop::Cancelled,
             Stop::LimitReached => stop = Stop::LimitReached,
             Stop::Converged => {}
         }
-        each(index, point);
     }
     stop
+}
+
+/// A point that a stop left in the middle, made whole: the best intercept for its coefficients and its deviance.
+pub fn settle(problem: &Problem, point: Point) -> Point {
+    let go_on = |_: &Progress| ControlFlow::Continue(());
+    let mut clock = Clock::new(&go_on);
+    let mut eta = problem.start(point.intercept);
+    match problem.data.x.values {
+        ValuesView::Single(values) => add_columns(problem, values, &point, &mut eta),
+        ValuesView::Double(values) => add_columns(problem, values, &point, &mut eta),
+    }
+    let mut intercept = point.intercept;
+    problem.balance(&mut eta, &mut intercept, &mut clock);
+    Point { intercept, deviance: 2.0 * problem.mean_loss(&eta, &mut clock), ..point }
+}
+
+fn add_columns<V: Number>(problem: &Problem, values: &[V], point: &Point, eta: &mut [f64]) {
+    for (&j, &w) in point.columns.iter().zip(&point.values) {
+        problem.data.x.column(j as usize, values).add_to(w, eta);
+    }
 }
 
 /// `n` values from `max` to `max · min_ratio`, log-spaced, both ends inclusive; `[max]` for n = 1.

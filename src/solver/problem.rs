@@ -3,8 +3,9 @@
 //! Knows the equation; knows nothing of how it is solved. Everything is kept on the **original** scale of the
 //! coefficients: standardising only changes the penalty of column j from `f_j` to `f_jσ_j` (L1) and `f_jσ_j²` (L2).
 
+use super::clock::Clock;
 use super::descent::Engine;
-use super::{Data, Loss, Options, Penalty};
+use super::{Data, Loss, Observe, Options, Penalty};
 use crate::matrix::{Column, ColumnsView, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
@@ -28,6 +29,9 @@ pub enum Unfit {
     /// Slices whose lengths do not fit the matrix.
     #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
     Shape,
+    /// `observe` said to stop.
+    #[error("stopped")]
+    Stopped,
 }
 
 /// One fit as an equation. Borrows the data; owns means, scales and the null model.
@@ -61,13 +65,14 @@ pub struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     /// Looks at every non-zero about three times.
-    pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options) -> Result<Self, Unfit> {
+    pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options, observe: &Observe) -> Result<Self, Unfit> {
+        let mut clock = Clock::new(observe);
         let share = check(&data, loss, &penalty)?;
         let columns = match data.x.values {
-            ValuesView::Single(values) => statistics(data.x, values, &share, &options),
-            ValuesView::Double(values) => statistics(data.x, values, &share, &options),
+            ValuesView::Single(values) => statistics(data.x, values, &share, &options, &mut clock),
+            ValuesView::Double(values) => statistics(data.x, values, &share, &options, &mut clock),
         };
-        let (center, scale, spread) = columns;
+        let (center, scale, spread) = columns.ok_or(Unfit::Stopped)?;
         if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
             return Err(Unfit::NonFinite);
         }
@@ -93,7 +98,9 @@ impl<'a> Problem<'a> {
             null_intercept: 0.0,
             lambda_max: 0.0,
         };
-        problem.find_null();
+        if !problem.find_null(&mut clock) {
+            return Err(Unfit::Stopped);
+        }
         let finite = problem.null_objective.is_finite() && problem.lambda_max.is_finite();
         if finite { Ok(problem) } else { Err(Unfit::NonFinite) }
     }
@@ -131,27 +138,48 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Mean loss at linear predictors `eta`.
-    pub(crate) fn mean_loss(&self, eta: &[f64]) -> f64 {
-        let rows = self.share.iter().zip(self.data.y).zip(eta);
-        rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.value(y, eta) } else { 0.0 }).sum()
+    /// Units of work of the loss of one row.
+    fn row_cost(&self) -> usize {
+        match self.loss {
+            Loss::Squared => 1,
+            Loss::Logistic => 8,
+        }
+    }
+
+    /// Mean loss at linear predictors `eta`; worth nothing when `clock` said stop.
+    pub(crate) fn mean_loss(&self, eta: &[f64], clock: &mut Clock) -> f64 {
+        let mut sum = 0.0;
+        clock.rows(eta.len(), self.row_cost(), |rows| {
+            let rows = self.share[rows.clone()].iter().zip(&self.data.y[rows.clone()]).zip(&eta[rows]);
+            rows.for_each(|((s, &y), &eta)| sum += if *s > 0.0 { s * self.loss.value(y, eta) } else { 0.0 });
+        });
+        sum
+    }
+
+    /// −share·loss'(η).
+    fn descents(&self, eta: &[f64], clock: &mut Clock) -> Vec<f64> {
+        let mut theta = Vec::with_capacity(eta.len());
+        clock.rows(eta.len(), self.row_cost(), |rows| {
+            let rows = self.share[rows.clone()].iter().zip(&self.data.y[rows.clone()]).zip(&eta[rows]);
+            theta.extend(rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.descent(y, eta) } else { 0.0 }));
+        });
+        theta.resize(eta.len(), 0.0);
+        theta
     }
 
     /// Moves `b` and `eta` to the best intercept and returns θ_i = −share_i·loss'(η_i), whose sum is then 0 but for
-    /// rounding. Without an intercept only θ is computed.
-    pub(crate) fn balance(&self, eta: &mut [f64], b: &mut f64) -> Vec<f64> {
-        let y = self.data.y;
-        let residuals = |eta: &[f64]| -> Vec<f64> {
-            let rows = self.share.iter().zip(y).zip(eta);
-            rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.descent(y, eta) } else { 0.0 }).collect()
-        };
-        let mut theta = residuals(eta);
+    /// rounding. Without an intercept only θ is computed. All of it is worth nothing when `clock` said stop.
+    pub(crate) fn balance(&self, eta: &mut [f64], b: &mut f64, clock: &mut Clock) -> Vec<f64> {
+        let mut theta = self.descents(eta, clock);
         if !self.options.intercept {
             return theta;
         }
         // Newton kept inside a bracket: the sum of θ falls as b rises.
         let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
         for _ in 0..100 {
+            if !clock.work(4 * eta.len()) {
+                break;
+            }
             let sum: f64 = theta.iter().sum();
             let size: f64 = theta.iter().map(|t| t.abs()).sum();
             if sum.abs() <= 1e-15 * size {
@@ -173,7 +201,7 @@ impl<'a> Problem<'a> {
             }
             eta.iter_mut().for_each(|eta| *eta += moved);
             *b = next;
-            theta = residuals(eta);
+            theta = self.descents(eta, clock);
             if moved.abs() <= 4.0 * f64::EPSILON * b.abs() {
                 break;
             }
@@ -187,16 +215,18 @@ impl<'a> Problem<'a> {
         rows.map(|(s, t)| s * self.loss.curvature(t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
-    fn find_null(&mut self) {
+    /// Whether it was done before `clock` said stop.
+    fn find_null(&mut self, clock: &mut Clock) -> bool {
         let mut b = 0.0;
         let mut eta = self.start(b);
-        self.balance(&mut eta, &mut b);
+        self.balance(&mut eta, &mut b, clock);
         self.null_intercept = b;
-        self.null_objective = self.mean_loss(&eta);
-        let (coefficients, b, gradient) = match self.data.x.values {
-            ValuesView::Single(values) => Engine::null(self, values),
-            ValuesView::Double(values) => Engine::null(self, values),
+        self.null_objective = self.mean_loss(&eta, clock);
+        let null = match self.data.x.values {
+            ValuesView::Single(values) => Engine::null(self, values, clock),
+            ValuesView::Double(values) => Engine::null(self, values, clock),
         };
+        let Some((coefficients, b, gradient)) = null else { return false };
         let ratio = self.penalty.l1_ratio.max(1e-3);
         self.lambda_max = (0..self.scale.len())
             .filter_map(|j| {
@@ -206,6 +236,7 @@ impl<'a> Problem<'a> {
             .fold(0.0, f64::max);
         self.null_model = (coefficients, b);
         self.null_gradient = gradient;
+        true
     }
 }
 
@@ -244,13 +275,19 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
     Ok((0..n).map(|i| weight(i) / total).collect())
 }
 
-/// Centre, scale and spread of every column.
-fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &Options) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+/// Centre, scale and spread of every column; `None` when `clock` said stop.
+fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &Options, clock: &mut Clock) -> Option<Statistics> {
     let taking_part = share.iter().filter(|s| **s > 0.0).count();
     let (mut center, mut scale, mut spread) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
     for j in 0..x.len() {
         let column = x.column(j, values);
+        if !clock.touch(column.nnz()) {
+            return None;
+        }
         let (mean, square, mass) = column.moments(share);
+        if !clock.touch(2 * column.nnz()) {
+            return None;
+        }
         let variance = column.iter().map(|(i, x)| share[i] * (x - mean) * (x - mean)).sum::<f64>();
         // Rows without an entry are at 0; their share is what is left of 1.
         let variance = variance + mean * mean * (1.0 - mass).max(0.0);
@@ -266,8 +303,11 @@ fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &
             (false, false) => 1.0,
         };
     }
-    (center, scale, spread)
+    Some((center, scale, spread))
 }
+
+/// Centre, scale and spread.
+type Statistics = (Vec<f64>, Vec<f64>, Vec<f64>);
 
 /// Whether all rows with weight hold one value.
 fn is_constant<V: Number>(column: Column<V>, share: &[f64], taking_part: usize) -> bool {

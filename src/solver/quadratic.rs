@@ -25,7 +25,7 @@ pub(crate) trait Quadratic {
     /// Lower triangle of X̃_SᵀHX̃_S, row-major, for the coordinates `s`.
     fn gram(&self, s: &[usize], clock: &mut Clock) -> Vec<f64>;
     /// Units of work of [`Quadratic::gram`].
-    fn gram_cost(&self, s: &[usize]) -> usize;
+    fn gram_cost(&self, s: &[usize], clock: &mut Clock) -> usize;
     /// Units of work of one visit of coordinate k.
     fn visit_cost(&self, k: usize) -> usize;
 }
@@ -51,7 +51,11 @@ impl<'a, V: Number> Residual<'a, V> {
         let mass = if intercept { h.iter().sum() } else { 0.0 };
         let (mut center, mut curvature) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
         for column in &columns {
-            clock.touch(column.nnz());
+            if !clock.touch(column.nnz()) {
+                center.push(0.0);
+                curvature.push(0.0);
+                continue;
+            }
             let (sum, square, part) = column.moments(h);
             let mean = if intercept { sum / mass } else { 0.0 };
             center.push(mean);
@@ -81,10 +85,7 @@ impl<'a, V: Number> Residual<'a, V> {
 
     /// All gradients.
     pub(crate) fn gradients(&self, clock: &mut Clock) -> Vec<f64> {
-        let mut each = |k: usize| {
-            clock.touch(self.columns[k].nnz());
-            self.gradient(k)
-        };
+        let mut each = |k: usize| if clock.touch(self.columns[k].nnz()) { self.gradient(k) } else { 0.0 };
         (0..self.columns.len()).map(&mut each).collect()
     }
 
@@ -102,9 +103,12 @@ impl<'a, V: Number> Residual<'a, V> {
     }
 
     /// Entries in each row over the columns `s`.
-    fn row_counts(&self, s: &[usize]) -> Vec<u32> {
+    fn row_counts(&self, s: &[usize], clock: &mut Clock) -> Vec<u32> {
         let mut counts = vec![0u32; self.h.len()];
         for &k in s {
+            if !clock.work(self.columns[k].nnz()) {
+                break;
+            }
             self.columns[k].rows.iter().for_each(|&i| counts[i as usize] += 1);
         }
         counts
@@ -157,13 +161,15 @@ impl<V: Number> Quadratic for Residual<'_, V> {
     fn gram(&self, s: &[usize], clock: &mut Clock) -> Vec<f64> {
         let (n, m) = (self.h.len(), s.len());
         let mut starts = vec![0usize; n + 1];
-        for (i, count) in self.row_counts(s).into_iter().enumerate() {
+        for (i, count) in self.row_counts(s, clock).into_iter().enumerate() {
             starts[i + 1] = starts[i] + count as usize;
         }
         let mut next = starts.clone();
         let mut entries = vec![(0u32, 0.0f64); starts[n]];
         for (position, &k) in s.iter().enumerate() {
-            clock.touch(self.columns[k].nnz());
+            if !clock.touch(self.columns[k].nnz()) {
+                return vec![0.0; m * m];
+            }
             for (i, x) in self.columns[k].iter() {
                 entries[next[i]] = (position as u32, x);
                 next[i] += 1;
@@ -192,8 +198,8 @@ impl<V: Number> Quadratic for Residual<'_, V> {
         g
     }
 
-    fn gram_cost(&self, s: &[usize]) -> usize {
-        self.row_counts(s).into_iter().map(|c| c as usize * (c as usize + 1) / 2).sum()
+    fn gram_cost(&self, s: &[usize], clock: &mut Clock) -> usize {
+        self.row_counts(s, clock).into_iter().map(|c| c as usize * (c as usize + 1) / 2).sum()
     }
 
     fn visit_cost(&self, k: usize) -> usize {
@@ -260,7 +266,7 @@ impl Quadratic for Gram<'_> {
         g
     }
 
-    fn gram_cost(&self, s: &[usize]) -> usize {
+    fn gram_cost(&self, s: &[usize], _: &mut Clock) -> usize {
         s.len() * s.len() / 2
     }
 

@@ -1,6 +1,7 @@
 //! Is the support unique?
 
-use super::{Point, Problem};
+use super::clock::Clock;
+use super::{Observe, Point, Problem};
 use crate::matrix::{Column, Number, ValuesView};
 
 /// How far from 1 the cosine of two columns may be that count as one: the means and spreads behind it are sums over the
@@ -11,50 +12,58 @@ fn rounding(n_rows: usize) -> f64 {
 
 /// Columns that make the support ambiguous, rising: columns equal up to scale (with an intercept also after centring)
 /// to a support column, with that support column, and columns outside the support with |gradient| within 1e-6·λ of
-/// the bound.
-pub fn ambiguous_support(problem: &Problem, point: &Point) -> Vec<u32> {
+/// the bound. `None` when `observe` said to stop.
+pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) -> Option<Vec<u32>> {
+    let mut clock = Clock::new(observe);
     match problem.data.x.values {
-        ValuesView::Single(values) => search(problem, values, point),
-        ValuesView::Double(values) => search(problem, values, point),
+        ValuesView::Single(values) => search(problem, values, point, &mut clock),
+        ValuesView::Double(values) => search(problem, values, point, &mut clock),
     }
 }
 
-fn search<V: Number>(problem: &Problem, values: &[V], point: &Point) -> Vec<u32> {
-    let mut found = twins(problem, values, point);
-    found.extend(at_the_bound(problem, values, point));
+fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
+    let mut found = twins(problem, values, point, clock)?;
+    found.extend(at_the_bound(problem, values, point, clock)?);
     found.sort_unstable();
     found.dedup();
-    found
+    Some(found)
 }
 
 /// Twins have the same cosine, up to sign, with any vector: sort by the cosine with one fixed pseudo-random vector,
 /// look at neighbours, then compare the columns themselves.
-fn twins<V: Number>(problem: &Problem, values: &[V], point: &Point) -> Vec<u32> {
+fn twins<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
     let probe: Vec<f64> = problem.share.iter().enumerate().map(|(i, s)| s * noise(i as u64)).collect();
     let total: f64 = if problem.options.intercept { probe.iter().sum() } else { 0.0 };
     let column = |j: usize| problem.data.x.column(j, values);
-    let mut keys: Vec<(f64, u32)> = (0..problem.scale.len())
-        .filter(|&j| problem.scale[j] > 0.0 && problem.spread[j] > 0.0)
-        .map(|j| ((column(j).dot(&probe) - problem.center[j] * total).abs() / problem.spread[j].sqrt(), j as u32))
-        .collect();
+    let key = |j: usize| {
+        let go_on = clock.touch(column(j).nnz());
+        go_on.then(|| ((column(j).dot(&probe) - problem.center[j] * total).abs() / problem.spread[j].sqrt(), j as u32))
+    };
+    let live = (0..problem.scale.len()).filter(|&j| problem.scale[j] > 0.0 && problem.spread[j] > 0.0);
+    let mut keys: Vec<(f64, u32)> = live.map(key).collect::<Option<_>>()?;
     keys.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let size = probe.iter().map(|p| p.abs()).sum::<f64>();
     let mut found = Vec::new();
     for &j in &point.columns {
+        if !clock.work(keys.len() / 4) {
+            return None;
+        }
         let Some(home) = keys.iter().position(|key| key.1 == j) else { continue };
         let near = |key: &&(f64, u32)| (key.0 - keys[home].0).abs() <= 1e-9 * (size + keys[home].0);
         let below = keys[..home].iter().rev().take_while(near);
         let above = keys[home + 1..].iter().take_while(near);
         let before = found.len();
         let same = |key: &&(f64, u32)| {
-            cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= 1.0 - rounding(problem.data.x.n_rows)
+            let work = column(j as usize).nnz() + column(key.1 as usize).nnz();
+            clock.touch(work)
+                && cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= 1.0 - rounding(problem.data.x.n_rows)
         };
         found.extend(below.chain(above).filter(same).map(|key| key.1));
         if found.len() > before {
             found.push(j);
         }
     }
-    found
+    (!clock.cancelled).then_some(found)
 }
 
 /// Weighted cosine of two columns, centred when there is an intercept.
@@ -72,22 +81,29 @@ fn cosine<V: Number>(problem: &Problem, a: Column<V>, ja: u32, b: Column<V>, jb:
 }
 
 /// Columns outside the support whose gradient touches its bound.
-fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point) -> Vec<u32> {
+fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
     let mut eta = problem.start(point.intercept);
     for (&j, &w) in point.columns.iter().zip(&point.values) {
-        problem.data.x.column(j as usize, values).add_to(w, &mut eta);
+        let column = problem.data.x.column(j as usize, values);
+        clock.touch(column.nnz());
+        column.add_to(w, &mut eta);
     }
-    let theta = problem.balance(&mut eta, &mut { point.intercept });
+    let theta = problem.balance(&mut eta, &mut { point.intercept }, clock);
     let sum: f64 = if problem.options.intercept { theta.iter().sum() } else { 0.0 };
     let touches = |j: &u32| {
         let k = *j as usize;
         let bound = point.lambda * problem.l1[k];
         let outside = bound > 0.0 && point.columns.binary_search(j).is_err();
-        let gradient = || problem.data.x.column(k, values).dot(&theta) - problem.center[k] * sum;
+        let mut gradient = || {
+            let column = problem.data.x.column(k, values);
+            clock.touch(column.nnz());
+            column.dot(&theta) - problem.center[k] * sum
+        };
         // On the scale of the penalty: |c|/σ against λ·f·l1_ratio.
         outside && gradient().abs() >= bound - 1e-6 * point.lambda * problem.scale[k]
     };
-    (0..problem.scale.len() as u32).filter(touches).collect()
+    let found = (0..problem.scale.len() as u32).filter(touches).collect();
+    (!clock.cancelled).then_some(found)
 }
 
 /// A number in [−1, 1) that depends on `i` alone (SplitMix64).

@@ -19,6 +19,8 @@ pub struct TargetPoint {
     pub point: Point,
     /// `[λ_low, λ_high]`: the solution holds at `λ_low`, fewer than k non-zeros at `λ_high`.
     pub bracket: [f64; 2],
+    /// Whether the search came to its end; when not, the point is the best it had.
+    pub whole: bool,
 }
 
 /// The largest λ whose solution has exactly `k` non-zeros, else the largest with more than `k`.
@@ -38,38 +40,46 @@ fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, obser
     // The count of non-zeros settles later than the objective.
     engine.tol = engine.tol.min(1e-10);
     let top = problem.lambda_max();
-    let mut high = top;
-    let mut point = engine.solve(top, 0);
     let mut index = 0;
     let mut solve = |lambda: f64| {
+        let point = engine.solve(lambda, index);
         index += 1;
-        engine.solve(lambda, index)
+        point
     };
-    while point.columns.len() < k && point.stop != Stop::Cancelled && point.lambda > top * FLOOR {
-        high = point.lambda;
-        point = solve(high * STRIDE);
+    let mut high = top;
+    let mut point = solve(top);
+    let mut whole = point.stop != Stop::Cancelled;
+    while whole && point.columns.len() < k && point.lambda > top * FLOOR {
+        let trial = solve(point.lambda * STRIDE);
+        whole = trial.stop != Stop::Cancelled;
+        if whole {
+            high = point.lambda;
+            point = trial;
+        }
     }
     let reached = point.columns.len() >= k;
-    while reached && point.stop != Stop::Cancelled && high > point.lambda * (1.0 + WIDTH) {
+    while whole && reached && high > point.lambda * (1.0 + WIDTH) {
         let middle = (high * point.lambda).sqrt();
         let trial = solve(middle);
-        if trial.columns.len() >= k || trial.stop == Stop::Cancelled {
-            point = trial;
-        } else {
-            high = middle;
+        whole = trial.stop != Stop::Cancelled;
+        match (whole, trial.columns.len() >= k) {
+            (true, true) => point = trial,
+            (true, false) => high = middle,
+            (false, _) => {}
         }
     }
     let mut lambda = point.lambda;
     if point.columns.len() > k && k > 0 {
         for _ in 0..30 {
             lambda *= 1.0 - 0.3 * (1.0 - STRIDE);
-            let trial = solve(lambda);
-            if trial.columns.len() == k || trial.stop == Stop::Cancelled {
+            let trial = if whole { solve(lambda) } else { break };
+            whole = trial.stop != Stop::Cancelled;
+            if whole && trial.columns.len() == k {
                 point = trial;
                 break;
             }
         }
     }
     let bracket = [point.lambda, high];
-    TargetPoint { point, bracket }
+    TargetPoint { point, bracket, whole }
 }

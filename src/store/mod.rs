@@ -6,6 +6,7 @@
 mod again;
 mod blobs;
 mod bulk;
+mod checkpoints;
 mod datasets;
 mod db;
 mod deliveries;

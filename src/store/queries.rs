@@ -398,10 +398,23 @@ queries! {
 
     /// Every file a row refers to.
     BLOBS => "SELECT blob FROM datasets UNION SELECT names_blob FROM datasets WHERE names_blob IS NOT NULL \
-              UNION SELECT blob FROM models UNION SELECT names_blob FROM models WHERE names_blob IS NOT NULL";
+              UNION SELECT blob FROM models UNION SELECT names_blob FROM models WHERE names_blob IS NOT NULL \
+              UNION SELECT blob FROM checkpoints";
     /// Whether a row refers to a file.
     BLOB_IN_USE => "SELECT COUNT(*) FROM (SELECT 1 FROM datasets WHERE blob = $1 OR names_blob = $1 \
-                    UNION ALL SELECT 1 FROM models WHERE blob = $1 OR names_blob = $1) AS uses";
+                    UNION ALL SELECT 1 FROM models WHERE blob = $1 OR names_blob = $1 \
+                    UNION ALL SELECT 1 FROM checkpoints WHERE blob = $1) AS uses";
+
+    /// A part whose commit was not heard of may be there already.
+    ADD_CHECKPOINT => "INSERT INTO checkpoints (job_id, claim, number, created_at, blob, sha256, size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                       ON CONFLICT (job_id, claim, number) DO NOTHING";
+    CHECKPOINTS => "SELECT blob, sha256 FROM checkpoints WHERE job_id = $1 ORDER BY claim, number";
+    FORGET_CHECKPOINTS => "DELETE FROM checkpoints WHERE job_id = $1 RETURNING blob";
+    /// Parts of jobs that have ended.
+    ORPHANED_CHECKPOINTS => "SELECT COUNT(*) FROM checkpoints WHERE NOT EXISTS \
+                             (SELECT 1 FROM jobs WHERE jobs.id = job_id AND status IN ('queued', 'running'))";
+    SWEEP_CHECKPOINTS => "DELETE FROM checkpoints WHERE NOT EXISTS \
+                          (SELECT 1 FROM jobs WHERE jobs.id = job_id AND status IN ('queued', 'running'))";
 
     ADD_WEBHOOK => concat!("INSERT INTO webhooks (", webhook_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)");
     COUNT_WEBHOOKS => "SELECT COUNT(*) FROM webhooks WHERE project = $1";

@@ -9,10 +9,12 @@ use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
 use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
-use super::{Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, later, queries, webhooks};
+use super::{
+    Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, checkpoints, later, queries, webhooks,
+};
 use crate::id::{Id, Kind};
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::{CertificateStatus, Model};
+use crate::model::Model;
 
 /// A job that broke off rests at most this long after its first attempt, …
 const PAUSE: Duration = Duration::from_secs(1);
@@ -125,9 +127,20 @@ impl Store {
         let Some(record) = ended else { return Ok(Finished::Fenced) };
         tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
-        session.commit().await?;
+        self.commit_end(session, &record).await?;
         self.announce_end(record)
+    }
+
+    /// What a job has done so far is of no use once it has ended; one that goes back to the queue keeps it.
+    async fn commit_end(&self, mut session: Session, record: &JobRecord) -> Result<(), StoreError> {
+        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
+        let left = if record.is_final() { checkpoints::forget(&mut session, &record.id).await? } else { Vec::new() };
+        session.commit().await?;
+        if !left.is_empty() {
+            let store = self.clone();
+            tokio::spawn(async move { store.remove_files(left).await });
+        }
+        Ok(())
     }
 
     /// Exponential back-off with full jitter: anything from nothing to a bound that doubles with every attempt.
@@ -187,7 +200,7 @@ impl Store {
         ];
         session.execute(&queries::ADD_MODEL, columns).await?;
         let certificate = &model.card.certificate;
-        let converged = certificate.status == CertificateStatus::Certified;
+        let converged = model.card.converged();
         let nonzeros = model.card.sparsity.nonzeros;
         let result = job::fit_result(&job.model, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
         let warnings = joined_warnings(job, model.card.warnings.clone());
@@ -197,9 +210,8 @@ impl Store {
         };
         tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-        webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let kept = artefact.draft.keep();
-        session.commit().await?;
+        self.commit_end(session, &record).await?;
         drop(kept);
         self.hub().announce_models();
         self.announce_end(record)

@@ -92,6 +92,13 @@ pub(super) struct KeyRecord {
     revoked_at: Option<i64>,
 }
 
+impl JobRecord {
+    /// Whether nothing follows its status.
+    pub(super) fn is_final(&self) -> bool {
+        Status::parse(&self.status).is_some_and(Status::is_final)
+    }
+}
+
 /// JSON text for a column.
 pub(super) fn to_text(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Row(error.to_string()))

@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 
 use super::choice::Chosen;
-use super::measure;
 use super::target::{Rows, display_name};
+use super::{TrainError, measure};
 use crate::dataset::Dataset;
 use crate::job::Warning;
-use crate::model::{Card, Certificate, CertificateStatus, Cv, Model, PathRow, Sparsity};
+use crate::model::{Card, Certificate, CertificateStatus, Cv, Model, PathRow, Sparsity, TIME_LIMIT};
 use crate::solver::{self, Point, Problem, Stop};
 use crate::spec::{Loss, ResolvedFit, Selection, Standardize};
 
 /// A warning names no more features than this.
 const WARNING_FEATURES_MAX: usize = 1000;
 
-/// Everything about the chosen point.
+/// Everything about the chosen point. `observe` hears of every look at the matrix and may stop it.
 pub(super) fn model(
     dataset: &Dataset,
     spec: &ResolvedFit,
@@ -22,13 +22,16 @@ pub(super) fn model(
     problem: &Problem<'_>,
     points: &[Point],
     chosen: Chosen,
-) -> Model {
+    observe: &solver::Observe<'_>,
+) -> Result<Model, TrainError> {
     let point = &points[chosen.index];
     let features = dataset.x.view().features;
     let indices: Vec<u32> = point.columns.iter().map(|&j| features[j as usize]).collect();
     let null_deviance = problem.null_deviance();
     let name_of = |feature: u32| display_name(dataset, feature);
-    let certificate = certificate(problem, point, spec, |column| name_of(features[column as usize]));
+    let proof = solver::certify(problem, point, observe).ok_or(TrainError::Cancelled)?;
+    let certificate = certificate(proof, point, spec, |column| name_of(features[column as usize]));
+    let warnings = warnings(dataset, problem, points, &chosen, &certificate, observe)?;
     let metrics = json!({
         "train": measure::train_metrics(rows, &rows.data(dataset), point, null_deviance),
         "cv": chosen.cv.as_ref().map(|cv| json!({ "deviance": cv.rows[chosen.index].mean, "deviance_se": cv.rows[chosen.index].se })),
@@ -47,12 +50,12 @@ pub(super) fn model(
         sparsity: Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
         metrics,
         selection: selection(spec, points, &chosen),
-        warnings: warnings(dataset, problem, points, &chosen, &certificate),
+        warnings,
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
     };
     let path = points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, chosen.cv.as_ref())).collect();
-    Model { card, indices, values: point.values.clone(), path, cv: chosen.cv }
+    Ok(Model { card, indices, values: point.values.clone(), path, cv: chosen.cv })
 }
 
 fn loss_name(spec: &ResolvedFit) -> &'static str {
@@ -130,8 +133,7 @@ fn selection(spec: &ResolvedFit, points: &[Point], chosen: &Chosen) -> Option<Va
     }))
 }
 
-fn certificate(problem: &Problem<'_>, point: &Point, spec: &ResolvedFit, name_of: impl Fn(u32) -> String) -> Certificate {
-    let proof = solver::certify(problem, point);
+fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, name_of: impl Fn(u32) -> String) -> Certificate {
     let certified = proof.relative_gap <= spec.solver.tol;
     Certificate {
         status: if certified { CertificateStatus::Certified } else { CertificateStatus::NotConverged },
@@ -165,10 +167,20 @@ fn path_row(index: usize, point: &Point, null_deviance: f64, cv: Option<&Cv>) ->
     }
 }
 
-fn warnings(dataset: &Dataset, problem: &Problem<'_>, points: &[Point], chosen: &Chosen, certificate: &Certificate) -> Vec<Warning> {
+fn warnings(
+    dataset: &Dataset,
+    problem: &Problem<'_>,
+    points: &[Point],
+    chosen: &Chosen,
+    certificate: &Certificate,
+    observe: &solver::Observe<'_>,
+) -> Result<Vec<Warning>, TrainError> {
     let point = &points[chosen.index];
     let warn = |code: &str, detail: String, features: Vec<String>| Warning { code: code.into(), detail, features };
     let mut warnings = Vec::new();
+    if let Some(cut) = &chosen.cut {
+        warnings.push(warn(TIME_LIMIT, format!("limits.max_runtime_s was reached: {cut}"), Vec::new()));
+    }
     if certificate.status == CertificateStatus::NotConverged {
         let detail = format!("The relative duality gap is {:e}, above the tolerance {:e}.", certificate.relative_gap, certificate.tol);
         warnings.push(warn("not_converged", detail, Vec::new()));
@@ -178,7 +190,11 @@ fn warnings(dataset: &Dataset, problem: &Problem<'_>, points: &[Point], chosen: 
         let detail = format!("{others} of {} values of λ stopped before the tolerance.", points.len());
         warnings.push(warn("path_not_converged", detail, Vec::new()));
     }
-    let ambiguous = solver::ambiguous_support(problem, point);
+    // Whether the support of a point in the middle is unique is not worth asking, nor the time.
+    let ambiguous = match point.stop {
+        Stop::Cancelled => Vec::new(),
+        _ => solver::ambiguous_support(problem, point, observe).ok_or(TrainError::Cancelled)?,
+    };
     if !ambiguous.is_empty() {
         let features = dataset.x.view().features;
         let detail = format!("Another support is as good: {} features can stand in for each other.", ambiguous.len());
@@ -195,5 +211,5 @@ fn warnings(dataset: &Dataset, problem: &Problem<'_>, points: &[Point], chosen: 
         let detail = "The least cross-validated deviance lies at the smallest λ of the path; a smaller min_ratio may do better.";
         warnings.push(warn("lambda_at_path_end", detail.into(), Vec::new()));
     }
-    warnings
+    Ok(warnings)
 }

@@ -2,9 +2,9 @@
 
 use super::progress::Tracker;
 use super::target::Rows;
-use super::{Inputs, TrainError, cv_of, go_on, unfit};
+use super::{Checkpoint, Done, Inputs, Run, Solved, TrainError, cv_of, unfit};
 use crate::model::{Cv, CvRow};
-use crate::solver::{self, Loss, Point, Stop, Unfit};
+use crate::solver::{self, CvDeviance, FoldPath, Loss, Unfit};
 use crate::spec::{self, ResolvedFit, Rule};
 
 /// The λ chosen.
@@ -15,31 +15,42 @@ pub(super) struct Chosen {
     pub(super) cv: Option<Cv>,
     /// λ_low and λ_high of a search for a number of non-zeros.
     pub(super) bracket: Option<[f64; 2]>,
+    /// Why it is not chosen as was asked for.
+    pub(super) cut: Option<String>,
 }
 
+/// Chooses. A fit that was told to stop and whose best is wanted takes the last λ done, or the one that the folds choose
+/// that came to their end, if there are two.
 pub(super) fn choose(
     inputs: &Inputs<'_>,
     spec: &ResolvedFit,
     rows: &Rows<'_>,
-    points: &[Point],
-    bracket: Option<[f64; 2]>,
-    threads: usize,
+    solved: &Solved,
+    run: &Run<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<Chosen, TrainError> {
-    go_on(tracker.path_done())?;
-    let Some((n_folds, stratify, seed, rule)) = cv_of(spec) else {
-        return Ok(Chosen { index: points.len() - 1, cv: None, bracket });
-    };
-    // Class shares are those of the two sides the loss sees.
-    let strata = (stratify && rows.loss == Loss::Logistic).then_some(rows.y.as_slice());
-    let fold_of_row = spec::folds(rows.y.len(), strata, n_folds, seed);
-    let lambdas: Vec<f64> = points.iter().map(|point| point.lambda).collect();
-    let observe = |at: &solver::Progress| tracker.fold(at);
-    let (data, loss, penalty, options) = (inputs.data, inputs.loss, inputs.penalty, inputs.options);
-    let deviance = solver::cross_validate(data, loss, penalty, options, &fold_of_row, n_folds as usize, &lambdas, threads, &observe)
-        .map_err(unfit_fold)?;
-    if deviance.stop == Stop::Cancelled {
+    let told = tracker.path_done(solved.points.len());
+    if told.is_break() && !tracker.best_is_wanted() {
         return Err(TrainError::Cancelled);
+    }
+    let last = Chosen { index: solved.points.len() - 1, cv: None, bracket: solved.bracket, cut: solved.cut.clone() };
+    let Some((n_folds, stratify, seed, rule)) = cv_of(spec).filter(|_| solved.cut.is_none()) else {
+        return Ok(last);
+    };
+    let lambdas: Vec<f64> = solved.points.iter().map(|point| point.lambda).collect();
+    let strata = if stratify { Some(rows) } else { None };
+    let mut deviance = cross_validate(inputs, strata, (n_folds, seed), rows, &lambdas, run, tracker)?;
+    let whole_folds = deviance.reached.iter().filter(|&&reached| reached == lambdas.len()).count();
+    let cut = (!deviance.whole).then(|| format!("{whole_folds} of {n_folds} folds were done; they choose."));
+    if cut.is_some() {
+        if !tracker.best_is_wanted() {
+            return Err(TrainError::Cancelled);
+        }
+        if whole_folds < 2 {
+            let cut = format!("{whole_folds} of {n_folds} folds were done, too few to choose by; this is the last λ of the path.");
+            return Ok(Chosen { cut: Some(cut), ..last });
+        }
+        forget_broken(&mut deviance, lambdas.len());
     }
     let table: Vec<CvRow> = lambdas.iter().enumerate().map(|(i, &lambda)| row(i, lambda, deviance.per_fold.row(i).to_vec())).collect();
     if table.iter().any(|row| !row.mean.is_finite() || !row.se.is_finite()) {
@@ -59,7 +70,39 @@ pub(super) fn choose(
         index_1se: index_1se as u64,
         rows: table,
     };
-    Ok(Chosen { index, cv: Some(cv), bracket })
+    Ok(Chosen { index, cv: Some(cv), bracket: solved.bracket, cut })
+}
+
+fn cross_validate(
+    inputs: &Inputs<'_>,
+    strata: Option<&Rows<'_>>,
+    (n_folds, seed): (u64, u64),
+    rows: &Rows<'_>,
+    lambdas: &[f64],
+    run: &Run<'_>,
+    tracker: &Tracker<'_>,
+) -> Result<CvDeviance, TrainError> {
+    // Class shares are those of the two sides the loss sees.
+    let strata = strata.filter(|rows| rows.loss == Loss::Logistic).map(|rows| rows.y.as_slice());
+    let begun: &[FoldPath] = run.resume.as_ref().map_or(&[], |before: &Checkpoint| &before.folds);
+    let folds = solver::Folds {
+        of_row: &spec::folds(rows.y.len(), strata, n_folds, seed),
+        n: n_folds as usize,
+        lambdas,
+        threads: run.threads,
+        on_thread: run.on_thread,
+        begun,
+        each: &|fold, index, row, point, trail| (run.keep)(Done::Fold { fold, index, row, point: point.clone(), trail }),
+    };
+    let observe = |at: &solver::Progress| tracker.fold(at);
+    solver::cross_validate(inputs.data, inputs.loss, inputs.penalty, inputs.options, &folds, &observe).map_err(unfit_fold)
+}
+
+/// Leaves out the folds that did not come to their end: λ are compared over the same rows.
+fn forget_broken(deviance: &mut CvDeviance, n_lambdas: usize) {
+    for (fold, _) in deviance.reached.iter().enumerate().filter(|(_, reached)| **reached < n_lambdas) {
+        deviance.per_fold.column_mut(fold).fill(f64::NAN);
+    }
 }
 
 /// Some fold's training rows cannot be fitted although all rows together can.

@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation.
 
 mod card;
+mod checkpoint;
 mod choice;
 mod measure;
 mod progress;
@@ -11,6 +12,8 @@ mod target;
 mod tests;
 
 use std::ops::ControlFlow;
+
+pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
@@ -21,18 +24,43 @@ use crate::spec::{Lambda, ResolvedFit, Selection, Standardize};
 use progress::Tracker;
 use target::Rows;
 
-/// How a fit is run.
+/// How a fit is run. Nothing of it changes the result of a fit that comes to its end.
 pub struct Run<'a> {
-    /// Threads this fit may use; the result does not depend on it.
+    /// Threads this fit may use.
     pub threads: usize,
     /// Told how far the fit is, at least every few milliseconds; says whether to go on.
-    pub observe: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Sync),
+    pub observe: &'a Observe<'a>,
+    /// What was done before.
+    pub resume: Option<Checkpoint>,
+    /// Told of each λ that is done; may be called from several threads.
+    pub keep: &'a (dyn Fn(Done) + Sync),
+    /// Called first on every thread that the fit starts.
+    pub on_thread: &'a (dyn Fn() + Sync),
+}
+
+/// Told how far the fit is; says whether to go on, and if not, what is wanted of it.
+pub type Observe<'a> = dyn Fn(&Progress) -> ControlFlow<Leave> + Sync + 'a;
+
+/// What is wanted of a fit that is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Nothing.
+    Nothing,
+    /// The best model it has; how far it got is said in its warnings.
+    Best,
+}
+
+impl<'a> Run<'a> {
+    /// A fit from its beginning that nobody keeps anything of.
+    pub fn new(threads: usize, observe: &'a Observe<'a>) -> Self {
+        Self { threads, observe, resume: None, keep: &|_| (), on_thread: &|| () }
+    }
 }
 
 /// Why there is no model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    /// `observe` said to stop.
+    /// `observe` said to stop, and there is nothing worth keeping or nothing was wanted.
     #[error("cancelled")]
     Cancelled,
     /// The data cannot be fitted as asked: code and sentence for the job's `error`.
@@ -62,11 +90,11 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
             max_epochs: spec.solver.max_epochs,
         },
     };
-    let problem = inputs.problem()?;
+    let problem = Problem::new(inputs.data, inputs.loss, inputs.penalty, inputs.options, &|at| tracker.preparing(at))?;
     go_on(tracker.prepared())?;
-    let (points, bracket) = solve(&problem, spec, &tracker)?;
-    let chosen = choice::choose(&inputs, spec, &rows, &points, bracket, run.threads, &tracker)?;
-    let model = card::model(dataset, spec, &rows, &problem, &points, chosen);
+    let solved = solve(&problem, spec, run, &tracker)?;
+    let chosen = choice::choose(&inputs, spec, &rows, &solved, run, &tracker)?;
+    let model = card::model(dataset, spec, &rows, &problem, &solved.points, chosen, &|at| tracker.finishing(at))?;
     let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
     finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
 }
@@ -79,43 +107,65 @@ struct Inputs<'a> {
     options: solver::Options,
 }
 
-impl<'a> Inputs<'a> {
-    fn problem(&self) -> Result<Problem<'a>, TrainError> {
-        Problem::new(self.data, self.loss, self.penalty, self.options).map_err(TrainError::from)
-    }
+/// The path, or what there is of it.
+struct Solved {
+    points: Vec<Point>,
+    /// λ_low and λ_high of a search for a number of non-zeros.
+    bracket: Option<[f64; 2]>,
+    /// Why it is not all that was asked for.
+    cut: Option<String>,
 }
 
-/// The λ asked for, solved in falling order; with the bracket of a search.
-fn solve(problem: &Problem<'_>, spec: &ResolvedFit, tracker: &Tracker<'_>) -> Result<(Vec<Point>, Option<[f64; 2]>), TrainError> {
+/// The λ asked for, solved in falling order. What a stop leaves is given on when it is wanted and worth something.
+fn solve(problem: &Problem<'_>, spec: &ResolvedFit, run: &Run<'_>, tracker: &Tracker<'_>) -> Result<Solved, TrainError> {
     let observe = |at: &solver::Progress| tracker.path(at);
-    let points = match &spec.lambda {
-        Lambda::Value { value } => vec![solver::solve(problem, *value, None, &observe)],
+    let (mut points, bracket, total) = match &spec.lambda {
+        Lambda::Value { value } => (vec![solver::solve(problem, *value, None, &observe)], None, 1),
         Lambda::TargetNonzeros { k } => {
             let found = solver::target_nonzeros(problem, usize::try_from(*k).unwrap_or(usize::MAX), &observe);
-            return match found.point.stop {
-                Stop::Cancelled => Err(TrainError::Cancelled),
-                _ => Ok((vec![found.point], Some(found.bracket))),
-            };
+            (vec![found.point], Some(found.bracket), if found.whole { 1 } else { 2 })
         }
-        Lambda::Values { values } => path(problem, values, &observe),
+        Lambda::Values { values } => (path(problem, values, run, &observe), None, values.len()),
         Lambda::Path { n, min_ratio } => {
             // A constant target has λ_max = 0 and every λ gives w = 0: any falling grid says so.
             let top = if problem.lambda_max() > 0.0 { problem.lambda_max() } else { 1.0 };
-            path(problem, &solver::lambda_grid(top, *min_ratio, usize::try_from(*n).unwrap_or(usize::MAX)), &observe)
+            let n = usize::try_from(*n).unwrap_or(usize::MAX);
+            (path(problem, &solver::lambda_grid(top, *min_ratio, n), run, &observe), None, n)
         }
     };
-    match points.last().map(|point| point.stop) {
-        Some(Stop::Converged | Stop::LimitReached) => Ok((points, None)),
-        Some(Stop::Cancelled) | None => Err(TrainError::Cancelled),
+    let cut = points.len() < total || points.iter().any(|point| point.stop == Stop::Cancelled);
+    if !cut {
+        return Ok(Solved { points, bracket, cut: None });
     }
+    // A point in the middle counts only where there is no other, and not before its first epoch.
+    let broken = points.pop_if(|point| point.stop == Stop::Cancelled);
+    let done = points.len();
+    if let (true, Some(point)) = (points.is_empty(), broken.filter(|point| point.epochs > 0)) {
+        points.push(solver::settle(problem, point));
+    }
+    if points.is_empty() || !tracker.best_is_wanted() {
+        return Err(TrainError::Cancelled);
+    }
+    let cut = match (&spec.lambda, done) {
+        (_, 0) => "this is the point the solver was at.".to_owned(),
+        (Lambda::TargetNonzeros { .. }, _) => "the search for the number of non-zeros had not ended.".to_owned(),
+        _ => format!("{done} of {total} values of λ were done; this is the last of them."),
+    };
+    Ok(Solved { points, bracket, cut: Some(cut) })
 }
 
-fn path(problem: &Problem<'_>, lambdas: &[f64], observe: &solver::Observe<'_>) -> Vec<Point> {
-    let mut points = Vec::with_capacity(lambdas.len());
-    match solver::path(problem, lambdas, observe, &mut |_, point| points.push(point)) {
-        Stop::Cancelled => Vec::new(),
-        Stop::Converged | Stop::LimitReached => points,
+fn path(problem: &Problem<'_>, lambdas: &[f64], run: &Run<'_>, observe: &solver::Observe<'_>) -> Vec<Point> {
+    let mut points = run.resume.as_ref().map_or_else(Vec::new, |before| before.points.clone());
+    let start = run.resume.as_ref().and_then(Checkpoint::start);
+    if points.len() < lambdas.len() {
+        solver::path(problem, lambdas, start, observe, &mut |index, point, trail| {
+            if point.stop != Stop::Cancelled {
+                (run.keep)(Done::Path { index, point: point.clone(), trail });
+            }
+            points.push(point);
+        });
     }
+    points
 }
 
 /// Ends the fit where `observe` said so.
@@ -130,6 +180,7 @@ fn unfit(code: &'static str, detail: impl Into<String>) -> TrainError {
 impl From<Unfit> for TrainError {
     fn from(why: Unfit) -> Self {
         let code = match why {
+            Unfit::Stopped => return Self::Cancelled,
             Unfit::NonFinite => "numerical_error",
             Unfit::NoWeight => "invalid_weight",
             // What is left is impossible after the checks of ingest and specification.

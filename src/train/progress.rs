@@ -3,9 +3,10 @@
 //! Knows no clock: how long the rest takes is for whoever knows when the fit began ([`Progress::estimate_rest`]).
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Run, cv_of};
+use super::{Leave, Run, cv_of};
 use crate::job::{Current, Progress, Step};
 use crate::solver;
 use crate::spec::{Lambda, ResolvedFit};
@@ -22,6 +23,7 @@ pub(super) struct Tracker<'a> {
     search: bool,
     tol: f64,
     counts: Mutex<Counts>,
+    best_is_wanted: AtomicBool,
 }
 
 /// λ done, fractional; they only grow, so the fraction never falls.
@@ -32,7 +34,7 @@ struct Counts {
 }
 
 impl<'a> Tracker<'a> {
-    /// Nothing is done.
+    /// Nothing is done but what was done before.
     pub(super) fn new(run: &'a Run<'a>, spec: &ResolvedFit) -> Self {
         let n_lambdas = match &spec.lambda {
             Lambda::Path { n, .. } => *n,
@@ -40,14 +42,42 @@ impl<'a> Tracker<'a> {
             Lambda::Value { .. } | Lambda::TargetNonzeros { .. } => 1,
         };
         let n_folds = cv_of(spec).map_or(0, |(folds, ..)| folds);
-        let counts = Counts { prepared: false, path: 0.0, folds: (0..n_folds).map(|_| 0.0).collect() };
+        let before = run.resume.as_ref();
+        let folds = (0..n_folds as usize).map(|fold| before.and_then(|b| b.folds.get(fold)).map_or(0.0, |fold| fold.rows.len() as f64));
+        let path = before.map_or(0.0, |before| before.points.len() as f64);
+        let counts = Counts { prepared: false, path, folds: folds.collect() };
         let search = matches!(spec.lambda, Lambda::TargetNonzeros { .. });
-        Self { run, n_lambdas: n_lambdas.max(1), search, tol: spec.solver.tol, counts: Mutex::new(counts) }
+        Self {
+            run,
+            n_lambdas: n_lambdas.max(1),
+            search,
+            tol: spec.solver.tol,
+            counts: Mutex::new(counts),
+            best_is_wanted: AtomicBool::new(false),
+        }
     }
 
     /// Says that the fit has begun, before the first look at the matrix.
     pub(super) fn begin(&self) -> ControlFlow<()> {
         self.tell(None, |_| {})
+    }
+
+    /// Progress of the first look at the matrix.
+    pub(super) fn preparing(&self, at: &solver::Progress) -> ControlFlow<()> {
+        self.tell(at.fold.map(|_| at), |_| {})
+    }
+
+    /// Certificate and warnings are being made. A fit whose best is wanted is let go on: this is what makes it a model.
+    pub(super) fn finishing(&self, _: &solver::Progress) -> ControlFlow<()> {
+        match (self.tell(None, |_| {}), self.best_is_wanted()) {
+            (ControlFlow::Break(()), false) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Whether the fit was told to stop, and its best is wanted.
+    pub(super) fn best_is_wanted(&self) -> bool {
+        self.best_is_wanted.load(Ordering::Relaxed)
     }
 
     /// The problem stands: means, scales and λ_max are known.
@@ -61,9 +91,9 @@ impl<'a> Tracker<'a> {
         self.tell(Some(at), |counts| counts.path = counts.path.max(done))
     }
 
-    /// The path is done; what follows is cross-validation and the certificate.
-    pub(super) fn path_done(&self) -> ControlFlow<()> {
-        self.tell(None, |counts| counts.path = self.n_lambdas as f64)
+    /// So many λ of the path are done; what follows is cross-validation and the certificate.
+    pub(super) fn path_done(&self, done: usize) -> ControlFlow<()> {
+        self.tell(None, |counts| counts.path = counts.path.max(done as f64))
     }
 
     /// Progress within one fold.
@@ -102,7 +132,14 @@ impl<'a> Tracker<'a> {
         // Reading the columns twice weighs about as much as one λ.
         let done = prepared + counts.path + folds_done;
         let total = 1.0 + n_lambdas as f64 * (1.0 + n_folds as f64);
-        (self.run.observe)(&Progress { fraction: (done / total).min(FRACTION_MAX), eta_s: None, steps, current: at.map(current) })
+        let progress = Progress { fraction: (done / total).min(FRACTION_MAX), eta_s: None, steps, current: at.map(current) };
+        match (self.run.observe)(&progress) {
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+            ControlFlow::Break(leave) => {
+                self.best_is_wanted.store(leave == Leave::Best, Ordering::Relaxed);
+                ControlFlow::Break(())
+            }
+        }
     }
 }
 

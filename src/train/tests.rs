@@ -1,5 +1,8 @@
 //! Fits of tiny data sets whose solution is known by hand, through the real file format and the real solver.
 
+mod keep_best;
+mod resume;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -82,7 +85,7 @@ fn logistic(positive: Class) -> Loss {
 }
 
 fn run(fixture: &Fixture, spec: &ResolvedFit) -> Result<Model, TrainError> {
-    fit(&fixture.data, spec, &Run { threads: 2, observe: &|_| ControlFlow::Continue(()) })
+    fit(&fixture.data, spec, &Run::new(2, &|_| ControlFlow::Continue(())))
 }
 
 fn trained(fixture: &Fixture, spec: &ResolvedFit) -> Model {
@@ -223,7 +226,7 @@ fn cross_validation_chooses_by_its_rule_whatever_the_threads() {
     assert_eq!(min.path[3].cv_mean, Some(cv.rows[3].mean));
     let selection = sparse.card.selection.as_ref().expect("a selection");
     assert_eq!((&selection["rule"], &selection["index"]), (&serde_json::json!("1se"), &serde_json::json!(cv.index_1se)));
-    let alone = fit(&data.data, &path_with_cv(Rule::Min), &Run { threads: 1, observe: &|_| ControlFlow::Continue(()) });
+    let alone = fit(&data.data, &path_with_cv(Rule::Min), &Run::new(1, &|_| ControlFlow::Continue(())));
     assert_eq!(alone.expect("a model"), min);
 }
 
@@ -275,7 +278,7 @@ fn progress_rises_below_one_and_names_its_steps() {
         told.lock().expect("no panic").push(progress.clone());
         ControlFlow::Continue(())
     };
-    fit(&data.data, &path_with_cv(Rule::Min), &Run { threads: 2, observe: &observe }).expect("a model");
+    fit(&data.data, &path_with_cv(Rule::Min), &Run::new(2, &observe)).expect("a model");
     let told = told.into_inner().expect("no panic");
     assert!(told.windows(2).all(|pair| pair[0].fraction <= pair[1].fraction));
     let last = told.last().expect("told");
@@ -294,10 +297,10 @@ fn a_fit_ends_at_the_next_look_once_it_is_told_to() {
     for after in [0, 1, 2, 10, 40] {
         let calls = AtomicU64::new(0);
         let observe = |_: &Progress| match calls.fetch_add(1, Ordering::Relaxed) >= after {
-            true => ControlFlow::Break(()),
+            true => ControlFlow::Break(Leave::Nothing),
             false => ControlFlow::Continue(()),
         };
-        let result = fit(&data.data, &path_with_cv(Rule::Min), &Run { threads: 1, observe: &observe });
+        let result = fit(&data.data, &path_with_cv(Rule::Min), &Run::new(1, &observe));
         assert_eq!(result.expect_err("cancelled"), TrainError::Cancelled, "after {after}");
         // a fold that has not begun yet asks once more
         assert!(calls.into_inner() <= after + 1 + 5, "no fold goes on after it was told to stop");

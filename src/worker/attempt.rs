@@ -12,12 +12,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::Worker;
 use super::halt::{Halt, Shared, Stopping};
+use super::keeper::Keeper;
 use crate::dataset::Dataset;
 use crate::job::{Failure, Job, Reason, Status};
 use crate::model::Model;
-use crate::spec::ResolvedFit;
+use crate::spec::{OnLimit, ResolvedFit};
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
-use crate::train::{Run, TrainError};
+use crate::train::{Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -27,8 +28,15 @@ const LOOK: Duration = Duration::from_millis(750);
 const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// Progress is stored at most this often.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// What a fit needs to end with the best it has, in times of its first look at the matrix.
+const FINISH_LOOKS: u32 = 2;
 /// How long a finished fit is kept while the store is away.
 const FINISH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a job is held up on its way back to the queue by what is still to be stored of it.
+const HAND_BACK_PATIENCE: Duration = Duration::from_secs(2);
+/// Fits give way to whatever else the machine is asked: to requests first of all.
+const NICENESS: i32 = 10;
 
 /// How a fit's thread ended.
 enum Outcome {
@@ -63,7 +71,8 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
 
 /// Runs the fit and watches over it. `None` = the claim was lost.
 async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
-    let shared = Arc::new(Shared::new(claim.job.progress.clone()));
+    let keep_best = spec.limits.on_limit == OnLimit::KeepBest;
+    let shared = Arc::new(Shared::new(claim.job.progress.clone(), keep_best));
     let limit = spec.limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // Each listens by itself: a slow database holds up the heartbeat, never the cancel.
     tokio::select! {
@@ -71,7 +80,7 @@ async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: 
         never = hear_cancel(&worker.store, claim, &shared) => match never {},
         never = prove_life(worker, claim, &shared) => match never {},
         never = hear_stop(stopping, &shared) => match never {},
-        never = hear_time(limit, &shared) => match never {},
+        never = hear_time(limit, keep_best, &shared) => match never {},
     }
 }
 
@@ -135,16 +144,28 @@ async fn hear_stop(stopping: &mut Stopping, shared: &Shared) -> Infallible {
     pending().await
 }
 
-async fn hear_time(limit: Option<Duration>, shared: &Shared) -> Infallible {
-    if let Some(limit) = limit {
+async fn hear_time(limit: Option<Duration>, keep_best: bool, shared: &Shared) -> Infallible {
+    let Some(limit) = limit else { return pending().await };
+    let began = Instant::now();
+    if keep_best {
+        // A point becomes a model by looks at the matrix like those that a fit begins with; they too are within the limit.
+        tokio::time::sleep(limit / 2).await;
+        let finish = shared.preparation().map_or(Duration::ZERO, |looks| (looks * FINISH_LOOKS).min(limit / 2));
+        tokio::time::sleep(limit.saturating_sub(finish).saturating_sub(began.elapsed())).await;
+    } else {
         tokio::time::sleep(limit).await;
-        shared.halt(Halt::TimeLimit);
     }
+    shared.halt(Halt::TimeLimit);
     pending().await
 }
 
 async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
-    let dataset = match worker.store.open_dataset(&claim.dataset).await {
+    // A large file is read whole when it is first opened: nobody who halts the job waits for that.
+    let opened = tokio::select! {
+        opened = worker.store.open_dataset(&claim.dataset) => opened,
+        () = shared.until_halted() => return Ok(Outcome::Stopped),
+    };
+    let dataset = match opened {
         Ok(dataset) => dataset,
         Err(StoreError::Damaged(damage)) => {
             tracing::error!(job = %claim.job.id, dataset = %claim.dataset.id, %damage, "a stored data set is damaged");
@@ -152,12 +173,38 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
         }
         Err(error) => return Err(error),
     };
+    let (keeper, before) = tokio::select! {
+        found = Keeper::find(&worker.store, claim, &dataset, &spec) => found,
+        () = shared.until_halted() => return Ok(Outcome::Stopped),
+    };
+    let keeper = Arc::new(keeper);
+    let outcome = tokio::select! {
+        outcome = fit_on_a_thread(worker, claim, dataset, spec, shared, &keeper, before) => outcome?,
+        never = keeper.keep(worker.keep_every) => match never {},
+    };
+    if matches!(outcome, Outcome::Stopped) && shared.halted() == Halt::Shutdown {
+        // the process has little time left: what is not stored by then is done again
+        let _ = tokio::time::timeout(HAND_BACK_PATIENCE, keeper.store_what_waits()).await;
+    }
+    Ok(outcome)
+}
+
+async fn fit_on_a_thread(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedFit,
+    shared: &Arc<Shared>,
+    keeper: &Arc<Keeper>,
+    before: Option<Checkpoint>,
+) -> Result<Outcome, StoreError> {
     let (send, receive) = oneshot::channel();
-    let (worker, shared, job) = (worker.clone(), Arc::clone(shared), claim.job.id.clone());
+    let (worker, shared, keeper, job) = (worker.clone(), Arc::clone(shared), Arc::clone(keeper), claim.job.id.clone());
     let span = tracing::Span::current();
     let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
         let _in_span = span.entered();
-        let outcome = fit(&worker, &dataset, &spec, &shared).unwrap_or_else(|panic| {
+        yield_to_others();
+        let outcome = fit(&worker, &dataset, &spec, &shared, &keeper, before).unwrap_or_else(|panic| {
             tracing::error!(%job, panic, "a fit panicked");
             Outcome::Panicked
         });
@@ -171,10 +218,25 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
     Ok(receive.await.unwrap_or(Outcome::Panicked))
 }
 
+/// Lowers the priority of the calling thread (on Linux niceness is a thread's own).
+fn yield_to_others() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the priority of a fit's thread could not be lowered");
+    }
+}
+
 /// Fits; a panic becomes its message.
-fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared) -> Result<Outcome, String> {
+fn fit(
+    worker: &Worker,
+    dataset: &Dataset,
+    spec: &ResolvedFit,
+    shared: &Shared,
+    keeper: &Keeper,
+    before: Option<Checkpoint>,
+) -> Result<Outcome, String> {
+    let keep = |done| keeper.take(done);
     let observe = |progress: &crate::job::Progress| shared.observe(progress);
-    let run = Run { threads: worker.threads, observe: &observe };
+    let run = Run { resume: before, keep: &keep, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
     let fitted = catch_unwind(AssertUnwindSafe(|| (worker.fit)(dataset, spec, &run))).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

@@ -2,11 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::job::Progress;
+use crate::train::Leave;
 
 /// Whether the process is stopping.
 #[derive(Clone, Debug)]
@@ -53,17 +55,42 @@ pub(super) enum Halt {
 /// What a fit's thread and those who watch over it share.
 pub(super) struct Shared {
     halt: AtomicU8,
+    halted: watch::Sender<bool>,
     progress: Mutex<Progress>,
+    began: Instant,
+    /// When the first look at the matrix was done.
+    prepared: OnceLock<Duration>,
+    /// The best there is is wanted when the time is up.
+    keep_best: bool,
 }
 
 impl Shared {
-    pub(super) fn new(progress: Progress) -> Self {
-        Self { halt: AtomicU8::new(Halt::No as u8), progress: Mutex::new(progress) }
+    pub(super) fn new(progress: Progress, keep_best: bool) -> Self {
+        Self {
+            halt: AtomicU8::new(Halt::No as u8),
+            halted: watch::Sender::new(false),
+            progress: Mutex::new(progress),
+            began: Instant::now(),
+            prepared: OnceLock::new(),
+            keep_best,
+        }
     }
 
     pub(super) fn halt(&self, why: Halt) {
         // a second reason changes nothing: the fit stops for the first
         let _ = self.halt.compare_exchange(Halt::No as u8, why as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.halted.send_replace(true);
+    }
+
+    /// Resolves once there is a reason to halt.
+    pub(super) async fn until_halted(&self) {
+        // the sender lives as long as this
+        let _ = self.halted.subscribe().wait_for(|halted| *halted).await;
+    }
+
+    /// How long the fit took for its first look at the matrix; `None` while it still looks.
+    pub(super) fn preparation(&self) -> Option<Duration> {
+        self.prepared.get().copied()
     }
 
     pub(super) fn halted(&self) -> Halt {
@@ -77,9 +104,14 @@ impl Shared {
     }
 
     /// Called from inside the solver: one atomic load, and never a wait for those who read the progress.
-    pub(super) fn observe(&self, progress: &Progress) -> ControlFlow<()> {
-        if self.halt.load(Ordering::Relaxed) != Halt::No as u8 {
-            return ControlFlow::Break(());
+    pub(super) fn observe(&self, progress: &Progress) -> ControlFlow<Leave> {
+        let halted = self.halt.load(Ordering::Relaxed);
+        if halted != Halt::No as u8 {
+            let best = self.keep_best && halted == Halt::TimeLimit as u8;
+            return ControlFlow::Break(if best { Leave::Best } else { Leave::Nothing });
+        }
+        if self.prepared.get().is_none() && progress.steps.first().is_some_and(|step| step.done > 0) {
+            self.prepared.get_or_init(|| self.began.elapsed());
         }
         if let Ok(mut latest) = self.progress.try_lock() {
             latest.clone_from(progress);
@@ -98,13 +130,22 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_halt_is_the_one_that_counts() {
-        let shared = Shared::new(Progress::default());
+        let shared = Shared::new(Progress::default(), false);
         assert_eq!(shared.observe(&Progress { fraction: 0.5, ..Progress::default() }), ControlFlow::Continue(()));
         assert_eq!(shared.latest().fraction, 0.5);
         for why in [Halt::Cancel, Halt::Shutdown, Halt::TimeLimit, Halt::Lost] {
             shared.halt(why);
             assert_eq!(shared.halted(), Halt::Cancel);
         }
-        assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(()));
+        assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(Leave::Nothing));
+    }
+
+    #[test]
+    fn the_best_is_wanted_only_of_a_fit_whose_time_is_up() {
+        for (why, leave) in [(Halt::TimeLimit, Leave::Best), (Halt::Cancel, Leave::Nothing), (Halt::Shutdown, Leave::Nothing)] {
+            let shared = Shared::new(Progress::default(), true);
+            shared.halt(why);
+            assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(leave));
+        }
     }
 }

@@ -5,12 +5,14 @@
 
 mod attempt;
 mod halt;
+mod keeper;
 mod memory;
 mod pool;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Instrument;
 
@@ -49,13 +51,16 @@ struct Worker {
     owner: Arc<str>,
     threads: usize,
     memory: Memory,
+    /// What a fit has done is stored this often.
+    keep_every: Duration,
     fit: Arc<Fit>,
     measures: Arc<Measures>,
 }
 
 impl Worker {
     fn new(store: &Store, owner: &str, threads: usize, memory: &Memory, measures: Arc<Measures>) -> Self {
-        Self { store: store.clone(), owner: owner.into(), threads, memory: memory.clone(), fit: Arc::new(train::fit), measures }
+        let (store, memory) = (store.clone(), memory.clone());
+        Self { store, owner: owner.into(), threads, memory, keep_every: keeper::EVERY, fit: Arc::new(train::fit), measures }
     }
 }
 

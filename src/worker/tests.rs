@@ -15,6 +15,8 @@ use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec;
 use crate::store::{Cancellation, DatasetRow, Enqueued, NewJob, StoreConfig};
 
+mod resume;
+
 const P: &str = "default";
 
 /// A clock that stands still until it is moved.
@@ -63,10 +65,13 @@ impl House {
         self.submit_needing(0, limits).await
     }
 
-    /// Each job is a millisecond younger than the one before.
     async fn submit_needing(&self, memory_bytes: u64, limits: Value) -> Job {
+        self.submit_fit(memory_bytes, json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits})).await
+    }
+
+    /// Each job is a millisecond younger than the one before.
+    async fn submit_fit(&self, memory_bytes: u64, spec: Value) -> Job {
         self.hands.0.fetch_add(1000, Ordering::Relaxed);
-        let spec = json!({"lambda": {"mode": "value", "value": 0.1}, "limits": limits});
         let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": spec});
         let request = spec::parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
         let (resolved, warnings) = request.fit.resolve(&self.dataset.meta, None).unwrap();

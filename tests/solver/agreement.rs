@@ -14,7 +14,7 @@ fn every_solution_has_a_certificate_and_the_objective_of_an_independent_method()
             let lambda = problem.lambda_max() * fraction * if made.l1_ratio == 0.0 { 1e-3 } else { 1.0 };
             let point = solve(&problem, lambda, None, &go_on);
             assert_eq!(point.stop, Stop::Converged, "{name}");
-            let certificate = certify(&problem, &point);
+            let certificate = certify(&problem, &point, &go_on).unwrap();
             assert!(certificate.relative_gap <= 1.1e-9, "{name}: {certificate:?}");
             let w = dense(&point, &x, made.rows[0].len());
             close(made.objective(lambda, &w, point.intercept), certificate.primal, 1e-12, &name);
@@ -33,9 +33,9 @@ fn a_certificate_tells_a_bad_solution_from_a_good_one() {
         let problem = made.problem(&x, 1e-9);
         let lambda = problem.lambda_max() * 0.1 * if made.l1_ratio == 0.0 { 1e-3 } else { 1.0 };
         let mut point = solve(&problem, lambda, None, &go_on);
-        let best = certify(&problem, &point);
+        let best = certify(&problem, &point, &go_on).unwrap();
         point.values.iter_mut().for_each(|w| *w *= 1.05);
-        let worse = certify(&problem, &point);
+        let worse = certify(&problem, &point, &go_on).unwrap();
         assert!(worse.gap > best.gap && worse.gap >= worse.primal - best.primal, "{name}");
         assert!(worse.max_kkt_violation > best.max_kkt_violation && worse.kkt_column.is_some(), "{name}");
     }

@@ -1,8 +1,8 @@
 //! Cross-validation: masks are copies, threads do not matter.
 
-use sparsefit::solver::{Loss, Stop, Unfit, cross_validate, lambda_grid, path};
+use sparsefit::solver::{Folds, Loss, Unfit, cross_validate, lambda_grid, path};
 
-use crate::made::{Case, all_cases, case, close, dense, go_on};
+use crate::made::{Case, all_cases, case, close, dense, go_on, plain};
 
 const FOLDS: usize = 4;
 
@@ -22,7 +22,7 @@ fn deviance_of_copies(made: &Case, folds: &[u32], fold: u32, lambdas: &[f64]) ->
     let x = train.columns();
     let problem = train.problem(&x, 1e-11);
     let mut rows = Vec::new();
-    path(&problem, lambdas, &go_on, &mut |_, point| {
+    path(&problem, lambdas, None, &go_on, &mut |_, point, _| {
         // With λ = 0 the objective is the mean loss: half the deviance.
         rows.push(2.0 * test.objective(0.0, &dense(&point, &x, 9), point.intercept));
     });
@@ -41,10 +41,11 @@ fn folds_as_masks_are_folds_as_copies() {
         let x = made.columns();
         let lambdas = lambda_grid(made.problem(&x, 1e-11).lambda_max(), 1e-2, 8);
         let run = |threads| {
-            cross_validate(made.data(&x), made.loss, made.penalty(), made.options(1e-11), &folds, FOLDS, &lambdas, threads, &go_on).unwrap()
+            let folds = Folds { threads, ..plain(&folds, FOLDS, &lambdas) };
+            cross_validate(made.data(&x), made.loss, made.penalty(), made.options(1e-11), &folds, &go_on).unwrap()
         };
         let (one, three) = (run(1), run(3));
-        assert_eq!(one.stop, Stop::Converged, "{name}");
+        assert!(one.whole && one.reached == [lambdas.len(); FOLDS], "{name}");
         assert_eq!(one.per_fold, three.per_fold, "{name}: the number of threads shows");
         for fold in 0..FOLDS {
             for (index, copy) in deviance_of_copies(&made, &folds, fold as u32, &lambdas).into_iter().enumerate() {
@@ -60,7 +61,8 @@ fn a_fold_that_leaves_one_class_is_unfit() {
     made.y = (0..20).map(|i| if i < 10 { 1.0 } else { -1.0 }).collect();
     let x = made.columns();
     let folds: Vec<u32> = (0..20).map(|i| u32::from(i >= 10)).collect();
-    let run = |folds: &[u32], n| cross_validate(made.data(&x), made.loss, made.penalty(), made.options(1e-6), folds, n, &[0.1], 2, &go_on);
+    let run =
+        |folds: &[u32], n| cross_validate(made.data(&x), made.loss, made.penalty(), made.options(1e-6), &plain(folds, n, &[0.1]), &go_on);
     assert_eq!(run(&folds, 2).unwrap_err(), Unfit::OneClass);
     assert_eq!(run(&folds, 1).unwrap_err(), Unfit::Shape);
 }

@@ -3,9 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sparsefit::solver::{Data, Loss, Options, Penalty, Problem, Progress, Stop, Unfit, cross_validate, lambda_grid, path, solve};
+use sparsefit::solver::{
+    Data, Loss, Options, Penalty, Problem, Progress, Stop, Unfit, ambiguous_support, certify, cross_validate, lambda_grid, path, settle,
+    solve,
+};
 
-use crate::made::{case, close, go_on};
+use crate::made::{case, close, go_on, plain};
 
 #[test]
 fn a_cancel_is_heard_wherever_it_comes() {
@@ -19,7 +22,7 @@ fn a_cancel_is_heard_wherever_it_comes() {
             calls.fetch_add(1, Ordering::Relaxed);
             ControlFlow::Continue(())
         };
-        assert_eq!(path(&problem, &lambdas, &count, &mut |_, _| ()), Stop::Converged);
+        assert_eq!(path(&problem, &lambdas, None, &count, &mut |_, _, _| ()), Stop::Converged);
         let total = calls.load(Ordering::Relaxed);
         assert!(total > 20, "observe was called {total} times");
         for k in [0, 1, 5, 17, total / 2, total - 1] {
@@ -27,14 +30,24 @@ fn a_cancel_is_heard_wherever_it_comes() {
             let stop = |_: &Progress| {
                 if calls.fetch_add(1, Ordering::Relaxed) >= k { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            assert_eq!(path(&problem, &lambdas, &stop, &mut |_, point| assert_eq!(point.stop, Stop::Converged)), Stop::Cancelled);
+            let mut points = Vec::new();
+            assert_eq!(path(&problem, &lambdas, None, &stop, &mut |_, point, _| points.push(point)), Stop::Cancelled);
+            let broken = points.pop().unwrap();
+            assert_eq!(broken.stop, Stop::Cancelled);
+            assert!(points.iter().all(|point| point.stop == Stop::Converged));
+            // what is left in the middle is as good as its certificate says, and no worse than no model at all
+            let certificate = certify(&problem, &settle(&problem, broken), &go_on).unwrap();
+            assert!(certificate.gap.is_finite() && certificate.primal <= problem.null_objective() * (1.0 + 1e-12));
             let heard = calls.load(Ordering::Relaxed) - k;
             assert!(heard <= 3, "{heard} more calls after the first Break");
         }
         let stop = |_: &Progress| ControlFlow::Break(());
         let folds: Vec<u32> = (0..300).map(|i| i % 3).collect();
-        let cv = cross_validate(made.data(&x), loss, made.penalty(), made.options(1e-6), &folds, 3, &lambdas, 2, &stop).unwrap();
-        assert_eq!(cv.stop, Stop::Cancelled);
+        let cv = cross_validate(made.data(&x), loss, made.penalty(), made.options(1e-6), &plain(&folds, 3, &lambdas), &stop).unwrap();
+        assert!(!cv.whole && cv.reached == [0; 3]);
+        assert_eq!(Problem::new(made.data(&x), loss, made.penalty(), made.options(1e-6), &stop).err(), Some(Unfit::Stopped));
+        let point = solve(&problem, lambdas[5], None, &go_on);
+        assert!(certify(&problem, &point, &stop).is_none() && ambiguous_support(&problem, &point, &stop).is_none());
     }
 }
 
@@ -43,7 +56,7 @@ fn the_bound_on_epochs_ends_a_solve_as_a_result() {
     let made = case(80, 60, 0.5, Loss::Squared, 2);
     let x = made.columns();
     let options = Options { max_epochs: 1, ..made.options(1e-12) };
-    let problem = Problem::new(made.data(&x), made.loss, made.penalty(), options).unwrap();
+    let problem = Problem::new(made.data(&x), made.loss, made.penalty(), options, &go_on).unwrap();
     let point = solve(&problem, problem.lambda_max() * 1e-3, None, &go_on);
     assert_eq!(point.stop, Stop::LimitReached);
     assert!(point.relative_gap > 1e-12 && point.relative_gap.is_finite() && point.epochs <= 2);
@@ -66,7 +79,7 @@ fn data_that_cannot_be_fitted_say_why() {
     let x = made.columns();
     let try_with = |y: &[f64], weights: Option<&[f64]>, factors: Option<&[f64]>, l1_ratio: f64| {
         let data = Data { x: x.view(), y, weights, offset: None };
-        Problem::new(data, Loss::Logistic, Penalty { l1_ratio, factors }, made.options(1e-6)).err()
+        Problem::new(data, Loss::Logistic, Penalty { l1_ratio, factors }, made.options(1e-6), &go_on).err()
     };
     let y = made.y.as_slice();
     assert_eq!(try_with(y, None, None, 1.0), None);

@@ -6,3 +6,4 @@ mod limits;
 mod made;
 mod properties;
 mod real;
+mod standing;

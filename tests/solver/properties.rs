@@ -92,7 +92,7 @@ fn a_path_ends_where_a_cold_fit_ends_and_a_warm_fit_too() {
         let lambdas = lambda_grid(problem.lambda_max(), 1e-2, 12);
         let mut points = Vec::new();
         assert_eq!(
-            path(&problem, &lambdas, &go_on, &mut |i, point| {
+            path(&problem, &lambdas, None, &go_on, &mut |i, point, _| {
                 assert_eq!(i, points.len());
                 points.push(point)
             }),
@@ -147,8 +147,8 @@ fn exact_twins_and_one_hot_groups_converge() {
             let x = made.columns();
             let problem = made.problem(&x, 1e-8);
             let lambdas = lambda_grid(problem.lambda_max(), 1e-5, 30);
-            let stop = path(&problem, &lambdas, &go_on, &mut |_, point| {
-                let certificate = certify(&problem, &point);
+            let stop = path(&problem, &lambdas, None, &go_on, &mut |_, point, _| {
+                let certificate = certify(&problem, &point, &go_on).unwrap();
                 assert!(certificate.relative_gap <= 1.1e-8, "{loss:?} {l1_ratio} {certificate:?}");
             });
             assert_eq!(stop, Stop::Converged);
@@ -163,7 +163,7 @@ fn twins_in_the_support_are_called_ambiguous_and_others_are_not() {
         let x = made.columns();
         let problem = made.problem(&x, 1e-10);
         let point = solve(&problem, problem.lambda_max() * 0.2, None, &go_on);
-        let found = ambiguous_support(&problem, &point);
+        let found = ambiguous_support(&problem, &point, &go_on).unwrap();
         for pair in [[0, 3], [1, 4], [2, 5]] {
             let in_support = pair.iter().any(|j| point.columns.contains(j));
             assert_eq!(found.contains(&pair[0]) && found.contains(&pair[1]), in_support, "{loss:?} {pair:?} {found:?}");
@@ -173,7 +173,7 @@ fn twins_in_the_support_are_called_ambiguous_and_others_are_not() {
         let problem = plain.problem(&x, 1e-10);
         let point = solve(&problem, problem.lambda_max() * 0.2, None, &go_on);
         assert!(!point.columns.is_empty());
-        assert!(ambiguous_support(&problem, &point).is_empty());
+        assert!(ambiguous_support(&problem, &point, &go_on).unwrap().is_empty());
     }
 }
 
@@ -195,7 +195,7 @@ fn a_column_and_its_complement_are_twins_over_many_rows() {
     let x = made.columns();
     let problem = made.problem(&x, 1e-8);
     let point = solve(&problem, problem.lambda_max() * 0.2, None, &go_on);
-    assert_eq!(ambiguous_support(&problem, &point), [0, 1]);
+    assert_eq!(ambiguous_support(&problem, &point, &go_on).unwrap(), [0, 1]);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_wanted_number_of_nonzeros_is_found_at_the_largest_lambda() {
             assert!(found.bracket[1] >= found.point.lambda);
             let above = solve(&made.problem(&x, 1e-12), found.bracket[1] * 1.001, None, &go_on);
             assert!(above.columns.len() < k, "{loss:?} {k}");
-            assert!(certify(&problem, &found.point).relative_gap <= 1e-7);
+            assert!(certify(&problem, &found.point, &go_on).unwrap().relative_gap <= 1e-7);
         }
         assert!(target_nonzeros(&problem, 0, &go_on).point.columns.is_empty());
     }

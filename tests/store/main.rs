@@ -7,6 +7,7 @@ mod proxy;
 
 mod away;
 mod bulk;
+mod checkpoints;
 mod events;
 mod files;
 mod house;
@@ -74,5 +75,7 @@ on_both_engines! {
         no_message_is_claimed_twice_and_one_address_gets_a_few_at_once, only_the_present_attempt_settles_a_message,
         an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
     away: a_queue_has_no_more_than_its_bound_however_many_submit;
+    checkpoints: parts_come_back_in_order_and_go_with_the_ending, only_the_holder_of_a_claim_adds_to_a_checkpoint,
+        a_damaged_part_is_noticed_and_can_be_dropped, a_checkpoint_stays_while_its_job_may_go_on_and_is_swept_after;
     schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;
 }

@@ -37,14 +37,14 @@ pub(crate) const RULES: &[Rule] = &[
     rule("domain", "hook", "job", ""),
     rule("domain", "spec", "dataset fault hook job json", "serde serde_json"),
     rule("domain", "model", "dataset fault job json", "memchr serde serde_json sha2"),
-    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sprs thiserror"),
+    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sha2 sprs thiserror"),
     rule(
         "storage",
         "store",
         "access ambient dataset fault hook id job matrix model spec",
         "futures_util serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
     ),
-    rule("work", "worker", "ambient dataset fault id job measure model spec store train", "serde_json tokio tracing"),
+    rule("work", "worker", "ambient dataset fault id job measure model spec store train", "rustix serde_json tokio tracing"),
     rule(
         "work",
         "webhook",

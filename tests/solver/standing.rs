@@ -1,0 +1,39 @@
+//! A path that goes on where another ended gives the same bits.
+
+use sparsefit::solver::{Loss, Point, Start, Trail, lambda_grid, path};
+
+use crate::made::{all_cases, case, go_on};
+
+#[test]
+fn a_path_goes_on_from_any_of_its_points_with_the_same_bits() {
+    let wide = |loss| ("wide".to_owned(), case(120, 60, 0.4, loss, 9));
+    for (name, made) in all_cases().into_iter().chain([wide(Loss::Squared), wide(Loss::Logistic)]) {
+        let x = made.columns();
+        let problem = made.problem(&x, 1e-8);
+        let lambdas = lambda_grid(problem.lambda_max().max(1e-3), 1e-3, 10);
+        let mut whole: Vec<(Point, Trail)> = Vec::new();
+        path(&problem, &lambdas, None, &go_on, &mut |_, point, trail| whole.push((point, trail)));
+        for (done, (point, trail)) in (1..).zip(&whole) {
+            // as another process would: the problem is made anew
+            let problem = made.problem(&x, 1e-8);
+            let mut rest = Vec::new();
+            path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |index, point, trail| {
+                assert_eq!(index, done + rest.len(), "{name}");
+                rest.push((point, trail));
+            });
+            assert_eq!(rest, whole[done..], "{name} from {done}");
+        }
+    }
+}
+
+#[test]
+fn the_gram_matrix_and_the_full_pass_before_the_last_move_are_part_of_the_trail() {
+    let made = case(120, 60, 0.4, Loss::Squared, 9);
+    let x = made.columns();
+    let problem = made.problem(&x, 1e-8);
+    let mut trails = Vec::new();
+    path(&problem, &lambda_grid(problem.lambda_max(), 1e-3, 10), None, &go_on, &mut |_, _, trail| trails.push(trail));
+    assert_eq!(trails[0], Trail::default(), "at the largest λ there is nothing to do");
+    assert!(trails[1..].iter().all(|trail| trail.seen.is_some()));
+    assert!(trails.iter().any(|trail| !trail.gram.is_empty()));
+}

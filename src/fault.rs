@@ -85,6 +85,14 @@ codes! {
     NumericalError => "numerical_error",
     /// The cursor was not made by this server for this list.
     InvalidCursor => "invalid_cursor",
+    /// No valid key came with the request.
+    Unauthenticated => "unauthenticated",
+    /// The key may not do this.
+    Forbidden => "forbidden",
+    /// Too many wrong keys came from one address.
+    TooManyAttempts => "too_many_attempts",
+    /// Too many requests a second.
+    RateLimited => "rate_limited",
     /// The thing does not exist, or may not be seen.
     NotFound => "not_found",
     /// The model was not chosen by cross-validation.

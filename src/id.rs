@@ -24,6 +24,8 @@ pub enum Kind {
     Blob,
     /// An event of a job, `evt_…`.
     Event,
+    /// An API key, `key_…`; its digits are the public half of the key.
+    Key,
     /// A webhook endpoint, `wh_…`.
     Webhook,
     /// A message to a webhook, `msg_…`.
@@ -40,6 +42,7 @@ impl Kind {
             Self::Request => "req_",
             Self::Blob => "blob_",
             Self::Event => "evt_",
+            Self::Key => "key_",
             Self::Webhook => "wh_",
             Self::Message => "msg_",
         }

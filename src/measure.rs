@@ -185,7 +185,7 @@ impl Measures {
         self.files_swept.inc_by(files);
     }
 
-    /// Memory that the fits of this process may take together.
+    /// What the fits of this process may take together, and what is granted to them now.
     pub fn memory(&self, budget: u64, granted: u64) {
         set(&self.memory_budget, budget);
         set(&self.memory_granted, granted);

@@ -3,19 +3,22 @@
 //! In: a request id, sizes of the head, one `Host` that is ours, an `Accept` that can be met. Out: problems rendered,
 //! the headers every answer has, the measure taken, a fitting `ETag` answered with 304.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use tracing::{Instrument, Span};
 
+use super::auth::Head;
 use super::digest::Digests;
 use super::error::Problem;
 use super::lend::{Rest, lend};
 use super::pace::Pace;
+use super::rates::{Peer, Standing};
 use super::request::{Caller, bad_header, wait_preferred};
 use super::sse;
 use super::state::Api;
@@ -42,11 +45,17 @@ async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Bo
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    request.extensions_mut().insert(Caller::anonymous());
     let client_waits = request.headers().contains_key(header::EXPECT);
-    let (mut response, rest) = match admit(&api, &request) {
+    let mut standing = None;
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
+    let (headers, now) = (request.headers(), api.ambient.now_micros());
+    let head = Head { route: route.as_deref(), method: &method, headers, peer: Peer(peer), now };
+    let (mut response, rest) = match admit(&api, &uri, &head, &mut standing).await {
         Err(problem) => (problem.into_response(), None),
-        Ok(digests) => answer(&api, request, digests, next).await,
+        Ok((caller, digests)) => {
+            request.extensions_mut().insert(caller);
+            answer(&api, request, digests, next).await
+        }
     };
     if let Some(rest) = rest.filter(|_| !response.status().is_success()) {
         rest.drain(client_waits).await;
@@ -54,6 +63,7 @@ async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Bo
     response = with_problem(response, uri.path(), &id);
     response = not_modified(response, &method, if_none_match.as_ref());
     put_headers(response.headers_mut(), &id);
+    put_standing(response.headers_mut(), api.gate.rates.per_second(), standing);
     if api.life.is_draining() {
         // the client's next request is for another server, or for the next life of this one
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -116,9 +126,9 @@ fn log_request(method: &Method, route: &str, status: u16, took: Duration) {
     }
 }
 
-/// Checks of the head, in the order of their cost.
-fn admit(api: &Api, request: &Request) -> Result<Digests, Problem> {
-    let (uri, headers) = (request.uri(), request.headers());
+/// Checks of the head: its size, whom it is for, who asks and whether they may, and whether it can be answered.
+async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Standing>) -> Result<(Caller, Digests), Problem> {
+    let headers = head.headers;
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let most = api.limits.header_bytes;
     if uri_bytes(uri) as u64 > most {
@@ -128,13 +138,16 @@ fn admit(api: &Api, request: &Request) -> Result<Digests, Problem> {
         return Err(Problem::new(Code::HeadersTooLarge, format!("the headers have more than {most} bytes")));
     }
     check_host(api, uri, headers)?;
+    let verdict = api.gate.pass(&api.store, head).await;
+    *standing = verdict.standing;
+    let caller = verdict.caller?;
     if !acceptable(uri.path(), headers) {
         return Err(Problem::new(Code::NotAcceptable, "this route answers with another media type than those accepted"));
     }
-    if api.life.is_draining() && request.method() == Method::POST {
+    if api.life.is_draining() && head.method == Method::POST {
         return Err(Problem::new(Code::ShuttingDown, "the server is stopping"));
     }
-    Digests::of(headers)
+    Ok((caller, Digests::of(headers)?))
 }
 
 fn uri_bytes(uri: &Uri) -> usize {
@@ -216,6 +229,18 @@ fn not_modified(response: Response<Body>, method: &Method, asked: Option<&Header
     head.headers.remove(header::CONTENT_TYPE);
     head.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(head, Body::empty())
+}
+
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), once it is known who asks.
+fn put_standing(headers: &mut HeaderMap, per_second: u64, standing: Option<Standing>) {
+    let Some(Standing { remaining, reset_s, .. }) = standing else { return };
+    let fields =
+        [("ratelimit-policy", format!("\"default\";q={per_second};w=1")), ("ratelimit", format!("\"default\";r={remaining};t={reset_s}"))];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 fn put_headers(headers: &mut HeaderMap, id: &Id) {

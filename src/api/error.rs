@@ -89,6 +89,12 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::InvalidCursor => {
             (S::BAD_REQUEST, "The cursor is not valid here", "Use `next_cursor` of the same list unchanged, or start without a cursor.")
         }
+        Code::Unauthenticated => {
+            (S::UNAUTHORIZED, "A key is needed", "Send `Authorization: Bearer sk_…`; `sparsefit keys create` makes a key.")
+        }
+        Code::Forbidden => (S::FORBIDDEN, "The key may not do this", "Use a key with the scope named in `detail`."),
+        Code::TooManyAttempts => (S::TOO_MANY_REQUESTS, "Too many wrong keys", "Try again after Retry-After seconds, with a valid key."),
+        Code::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests", "Try again after Retry-After seconds."),
         Code::NotFound => (S::NOT_FOUND, "Not found", "Check the path; names and ids are case-sensitive."),
         Code::NoCv => (S::NOT_FOUND, "The model was not chosen by cross-validation", "Fit with `\"selection\": {\"method\": \"cv\"}`."),
         Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "The method is not allowed here", "See the Allow header."),
@@ -141,6 +147,8 @@ fn retryable(code: Code) -> bool {
             | Code::DigestMismatch
             | Code::QueueFull
             | Code::TooManyStreams
+            | Code::RateLimited
+            | Code::TooManyAttempts
             | Code::IdempotencyInProgress
             | Code::RequestTimeout
             | Code::InsufficientStorage
@@ -150,10 +158,10 @@ fn retryable(code: Code) -> bool {
 }
 
 /// Seconds after which the same request may succeed.
-fn retry_after(code: Code) -> Option<&'static str> {
+fn retry_after(code: Code) -> Option<u64> {
     match code {
-        Code::IdempotencyInProgress => Some("1"),
-        Code::QueueFull | Code::TooManyStreams | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some("2"),
+        Code::IdempotencyInProgress => Some(1),
+        Code::QueueFull | Code::TooManyStreams | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some(2),
         _ => None,
     }
 }
@@ -169,12 +177,19 @@ pub(crate) struct Problem {
     pub(crate) fault: Fault,
     /// For the log only.
     cause: Option<String>,
+    /// Seconds after which to ask again, where the code alone does not say.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// A fault without a place.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Fault::new(code, detail).into()
+    }
+
+    /// The problem, with the seconds after which to ask again.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     /// The thing named by `what` does not exist, or may not be seen.
@@ -185,7 +200,7 @@ impl Problem {
     /// A bug of ours; `cause` goes to the log.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let detail = "the server made an error; its log has more under the request id";
-        Self { fault: Fault::new(Code::InternalError, detail), cause: Some(cause.into()) }
+        Self { cause: Some(cause.into()), ..Fault::new(Code::InternalError, detail).into() }
     }
 
     /// The problem for a response made by a library without a body of ours.
@@ -221,8 +236,12 @@ impl Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after(self.fault.code) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        let seconds = self.retry_after_s.or_else(|| retry_after(self.fault.code));
+        if let Some(seconds) = seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.fault.code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -252,7 +271,7 @@ impl IntoResponse for Problem {
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self { fault, cause: None }
+        Self { fault, cause: None, retry_after_s: None }
     }
 }
 
@@ -262,13 +281,14 @@ impl From<StoreError> for Problem {
             StoreError::Database(_) => (Code::StoreUnavailable, "the database did not answer as it should"),
             StoreError::OutcomeUnknown(_) => (Code::StoreUnavailable, "the database did not say whether it committed"),
             StoreError::Broken(_) => (Code::StoreUnavailable, "the server's disk failed, and the server is ending"),
+            StoreError::OverQuota(detail) => return Self::new(Code::QuotaExceeded, detail.clone()),
             StoreError::DiskFull => (Code::InsufficientStorage, "the disk is full"),
             StoreError::Damaged(_) => (Code::ArtifactCorrupt, "a stored file does not have its checksum"),
             StoreError::Io(_) | StoreError::Schema(_) | StoreError::InUse(_) | StoreError::Row(_) => {
                 (Code::InternalError, "the server's storage failed")
             }
         };
-        Self { fault: Fault::new(code, detail), cause: Some(error.to_string()) }
+        Self { cause: Some(error.to_string()), ..Fault::new(code, detail).into() }
     }
 }
 

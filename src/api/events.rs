@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::Problem;
 use super::json::{Raw, raw, rfc3339};
-use super::page::{self, Window};
+use super::page::{self, List, Window};
 use super::request::{Caller, Query, Segments, bad_header, bad_parameter};
 use super::sse::{self, Frame, Source};
 use super::state::Api;
@@ -63,7 +63,7 @@ pub(crate) async fn of_job(
     let project = caller.project();
     let absent = || Problem::not_found("job");
     let job = Id::parse(Kind::Job, &id).ok_or_else(absent)?;
-    let list = format!("{project}/jobs/{job}/events");
+    let list = api.list(&caller, &format!("jobs/{job}/events"));
     let kinds = kinds(&mut query)?;
     let after = query.take_number("after", 0)?.map_or(0, number);
     let window = page::window(&mut query, &list, api.limits.page_max)?;
@@ -73,7 +73,7 @@ pub(crate) async fn of_job(
         let after = place_in_job(&headers, after, pulse.last_event)?;
         let place = sse::admit(&api)?;
         let source = Source::Job { watch: Watch::new(&api, project, &job), after };
-        return Ok(sse::answer(&api, place, source, kinds, Box::new(of_job_frame)));
+        return Ok(sse::answer(&api, caller.clone(), place, source, kinds, Box::new(of_job_frame)));
     }
     let after = if window.after.is_some() { number(window.offset()?) } else { after };
     let found = api.store.events(project, &job, after, &kinds, window.limit.saturating_add(1)).await?;
@@ -107,7 +107,7 @@ pub(crate) async fn of_project(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let project = caller.project().to_owned();
-    let list = format!("{project}/events");
+    let list = api.list(&caller, "events");
     let kinds = kinds(&mut query)?;
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
@@ -118,14 +118,14 @@ pub(crate) async fn of_project(
         }
         let place = sse::admit(&api)?;
         let source = Source::Feed { project, after };
-        return Ok(sse::answer(&api, place, source, kinds, Box::new(move |event| of_feed_frame(&list, event))));
+        return Ok(sse::answer(&api, caller, place, source, kinds, Box::new(move |event| of_feed_frame(&list, event))));
     }
     let found = api.store.feed(&project, after, &kinds, window.limit.saturating_add(1)).await?;
     answer(&uri, &window, &list, &found, place_text, |event| Some(page::seal(&list, &place_text(event))))
 }
 
 /// Events of several jobs are told whole; their id is the cursor after them.
-fn of_feed_frame(list: &str, event: &Event) -> Result<Frame, Problem> {
+fn of_feed_frame(list: &List, event: &Event) -> Result<Frame, Problem> {
     let cursor = page::seal(list, &place_text(event));
     Ok(Frame { data: show(event, Some(cursor.clone()))?.get().to_owned(), id: cursor, event: event.kind.as_str() })
 }
@@ -139,7 +139,7 @@ fn place_in_feed(text: &str) -> Option<FeedPlace> {
     Some(FeedPlace { epoch: epoch.parse().ok()?, position: position.parse().ok()? })
 }
 
-fn resumed(list: &str, header: &HeaderValue) -> Option<FeedPlace> {
+fn resumed(list: &List, header: &HeaderValue) -> Option<FeedPlace> {
     place_in_feed(&page::unseal(list, header.to_str().ok()?)?)
 }
 
@@ -147,7 +147,7 @@ fn resumed(list: &str, header: &HeaderValue) -> Option<FeedPlace> {
 fn answer(
     uri: &Uri,
     window: &Window,
-    list: &str,
+    list: &List,
     found: &[Event],
     position: impl Fn(&Event) -> String,
     cursor: impl Fn(&Event) -> Option<String>,

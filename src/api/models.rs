@@ -108,7 +108,7 @@ fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
 /// `GET /api/v1/models`: the latest version of each name.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/models");
+    let list = api.list(&caller, "models");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.models(project, window.row(Kind::Model)?.as_ref(), window.limit).await?;
@@ -204,7 +204,7 @@ pub(crate) async fn coefficients(
     let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
     let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
     let served = served(&api, &caller, &path).await?;
-    let list = format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id);
+    let list = api.list(&caller, &format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id));
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
     query.finish()?;
 

@@ -91,6 +91,7 @@ impl Store {
         if !self.has_room(session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
+        self.room_for_model(session, &job.project).await?;
         let now = session.now(&self.inner.ambient).await?;
         let columns = args![
             id,
@@ -184,16 +185,17 @@ impl Store {
                 let job = Box::new(Job::try_from(record)?);
                 return Ok(if job.status == Status::Cancelled { Cancellation::Cancelled(job) } else { Cancellation::Asked(job) });
             }
-            let Some(record) = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await? else {
-                return Ok(Cancellation::Absent);
-            };
+            let found = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await?;
+            // it may be another's of the same group: told once it is durable
+            session.commit().await?;
+            let Some(record) = found else { return Ok(Cancellation::Absent) };
             let job = Box::new(Job::try_from(record)?);
             match job.status {
                 Status::Cancelled => return Ok(Cancellation::Cancelled(job)),
                 Status::Succeeded | Status::Failed => return Ok(Cancellation::AlreadyFinished(job)),
                 Status::Running if job.cancel_requested => return Ok(Cancellation::Asked(job)),
                 // on PostgreSQL it changed between the statements: once more
-                Status::Running | Status::Queued => session.rollback().await?,
+                Status::Running | Status::Queued => {}
             }
         }
     }

@@ -65,6 +65,12 @@ macro_rules! feed {
     };
 }
 
+macro_rules! key_columns {
+    () => {
+        "id, project, name, scopes, sha256, created_at, expires_at, last_used_at, revoked_at"
+    };
+}
+
 macro_rules! webhook_columns {
     () => {
         "id, project, url, events, description, enabled, created_at"
@@ -244,7 +250,7 @@ queries! {
     NEXT_CLAIM => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'claim' AND name = '' RETURNING last",
                   "SELECT nextval('claim_numbers')";
 
-    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     DATASETS => latest!(dataset_columns!(), "datasets");
     DATASET => version!(dataset_columns!(), "datasets");
     DATASET_BY_ID => concat!("SELECT ", dataset_columns!(), " FROM datasets WHERE id = $1");
@@ -356,6 +362,28 @@ queries! {
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
 
+    /// What a project has: bytes, data sets, models, jobs that may become models.
+    USAGE => "SELECT CAST((SELECT COALESCE(SUM(stored_bytes), 0) FROM datasets WHERE project = $1) \
+              + (SELECT COALESCE(SUM(size_bytes), 0) FROM models WHERE project = $1) AS BIGINT), \
+              (SELECT COUNT(*) FROM datasets WHERE project = $1), (SELECT COUNT(*) FROM models WHERE project = $1), \
+              (SELECT COUNT(*) FROM jobs WHERE project = $1 AND status IN ('queued', 'running'))";
+    /// Nobody else adds a data set to the project until the end of the transaction; on SQLite nobody else writes anyway.
+    HOLD_PROJECT => "", "SELECT pg_advisory_xact_lock(hashtextextended($1, 4))";
+    ADD_KEY => "INSERT INTO keys (id, project, name, scopes, sha256, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
+    KEY => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND id = $2");
+    LIVING_KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, id DESC");
+    /// Revoking twice changes nothing.
+    REVOKE_KEY => concat!(
+        "UPDATE keys SET revoked_at = COALESCE(revoked_at, $3) \
+         WHERE (CAST($1 AS TEXT) IS NULL OR project = $1) AND id = $2 RETURNING ", key_columns!()
+    );
+    NOTE_KEY_USED => "UPDATE keys SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2";
+    KEYS_REVISION => "SELECT last FROM counters WHERE project = '' AND kind = 'keys' AND name = ''";
+    ADD_SECRET => "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    SECRET => "SELECT value FROM secrets WHERE name = $1";
+    /// How many migrations the database has had.
+    MIGRATIONS => "SELECT COUNT(*) FROM _sqlx_migrations WHERE success";
     /// One slot holds one answer; that of a key long expired makes room.
     KEEP_ANSWER => "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \

@@ -101,7 +101,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
-            return ended_before(&mut session, claim, &ending).await;
+            return ended_before(session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
         let now = session.now(&self.inner.ambient).await?;
@@ -282,10 +282,11 @@ struct Artefact {
 }
 
 /// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
-async fn ended_before(session: &mut Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
-    let Some(record) = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await? else {
-        return Ok(Finished::Fenced);
-    };
+async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
+    let found = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await?;
+    // told once it is durable
+    session.commit().await?;
+    let Some(record) = found else { return Ok(Finished::Fenced) };
     let job = Job::try_from(record)?;
     let ours = match (job.status, ending) {
         (Status::Cancelled, _) => true,

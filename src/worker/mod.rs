@@ -12,9 +12,9 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use memory::Memory;
 use tracing::Instrument;
 
+pub use memory::Memory;
 pub use pool::Pool;
 
 use crate::dataset::Dataset;

@@ -3,6 +3,7 @@
 //! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
 
 mod app;
+mod auth;
 mod bad_inputs;
 mod connections;
 mod contract;
@@ -13,7 +14,9 @@ mod job_actions;
 mod jobs;
 mod journey;
 mod lists;
+mod measures;
 mod protocol;
+mod quotas;
 mod schema;
 mod shutdown;
 mod webhooks;

@@ -12,7 +12,9 @@ mod files;
 mod house;
 mod idempotency;
 mod jobs;
+mod keys;
 mod queue;
+mod quotas;
 mod schema;
 mod turns;
 mod versions;
@@ -48,9 +50,13 @@ on_both_engines! {
     jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
         a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
         what_is_committed_is_announced, submissions_of_the_same_moment_are_all_there;
+    keys: a_key_is_kept_as_its_checksum_and_known_to_its_project_alone, a_revoked_key_is_never_forgotten_and_its_use_is_noted,
+        a_visitor_writes_beside_a_running_server_and_both_see_it;
     idempotency: a_hundred_equal_submissions_at_once_are_one_job, what_was_answered_outlives_the_process_that_answered,
         a_request_without_effect_uses_up_no_key, an_upload_sent_twice_is_one_version_and_leaves_no_file,
         a_later_answer_takes_the_place_of_the_first;
+    quotas: a_project_has_what_its_rows_say_and_no_more, uploads_of_the_same_moment_do_not_pass_the_quota_together,
+        a_job_whose_model_has_no_room_is_refused;
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;

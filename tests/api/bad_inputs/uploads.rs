@@ -156,7 +156,7 @@ async fn libsvm_lines() {
         libsvm("22", b"1 1:1\n0 2:\x001\n".to_vec(), "malformed_line", "line 2 column 5"),
         libsvm("23", format!("1 1:{}\n", "9".repeat(5000)), "number_too_long", "line 1 column 5"),
         libsvm("24", "1 1:1\n2:1\n", "malformed_line", "line 2 column 1"),
-        libsvm("24", "1 qid:1 1:1\n0 2:1\n", "malformed_line", "line 1 column 3"),
+        libsvm("24", "1 qid:1 1:1\n0 2:1\n", "malformed_line", "line 2 column 3"),
         libsvm("25", rows_over, "limit_exceeded", "line 101 column 1"),
         libsvm("25", nnz_over, "limit_exceeded", "line 34 column 1"),
     ])

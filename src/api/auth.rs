@@ -17,7 +17,7 @@ use super::rates::{Bucket, Peer, Rates, Standing};
 use super::request::Caller;
 use crate::access::{Presented, Scope};
 use crate::fault::Code;
-use crate::id::Id;
+use crate::id::{Id, Kind};
 use crate::store::{KeyRow, Store, StoreError};
 
 /// How long the keys are believed without asking the store.
@@ -119,6 +119,15 @@ impl Gate {
         };
         let too_fast = standing.is_some_and(|standing| !standing.pass);
         Verdict { caller: if too_fast { Err(self.too_fast()) } else { Ok(caller) }, standing }
+    }
+
+    /// Whether a caller let in before would be let in now: a stream lives longer than the look at its key.
+    pub(crate) async fn still_admits(&self, store: &Store, caller: &Caller, now: i64) -> bool {
+        let Ok(book) = self.book(store).await else { return false };
+        match Id::parse(Kind::Key, caller.key_id()) {
+            None => book.revision == 0,
+            Some(key) => book.keys.get(&key).is_some_and(|known| known.row.expires_at.is_none_or(|end| now < end)),
+        }
     }
 
     fn too_fast(&self) -> Problem {

@@ -73,7 +73,7 @@ pub(crate) async fn of_job(
         let after = place_in_job(&headers, after, pulse.last_event)?;
         let place = sse::admit(&api)?;
         let source = Source::Job { watch: Watch::new(&api, project, &job), after };
-        return Ok(sse::answer(&api, place, source, kinds, Box::new(of_job_frame)));
+        return Ok(sse::answer(&api, caller.clone(), place, source, kinds, Box::new(of_job_frame)));
     }
     let after = if window.after.is_some() { number(window.offset()?) } else { after };
     let found = api.store.events(project, &job, after, &kinds, window.limit.saturating_add(1)).await?;
@@ -118,7 +118,7 @@ pub(crate) async fn of_project(
         }
         let place = sse::admit(&api)?;
         let source = Source::Feed { project, after };
-        return Ok(sse::answer(&api, place, source, kinds, Box::new(move |event| of_feed_frame(&list, event))));
+        return Ok(sse::answer(&api, caller, place, source, kinds, Box::new(move |event| of_feed_frame(&list, event))));
     }
     let found = api.store.feed(&project, after, &kinds, window.limit.saturating_add(1)).await?;
     answer(&uri, &window, &list, &found, place_text, |event| Some(page::seal(&list, &place_text(event))))

@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::error::Problem;
+use super::request::Caller;
 use super::state::Api;
 use super::watch::{REREAD, Watch};
 use crate::fault::Code;
@@ -78,8 +79,15 @@ pub(crate) fn admit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 /// The answer: events of `source` of these kinds (none = all) as they come.
-pub(crate) fn answer(api: &Api, place: OwnedSemaphorePermit, source: Source, kinds: Vec<EventKind>, show: Show) -> Response {
-    let stream = Stream { api: api.clone(), source, kinds, show, until: Instant::now() + LONGEST, _place: place };
+pub(crate) fn answer(
+    api: &Api,
+    caller: Caller,
+    place: OwnedSemaphorePermit,
+    source: Source,
+    kinds: Vec<EventKind>,
+    show: Show,
+) -> Response {
+    let stream = Stream { api: api.clone(), caller, source, kinds, show, until: Instant::now() + LONGEST, _place: place };
     let pieces = stream::unfold(stream, |mut stream| async move {
         let piece = stream.next().await?;
         Some((Ok::<Bytes, Infallible>(piece), stream))
@@ -95,6 +103,7 @@ pub(crate) fn answer(api: &Api, place: OwnedSemaphorePermit, source: Source, kin
 
 struct Stream {
     api: Api,
+    caller: Caller,
     source: Source,
     kinds: Vec<EventKind>,
     show: Show,
@@ -108,7 +117,9 @@ impl Stream {
         let beat = Instant::now() + HEARTBEAT;
         loop {
             let now = Instant::now();
-            if now >= self.until || self.api.life.is_draining() {
+            // a key may have been revoked since the stream began
+            let ended = now >= self.until || self.api.life.is_draining();
+            if ended || !self.api.gate.still_admits(&self.api.store, &self.caller, self.api.ambient.now_micros()).await {
                 return None;
             }
             match self.look().await {

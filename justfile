@@ -15,6 +15,10 @@ demo *ARGS:
 test *ARGS:
     cargo test --release {{ARGS}}
 
+# The queue and the store through N whole lives made from seeds
+simulate SEEDS="10000":
+    SPARSEFIT_SEEDS={{SEEDS}} cargo test --release --test simulation
+
 # Formatting, lints, licences
 check:
     cargo fmt --check

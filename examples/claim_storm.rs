@@ -80,8 +80,8 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
             request_id: "storm".into(),
             webhook: None,
             memory_bytes: 0,
-            retry_of: None,
             start_within: None,
+            retry_of: None,
         };
         match store.enqueue(job).await? {
             Enqueued::Job(_) => {}

@@ -81,7 +81,7 @@ fn new_job(dataset: &DatasetRow) -> NewJob {
         request_id: "req_1".into(),
         webhook: None,
         memory_bytes: 0,
-        retry_of: None,
         start_within: None,
+        retry_of: None,
     }
 }

@@ -11,13 +11,15 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::ambient::Ambient;
 use crate::client::Client;
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::demo::{self, DemoOptions};
+use crate::log;
+use crate::process;
 use crate::serve::{Server, Workshop};
+use crate::upkeep::{self, BackupOptions, CheckOptions, RestoreOptions};
 
 /// Trains sparse models over HTTP.
 #[derive(Debug, Parser)]
@@ -39,6 +41,12 @@ enum Command {
     Demo(DemoOptions),
     /// Ask a server whether it is ready; ends with 0 if so. For containers.
     Healthcheck(HealthcheckOptions),
+    /// Copy everything stored into a directory, beside a running server too.
+    Backup(BackupOptions),
+    /// Bring a backup into an empty directory (and database), on either engine.
+    Restore(RestoreOptions),
+    /// Say whether rows and files fit together; ends with 0 if so.
+    Check(CheckOptions),
 }
 
 #[derive(Debug, Args)]
@@ -60,9 +68,12 @@ impl Cli {
         let ended = match self.command {
             Command::Serve(config) => run(&config.log, config.log_json, serve_until_told(&config)),
             Command::Worker(config) => run(&config.log, config.log_json, work_until_told(&config)),
-            Command::Keys(options) => manage_keys(options),
+            Command::Keys(options) => to_its_end(keys::run(options)),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
+            Command::Backup(options) => to_its_end(upkeep::backup(&options)),
+            Command::Restore(options) => to_its_end(upkeep::restore(&options)),
+            Command::Check(options) => to_its_end(upkeep::check(&options)),
         };
         match ended {
             Ok(code) => code,
@@ -75,8 +86,9 @@ impl Cli {
     }
 }
 
-fn run(log: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    log_to_stderr(log, log_json)?;
+fn run(level: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    log::start(level, log_json, Ambient::system())?;
+    process::harden();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(told);
     // Whatever still blocks (an upload being parsed) is not waited for: nothing of it is visible yet.
@@ -142,13 +154,8 @@ impl Stop {
     }
 }
 
-fn manage_keys(options: keys::KeysOptions) -> Result<ExitCode, Failure> {
-    log_to_stderr("warn", false)?;
-    Runtime::new()?.block_on(keys::run(options))
-}
-
 fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {
-    log_to_stderr("warn", false)?;
+    log::start("warn", false, Ambient::system())?;
     let runtime = Runtime::new()?;
     let told = runtime.block_on(demo::run(options));
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -166,8 +173,8 @@ fn healthcheck(listen: SocketAddr) -> Result<ExitCode, Failure> {
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn log_to_stderr(level: &str, as_json: bool) -> Result<(), Failure> {
-    let level: LevelFilter = level.parse()?;
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    if as_json { log.json().try_init() } else { log.with_ansi(false).try_init() }
+fn to_its_end<E: Into<Failure>>(work: impl Future<Output = Result<ExitCode, E>>) -> Result<ExitCode, Failure> {
+    log::start("warn", false, Ambient::system())?;
+    process::harden();
+    Runtime::new()?.block_on(work).map_err(Into::into)
 }

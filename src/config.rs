@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -133,11 +134,15 @@ pub struct Limits {
     pub queue_max: u64,
     /// Of each project.
     pub quota: Quotas,
+    /// Threads of a fit in this process.
+    pub fit_threads: u64,
     /// Memory that a fit can be granted at most; no more than the process has for all its fits.
     pub fit_memory_bytes: u64,
     /// Idempotency keys of a project at a time.
     pub idempotency_keys: u64,
     pub connections: u64,
+    /// Below `connections`, so that one address never has all of them.
+    pub connections_per_address: u64,
     pub header_bytes: u64,
     pub page_max: u64,
     /// Of one key, or of one address while no key exists; 0 = any number.
@@ -146,6 +151,58 @@ pub struct Limits {
     pub auth_failures_per_minute: u64,
     /// Memory for models kept ready to predict.
     pub model_cache_bytes: u64,
+    pub time: TimeLimits,
+}
+
+/// How long a client may take for what it does, and the server to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeLimits {
+    /// A head must be here whole within this time.
+    pub head_ms: u64,
+    /// A connection may be idle this long between two requests.
+    pub idle_ms: u64,
+    /// A body may take this long beyond what its bytes take at the lowest rate.
+    pub body_grace_ms: u64,
+    /// The lowest rate of a body, and of a client that reads an answer.
+    pub body_bytes_per_s: u64,
+    /// No side may pause longer than this in the middle of a body.
+    pub pause_ms: u64,
+    /// A request may take this long, beyond the wait it asks for.
+    pub request_ms: u64,
+    /// An upload may take this long.
+    pub upload_ms: u64,
+    /// After the word to stop, the server still listens and says so for this long.
+    pub linger_ms: u64,
+    /// Then requests in flight have this long to end.
+    pub drain_ms: u64,
+}
+
+impl TimeLimits {
+    /// See `linger_ms`.
+    pub fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms)
+    }
+
+    /// See `drain_ms`.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self {
+            head_ms: 10_000,
+            idle_ms: 75_000,
+            body_grace_ms: 10_000,
+            body_bytes_per_s: 1024,
+            pause_ms: 30_000,
+            request_ms: 30_000,
+            upload_ms: 3_600_000,
+            linger_ms: 500,
+            drain_ms: 7000,
+        }
+    }
 }
 
 /// More than one process answers: a bound on accidents until an operator sets a lower one.
@@ -183,14 +240,17 @@ impl Default for Limits {
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
             queue_max: QUEUE_MAX,
             quota: Quotas::default(),
+            fit_threads: 1,
             fit_memory_bytes: u64::MAX,
             idempotency_keys: 10_000,
             connections: 4096,
+            connections_per_address: 3072,
             header_bytes: 32 * 1024,
             page_max: 1000,
             requests_per_second: REQUESTS_PER_SECOND,
             auth_failures_per_minute: 20,
             model_cache_bytes: 256 * MIB,
+            time: TimeLimits::default(),
         }
     }
 }

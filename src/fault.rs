@@ -43,6 +43,8 @@ codes! {
     DecompressedTooLarge => "decompressed_too_large",
     /// The body arrived too slowly.
     BodyTooSlow => "body_too_slow",
+    /// The body does not have the checksum sent beside it.
+    DigestMismatch => "digest_mismatch",
     /// The data set has no rows.
     EmptyDataset => "empty_dataset",
     /// A feature index lies below the index base.

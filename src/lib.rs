@@ -7,6 +7,7 @@ pub mod ambient;
 pub mod fault;
 pub mod id;
 pub mod json;
+pub mod measure;
 
 pub mod matrix;
 pub mod solver;
@@ -28,4 +29,8 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
+mod listen;
+mod log;
+pub mod process;
 pub mod serve;
+pub mod upkeep;

@@ -9,37 +9,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::ambient::Ambient;
-use crate::api::framing::Framed;
-use crate::api::{self, Api, Life, Peer};
+use crate::api::{self, Api, Life};
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
+use crate::listen::listen;
+use crate::measure::Measures;
+use crate::process;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
 use crate::worker::{Memory, Pool};
 
-/// A head must be here whole within this time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Room for one head and the bytes read ahead of a body.
-const CONNECTION_BUFFER: usize = 128 << 10;
-const HEADERS_MAX: usize = 100;
-/// Requests in flight have this long to end once the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// A claim lives this long without a heartbeat.
 const LEASE: Duration = Duration::from_secs(10);
-/// Longest pause after a failed accept.
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Workers have this long to hand their jobs back.
+const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,16 +85,19 @@ impl Server {
     }
 
     async fn run(listener: TcpListener, store: Store, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        limits.connections = limits.connections.min(process::connections_possible());
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+        let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
+        limits.fit_threads = fit_threads(config.fit_threads) as u64;
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
         let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
-        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life);
-        let accepting = tokio::spawn(accept(listener, api.clone(), api::router(api), limits.connections, drained));
+        let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life, measures.clone());
+        let accepting = tokio::spawn(listen(listener, api::router(api), limits, measures, drained));
         tracing::info!(%addr, ?limits, "serving");
         Ok(Self { addr, store, draining, accepting, workers, couriers })
     }
@@ -161,16 +152,18 @@ impl Workshop {
             None => None,
         };
         let store = Store::open(store_config(&config.data_dir, Some(url), &limits), ambient.clone()).await?;
+        let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory);
+        limits.fit_threads = fit_threads(config.fit_threads) as u64;
+        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
             // webhooks are sent by the servers
             let life = life(&workers, config.workers, &drained, Guard::new(&[]), Arc::default());
-            let api = Api::new(store.clone(), limits, ambient, addr, &[], life);
-            tokio::spawn(accept(listener, api.clone(), api::health_router(api), limits.connections, drained))
+            let api = Api::new(store.clone(), limits, ambient, addr, &[], life, measures.clone());
+            tokio::spawn(listen(listener, api::health_router(api), limits, measures, drained))
         });
         tracing::info!(workers = config.workers, addr = addr.map(tracing::field::display), "working");
         Ok(Self { addr, store, draining, accepting, workers })
@@ -198,7 +191,7 @@ impl Workshop {
 
 /// Waits for the workers' last writes, within bounds: what they cannot hand back is rescued once its lease is over.
 async fn hand_back(workers: Pool) {
-    if tokio::time::timeout(DRAIN_TIMEOUT, workers.shutdown()).await.is_err() {
+    if tokio::time::timeout(HAND_BACK_TIMEOUT, workers.shutdown()).await.is_err() {
         tracing::warn!("some jobs could not be handed back in time");
     }
 }
@@ -226,77 +219,4 @@ fn fit_threads(asked: usize) -> usize {
 fn store_config(data_dir: &Path, database_url: Option<&str>, limits: &Limits) -> StoreConfig {
     let database_url = database_url.map(str::to_owned);
     StoreConfig { data_dir: data_dir.to_owned(), database_url, lease: LEASE, queue_max: limits.queue_max, quotas: limits.quota }
-}
-
-/// Accepts until the server drains; then waits, for a bounded time, until every connection has ended.
-async fn accept(listener: TcpListener, api: Api, router: Router, most: u64, mut draining: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS)));
-    let mut connections = JoinSet::new();
-    let mut pause = Duration::ZERO;
-    loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            tokio::time::sleep(pause).await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = drained(&mut draining) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                pause = Duration::ZERO;
-                let connection = serve_connection(stream, Peer(peer.ip()), router.clone(), draining.clone());
-                let open = api.metrics().connections.clone();
-                connections.spawn(async move {
-                    open.inc();
-                    connection.await;
-                    open.dec();
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most often: wait for connections to close, and never give up.
-                pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
-                tracing::warn!(%error, ?pause, "accepting failed");
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_TIMEOUT, ended).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections were cut off");
-    }
-    connections.shutdown().await;
-}
-
-/// Resolves when the server stops; a sender that is gone is a server that is gone.
-async fn drained(draining: &mut watch::Receiver<bool>) {
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-/// One HTTP/1.1 connection, from its first byte to its last.
-async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, mut draining: watch::Receiver<bool>) {
-    // Answers are small and whole; waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(CONNECTION_BUFFER).max_headers(HEADERS_MAX);
-    let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        routes.call(request)
-    });
-    let connection = builder.serve_connection(TokioIo::new(Framed::new(stream)), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drained(&mut draining) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
-    }
 }

@@ -6,6 +6,8 @@ mod fixture;
 #[path = "store/house.rs"]
 mod house;
 
+use std::sync::Arc;
+
 use serde_json::json;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
@@ -84,13 +86,13 @@ async fn until(store: &Store, job: &Job, status: Status) -> Job {
 async fn a_real_fit_hears_a_shutdown_and_a_cancel(house: House) {
     let store = house.open().await;
     let job = endless(&store).await;
-    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine());
+    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine(), Arc::default());
     until(&store, &job, Status::Running).await;
     pool.shutdown().await;
     let back = store.job(P, &job.id).await.unwrap().unwrap();
     assert_eq!((back.status, back.attempt), (Status::Queued, 0));
 
-    let pool = Pool::start(&store, "worker-2", 1, 2, &Memory::of_machine());
+    let pool = Pool::start(&store, "worker-2", 1, 2, &Memory::of_machine(), Arc::default());
     until(&store, &job, Status::Running).await;
     assert!(matches!(store.request_cancel(P, &job.id).await.unwrap(), Cancellation::Asked(_)));
     until(&store, &job, Status::Cancelled).await;

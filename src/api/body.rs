@@ -1,38 +1,24 @@
-//! Bodies: limited on the wire and once decoded, and never waited for longer than they deserve.
+//! Bodies: limited on the wire and once decoded. How long they are waited for is watched over in `lend.rs`.
 //!
 //! Two ways: [`whole`] reads a JSON-sized body into memory; [`pump`] hands a large one, frame by frame, to a blocking
 //! reader. In both, bytes are counted as they come; nothing is allocated by what a header says.
 
 use std::io::{self, Read};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::error::Problem;
+use super::lend::refused;
 use super::request::bad_header;
 use crate::dataset::{Encoding, decode_whole};
 use crate::fault::{Code, Fault};
 
-/// A small body must be here whole within this time.
-const WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// No body may pause longer than this.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A large body may take this long beyond what its bytes take at [`RATE_MIN`].
-const GRACE: Duration = Duration::from_secs(10);
-/// Slowest rate of a large body, bytes a second, after the grace.
-const RATE_MIN: u64 = 1024;
-/// After an answer is known early, this much of the rest is read, so that the client hears the answer.
-const DRAIN_BYTES: u64 = 16 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// Frames on their way between the socket and a blocking reader.
 const FRAMES_AHEAD: usize = 8;
 
@@ -51,8 +37,10 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 
 /// Refuses, before a byte is read, what the headers already give away.
 pub(crate) fn admit(headers: &HeaderMap, wire_limit: u64) -> Result<(), Problem> {
-    if headers.contains_key(CONTENT_RANGE) {
-        return Err(bad_header("Content-Range", "a part of a body has no meaning here"));
+    for (header, name) in [(CONTENT_RANGE, "Content-Range"), (RANGE, "Range")] {
+        if headers.contains_key(header) {
+            return Err(bad_header(name, "a part of a body has no meaning here"));
+        }
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
     if length.is_some_and(|length| length > wire_limit) {
@@ -65,16 +53,11 @@ fn too_large(limit: u64) -> Fault {
     Fault::new(Code::PayloadTooLarge, format!("the body has more than {limit} bytes"))
 }
 
-fn too_slow() -> Fault {
-    Fault::new(Code::BodyTooSlow, "the body came too slowly")
-}
-
 /// Reads and decodes a whole body of at most `limit` bytes, on the wire and decoded.
 pub(crate) async fn whole(headers: &HeaderMap, mut body: Body, limit: u64) -> Result<Bytes, Problem> {
     let encoding = encoding(headers)?;
     admit(headers, limit)?;
-    let read = tokio::time::timeout(WHOLE_TIMEOUT, gather(&mut body, limit)).await;
-    let bytes = read.map_err(|_| Problem::from(too_slow()))??;
+    let bytes = gather(&mut body, limit).await?;
     if encoding == Encoding::Identity {
         return Ok(bytes);
     }
@@ -99,10 +82,9 @@ async fn gather(body: &mut Body, limit: u64) -> Result<Bytes, Problem> {
     Ok(frames.concat().into())
 }
 
+/// Refused on its way for a reason of ours, or broken off by the client.
 fn broken(error: axum::Error) -> Problem {
-    let detail = format!("the body broke off: {error}");
-    tracing::debug!(%error, "a body broke off");
-    Problem::new(Code::MalformedEncoding, detail.split(": ").next().unwrap_or_default())
+    refused(&error).map_or_else(|| Problem::new(Code::MalformedEncoding, "the body broke off"), Problem::from)
 }
 
 enum Chunk {
@@ -154,17 +136,11 @@ impl Pump {
     /// Moves frames until the body or the reader ends.
     pub(crate) async fn run(self, mut body: Body, wire_limit: u64) {
         let mut received = 0u64;
-        let mut waited = Duration::ZERO;
         loop {
-            let allowed = (GRACE + Duration::from_secs(received / RATE_MIN)).saturating_sub(waited).min(PAUSE_MAX);
-            let since = Instant::now();
-            let frame = tokio::time::timeout(allowed, body.frame()).await;
-            waited += since.elapsed();
-            let chunk = match frame {
-                Err(_) => return self.stop(too_slow()),
-                Ok(None) => Chunk::End,
-                Ok(Some(Err(error))) => return self.stop(broken(error).fault),
-                Ok(Some(Ok(frame))) => match frame.into_data() {
+            let chunk = match body.frame().await {
+                None => Chunk::End,
+                Some(Err(error)) => return self.stop(broken(error).fault),
+                Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Chunk::Data(data),
                     Err(_) => continue,
                 },
@@ -184,78 +160,6 @@ impl Pump {
 
     fn stop(self, fault: Fault) {
         let _ = self.fault.set(fault);
-    }
-}
-
-/// A body lent to a handler. What the handler leaves unread comes back, so that a bounded rest can be read before an
-/// early answer: closed over unread bytes, the connection would be reset and the answer lost.
-struct Lent {
-    body: Option<Body>,
-    back: Arc<Mutex<Back>>,
-}
-
-#[derive(Default)]
-struct Back {
-    rest: Option<Body>,
-    /// Whether reading had begun; a client that waits for `100 Continue` has sent nothing before that.
-    begun: bool,
-}
-
-/// What came back of a body lent by [`lend`].
-pub(crate) struct Rest(Arc<Mutex<Back>>);
-
-/// Lends a body to a handler.
-pub(crate) fn lend(body: Body) -> (Body, Rest) {
-    let back = Arc::new(Mutex::new(Back::default()));
-    (Body::new(Lent { body: Some(body), back: back.clone() }), Rest(back))
-}
-
-impl HttpBody for Lent {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.back.lock().unwrap_or_else(PoisonError::into_inner).begun = true;
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut back = self.back.lock().unwrap_or_else(PoisonError::into_inner);
-        back.rest = self.body.take().filter(|body| !body.is_end_stream());
-    }
-}
-
-impl Rest {
-    /// Reads and drops a bounded rest, unless the client waits to be told that it may send.
-    pub(crate) async fn drain(self, client_waits: bool) {
-        let (rest, begun) = {
-            let mut back = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (back.rest.take(), back.begun)
-        };
-        let Some(mut rest) = rest.filter(|_| begun || !client_waits) else { return };
-        let read = async {
-            let mut dropped = 0u64;
-            while let Some(Ok(frame)) = rest.frame().await {
-                dropped += frame.into_data().map_or(0, |data| data.len() as u64);
-                if dropped > DRAIN_BYTES {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(DRAIN_TIME, read).await;
     }
 }
 

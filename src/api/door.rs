@@ -3,7 +3,6 @@
 //! In: a request id, sizes of the head, one `Host` that is ours, an `Accept` that can be met. Out: problems rendered,
 //! the headers every answer has, the measure taken, a fitting `ETag` answered with 304.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -11,56 +10,48 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
+use tracing::{Instrument, Span};
 
 use super::auth::Head;
-use super::body;
+use super::digest::Digests;
 use super::error::Problem;
+use super::lend::{Rest, lend};
+use super::pace::Pace;
 use super::rates::{Peer, Standing};
-use super::request::{Caller, bad_header};
+use super::request::{Caller, bad_header, wait_preferred};
 use super::state::Api;
+use crate::config::TimeLimits;
 use crate::fault::{Code, Fault, Place};
 use crate::id::{Id, Kind};
+use crate::measure::known_method;
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(super::API_VERSION);
-/// No handler but an upload takes longer than this; the longest wait a client may ask for is a minute.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(120);
-/// An upload takes at most this long.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// The id of a request, made by the server.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Id);
 
 /// The middleware around all routes and fallbacks.
-pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Next) -> Response<Body> {
-    let since = Instant::now();
+pub(crate) async fn door(State(api): State<Api>, request: Request, next: Next) -> Response<Body> {
     let id = Id::new(Kind::Request, &api.ambient);
+    let span = span(&id, request.headers());
+    pass(api, id, request, next).instrument(span).await
+}
+
+async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Body> {
+    let since = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    log_foreign_id(&id, request.headers());
     let client_waits = request.headers().contains_key(header::EXPECT);
-    let mut rest = None;
-    let mut request = request.map(|body| {
-        let (lent, back) = body::lend(body);
-        rest = Some(back);
-        lent
-    });
-
-    let mut standing = None;
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])));
+    let peer = Peer::of(request.extensions());
     let head = Head { route: route.as_deref(), method: &method, headers: request.headers(), peer, now: api.ambient.now_micros() };
-    let mut response = match admit(&api, &uri, &head, &mut standing).await {
-        Err(problem) => problem.into_response(),
-        Ok(caller) => {
+    let mut standing = None;
+    let (mut response, rest) = match admit(&api, &uri, &head, &mut standing).await {
+        Err(problem) => (problem.into_response(), None),
+        Ok((caller, digests)) => {
             request.extensions_mut().insert(caller);
-            let upload = method == Method::POST && uri.path() == super::UPLOAD_PATH;
-            let allowed = if upload { UPLOAD_TIMEOUT } else { HANDLER_TIMEOUT };
-            match tokio::time::timeout(allowed, next.run(request)).await {
-                Ok(response) => response,
-                Err(_) => Problem::new(Code::RequestTimeout, "the request took too long").into_response(),
-            }
+            answer(&api, request, digests, next).await
         }
     };
     if let Some(rest) = rest.filter(|_| !response.status().is_success()) {
@@ -70,20 +61,70 @@ pub(crate) async fn door(State(api): State<Api>, mut request: Request, next: Nex
     response = not_modified(response, &method, if_none_match.as_ref());
     put_headers(response.headers_mut(), &id);
     put_standing(response.headers_mut(), api.gate.rates.per_second(), standing);
-    api.metrics.request(route.as_deref().unwrap_or("unmatched"), &method, response.status().as_u16(), since.elapsed());
+    if api.life.is_draining() {
+        // the client's next request is for another server, or for the next life of this one
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let (route, took) = (route.as_deref().unwrap_or("unmatched"), since.elapsed());
+    log_request(&method, route, response.status().as_u16(), took);
+    api.measures.request(route, method.as_str(), response.status().as_u16(), took);
     response
 }
 
-/// A request id of the client's is only noted, so that both sides' logs can be joined.
-fn log_foreign_id(id: &Id, headers: &HeaderMap) {
-    if let Some(theirs) = headers.get("x-request-id") {
-        let theirs: String = String::from_utf8_lossy(theirs.as_bytes()).chars().filter(|c| !c.is_control()).take(128).collect();
-        tracing::info!(request_id = %id, client_request_id = theirs, "request");
+/// Lends the body to a handler and waits for its answer, but not for ever.
+async fn answer(api: &Api, request: Request, digests: Digests, next: Next) -> (Response<Body>, Option<Rest>) {
+    let limits = &api.limits.time;
+    let wait = wait_preferred(request.headers()).unwrap_or_default();
+    let body_limit = total(limits, &request);
+    let (parts, body) = request.into_parts();
+    let (lent, rest) = lend(body, Pace::of(limits, body_limit), digests);
+    let answering = next.run(Request::from_parts(parts, lent));
+    let allowed = body_limit + Duration::from_millis(limits.request_ms) + wait;
+    let response = match tokio::time::timeout(allowed, answering).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Code::RequestTimeout, "the request took too long").into_response(),
+    };
+    (response, Some(rest))
+}
+
+/// How long a request's body may take in all.
+fn total(limits: &TimeLimits, request: &Request) -> Duration {
+    let upload = *request.method() == Method::POST && request.uri().path() == super::UPLOAD_PATH;
+    Duration::from_millis(if upload { limits.upload_ms } else { limits.request_ms })
+}
+
+/// The span of a request: its id stands in every line logged within. Ids of the client's are only noted, so that both
+/// sides' logs can be joined.
+fn span(id: &Id, headers: &HeaderMap) -> Span {
+    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(128).collect::<String>());
+    let trace_id = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id);
+    tracing::info_span!("request", request_id = %id, client_request_id = text("x-request-id"), trace_id)
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context), unless it is none.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let some = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let legal = hex(version, 2) && version != "ff" && hex(trace, 32) && some(trace) && hex(parent, 16) && some(parent) && hex(flags, 2);
+    (legal && (version != "00" || parts.next().is_none())).then_some(trace)
+}
+
+/// The line of a request: for all that changes something; reads and predictions come by the thousand and are told to
+/// those who ask for more.
+fn log_request(method: &Method, route: &str, status: u16, took: Duration) {
+    let (method, ms) = (known_method(method.as_str()), took.as_secs_f64() * 1e3);
+    let quiet = matches!(method, "GET" | "HEAD") || route.ends_with("/predict");
+    if quiet {
+        tracing::debug!(method, route, status, ms, "request");
+    } else {
+        tracing::info!(method, route, status, ms, "request");
     }
 }
 
 /// Checks of the head: its size, whom it is for, who asks and whether they may, and whether it can be answered.
-async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Standing>) -> Result<Caller, Problem> {
+async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Standing>) -> Result<(Caller, Digests), Problem> {
     let headers = head.headers;
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let most = api.limits.header_bytes;
@@ -103,7 +144,7 @@ async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Stan
     if api.life.is_draining() && head.method == Method::POST {
         return Err(Problem::new(Code::ShuttingDown, "the server is stopping"));
     }
-    Ok(caller)
+    Ok((caller, Digests::of(headers)?))
 }
 
 fn uri_bytes(uri: &Uri) -> usize {
@@ -206,6 +247,27 @@ fn put_headers(headers: &mut HeaderMap, id: &Id) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_id_is_taken_from_a_legal_traceparent_only() {
+        let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        assert_eq!(trace_id(&format!("00-{trace}-{parent}-01")), Some(trace));
+        assert_eq!(trace_id(&format!("01-{trace}-{parent}-01-more")), Some(trace));
+        let zero = "0".repeat(32);
+        let upper = trace.to_uppercase();
+        for bad in [
+            "",
+            "00",
+            trace,
+            &format!("ff-{trace}-{parent}-01"),
+            &format!("00-{zero}-{parent}-01"),
+            &format!("00-{upper}-{parent}-01"),
+            &format!("00-{trace}-{parent}-01-more"),
+            &format!("00-{trace}-{}-01", "0".repeat(16)),
+        ] {
+            assert_eq!(trace_id(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn accept_is_met_by_wildcards_json_and_silence_and_not_by_refusals() {

@@ -48,6 +48,9 @@ pub(crate) fn facts(code: Code) -> Facts {
             (S::PAYLOAD_TOO_LARGE, "The body is too large once decompressed", "See /api/v1/limits; zstd windows must be at most 8 MiB.")
         }
         Code::BodyTooSlow => (S::REQUEST_TIMEOUT, "The body came too slowly", "Send again over a faster connection."),
+        Code::DigestMismatch => {
+            (S::UNPROCESSABLE_ENTITY, "The body does not have its checksum", "Send again; the checksum is of the bytes on the wire.")
+        }
         Code::EmptyDataset => (S::UNPROCESSABLE_ENTITY, "The data set has no rows", "Send at least one row."),
         Code::IndexBase => (
             S::UNPROCESSABLE_ENTITY,
@@ -138,6 +141,7 @@ fn retryable(code: Code) -> bool {
     matches!(
         code,
         Code::BodyTooSlow
+            | Code::DigestMismatch
             | Code::QueueFull
             | Code::RateLimited
             | Code::TooManyAttempts

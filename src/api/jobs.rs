@@ -231,7 +231,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
     let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
     let (fit, warnings) = asked.fit.resolve(&dataset.meta, names)?;
-    let estimate = spec::estimate(&dataset.meta, &fit);
+    let estimate = spec::estimate(&dataset.meta, &fit, api.limits.fit_threads);
     Ok(NewJob {
         project: project.to_owned(),
         kind: "fit".to_owned(),
@@ -286,7 +286,7 @@ pub(crate) async fn retry(
 async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> {
     let dataset = api.store.dataset(&old.project, &old.dataset.name, Some(old.dataset.version)).await?.ok_or_else(no_dataset)?;
     let fit: ResolvedFit = serde_json::from_value(old.spec_resolved.clone()).map_err(|error| Problem::internal(error.to_string()))?;
-    let estimate = spec::estimate(&dataset.meta, &fit);
+    let estimate = spec::estimate(&dataset.meta, &fit, api.limits.fit_threads);
     Ok(NewJob {
         project: old.project,
         kind: old.kind,

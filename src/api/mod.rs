@@ -7,17 +7,18 @@ mod auth;
 mod body;
 mod cache;
 mod datasets;
+mod digest;
 mod door;
 mod error;
-pub(crate) mod framing;
 mod idempotency;
 mod job_filter;
 mod jobs;
 mod json;
 mod keys;
-mod metrics;
+mod lend;
 mod models;
 mod operations;
+mod pace;
 mod page;
 mod predictions;
 mod rates;
@@ -36,8 +37,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Scope;
 
 pub use auth::Access;
-pub use metrics::Metrics;
-pub use rates::Peer;
 pub use state::{Api, Life};
 
 /// Version of the public contract, in every answer.

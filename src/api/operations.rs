@@ -66,9 +66,9 @@ pub(crate) async fn version(query: Query) -> Result<Response, Problem> {
 /// `GET /metrics`, in the OpenMetrics text format.
 pub(crate) async fn metrics(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.finish()?;
-    let counts = api.store.queue_counts().await?;
-    api.metrics.memory(api.limits.fit_memory_bytes, api.life.memory_granted.load(Ordering::Relaxed));
-    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", api.metrics.page(counts, &api.life.webhook_outcomes.counts())))
+    api.measures.memory(api.limits.fit_memory_bytes, api.life.memory_granted.load(Ordering::Relaxed));
+    let page = api.measures.page(api.figures().await?, &api.life.webhook_outcomes.counts());
+    Ok(typed("application/openmetrics-text; version=1.0.0; charset=utf-8", page))
 }
 
 /// `GET /api/v1/limits`.

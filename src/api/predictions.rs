@@ -77,7 +77,7 @@ async fn predict(
     let served = api.models.get(&api.store, caller.project(), name, version).await?.ok_or_else(absent)?;
     let body = body::whole(&head.headers, body, api.limits.predict_bytes).await?;
     let predictions = compute(api, served.clone(), body, format, options).await?;
-    api.metrics.prediction(predictions.rows, predictions.unknown_features, since.elapsed());
+    api.measures.prediction(predictions.rows, predictions.unknown_features, since.elapsed());
     Ok(answer(&served, &predictions))
 }
 

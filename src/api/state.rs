@@ -3,22 +3,26 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::auth::Gate;
 use super::cache::ModelCache;
+use super::error::Problem;
 use super::idempotency::InFlight;
-use super::metrics::Metrics;
 use super::page::List;
 use super::rates::Rates;
 use super::request::Caller;
 use super::uploads::Uploads;
 use crate::ambient::Ambient;
 use crate::config::Limits;
+use crate::measure::{Measures, StoreFigures};
 use crate::store::Store;
 use crate::webhook::{Guard, Outcomes};
+
+const FIGURES_KEPT: Duration = Duration::from_secs(5);
 
 /// The state of the API, shared by all requests.
 #[derive(Clone, Debug)]
@@ -31,13 +35,14 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) ambient: Ambient,
     pub(crate) models: ModelCache,
-    pub(crate) metrics: Metrics,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) hosts: Hosts,
     pub(crate) gate: Gate,
     pub(crate) uploads: Uploads,
     pub(crate) life: Life,
     pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
+    figures: Mutex<Option<(Instant, StoreFigures)>>,
 }
 
 impl std::ops::Deref for Api {
@@ -50,19 +55,28 @@ impl std::ops::Deref for Api {
 
 impl Api {
     /// The state for a server that is reached at `addr` and by `hosts`.
-    pub fn new(store: Store, limits: Limits, ambient: Ambient, addr: SocketAddr, hosts: &[String], life: Life) -> Self {
+    pub fn new(
+        store: Store,
+        limits: Limits,
+        ambient: Ambient,
+        addr: SocketAddr,
+        hosts: &[String],
+        life: Life,
+        measures: Arc<Measures>,
+    ) -> Self {
         Self(Arc::new(Shared {
             store,
             limits,
             ambient,
             models: ModelCache::new(limits.model_cache_bytes),
-            metrics: Metrics::default(),
+            measures,
             hosts: Hosts::new(addr, hosts),
             uploads: Uploads::default(),
             gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
             in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
+            figures: Mutex::default(),
         }))
     }
 
@@ -71,9 +85,16 @@ impl Api {
         List::new(self.store.secret(), caller.project(), name)
     }
 
-    /// What is measured; the composition root counts connections there.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// What the store says of itself, asked at most every few seconds however often the page of measures is read.
+    pub(crate) async fn figures(&self) -> Result<StoreFigures, Problem> {
+        let mut known = self.figures.lock().await;
+        if let Some((_, figures)) = known.filter(|(since, _)| since.elapsed() < FIGURES_KEPT) {
+            return Ok(figures);
+        }
+        let (queue, bytes) = (self.store.queue_counts().await?, self.store.bytes().await?);
+        let figures = StoreFigures { queued: queue.queued, running: queue.running, bytes };
+        *known = Some((Instant::now(), figures));
+        Ok(figures)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a fit will cost, from counts alone: ranges, wide enough to be honest.
 //!
-//! Memory: the matrix is mapped, so its bytes count only at the high end, where all of it stays resident. A solve owns
-//! about 10 vectors over rows and 12 over stored columns. Cross-validation solves up to one fold a core beside the
-//! whole, which the low end takes as 1 solve and the high end as folds + 1.
+//! Memory: what a fit allocates; the matrix is mapped and can be dropped and read again, so it is not counted. A fit
+//! owns about 10 vectors over rows and 8 over stored columns; beside the whole, as many folds are solved at once as there
+//! are threads, each with about 12 and 8. `examples/fit_memory.rs` compares.
 //!
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
@@ -11,19 +11,35 @@ use super::{Estimate, Lambda, Loss, ResolvedFit, Selection};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
-const BASE_MIB: f64 = 4.0;
-const ROW_VECTORS: f64 = 10.0;
-const COLUMN_VECTORS: f64 = 12.0;
+/// Code, stacks, and what an allocator keeps back.
+const BASE_MIB: f64 = 2.0;
+/// Vectors of a problem, and of a solve of it besides.
+const PROBLEM: Vectors = Vectors { rows: 1.0, columns: 5.5 };
+const SOLVE: Vectors = Vectors { rows: 8.5, columns: 2.0 };
+/// Vectors of a fold: its weights, its problem and its solve.
+const FOLD: Vectors = Vectors { rows: 11.5, columns: 7.5 };
 
-/// Estimates a fit from counts alone.
-pub fn estimate(meta: &Meta, fit: &ResolvedFit) -> Estimate {
+/// Vectors over rows that a Newton step takes besides.
+const NEWTON_ROWS: f64 = 4.5;
+
+/// Doubles over rows and over stored columns.
+struct Vectors {
+    rows: f64,
+    columns: f64,
+}
+
+/// Estimates a fit from counts alone; `threads` is how many folds are solved at once.
+pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
-    let solves = match fit.selection {
-        Selection::None => 1.0,
-        Selection::Cv { folds, .. } => folds as f64 + 1.0,
+    let newton = if matches!(fit.loss, Loss::Squared) { 0.0 } else { NEWTON_ROWS };
+    let mib = |vectors: &Vectors, more: f64| 8.0 * ((vectors.rows + more) * rows + vectors.columns * columns) / MIB;
+    let (solves, beside) = match fit.selection {
+        Selection::None => (1.0, 0.0),
+        Selection::Cv { folds, .. } => (folds as f64 + 1.0, threads.clamp(1, folds) as f64),
     };
-    let solve_mib = 8.0 * (ROW_VECTORS * rows + COLUMN_VECTORS * columns) / MIB;
-    let memory_mb = [BASE_MIB + solve_mib, 4.0 * BASE_MIB + solves * solve_mib + meta.stored_bytes as f64 / MIB];
+    let busy = mib(&SOLVE, newton).max(beside * mib(&FOLD, newton));
+    let high = BASE_MIB + mib(&PROBLEM, 0.0) + busy;
+    let memory_mb = [high / 1.5, high];
 
     let passes = match &fit.lambda {
         Lambda::Value { .. } => [10.0, 300.0],

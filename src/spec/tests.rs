@@ -369,14 +369,14 @@ fn one_class_can_be_fitted_against_the_rest_of_any_target() {
 
 #[test]
 fn an_estimate_is_a_range_that_grows_with_the_work() {
-    let small = estimate(&regression(), &resolve(&json!({}), &regression()).unwrap());
+    let small = estimate(&regression(), &resolve(&json!({}), &regression()).unwrap(), 2);
     let large_meta = Meta { nnz: 100_000_000, stored_bytes: 800_000_000, shape: [1_000_000, 200], ..regression() };
-    let large = estimate(&large_meta, &resolve(&json!({}), &large_meta).unwrap());
+    let large = estimate(&large_meta, &resolve(&json!({}), &large_meta).unwrap(), 2);
     for estimate in [small, large] {
         assert!(0.0 < estimate.memory_mb[0] && estimate.memory_mb[0] <= estimate.memory_mb[1]);
         assert!(0.0 < estimate.runtime_s[0] && estimate.runtime_s[0] <= estimate.runtime_s[1]);
     }
     assert!(large.memory_mb[0] > small.memory_mb[0] && large.runtime_s[1] > small.runtime_s[1]);
     let value = resolve(&json!({"lambda": {"mode": "value", "value": 0.1}}), &large_meta).unwrap();
-    assert!(estimate(&large_meta, &value).memory_mb[1] < large.memory_mb[1]);
+    assert!(estimate(&large_meta, &value, 2).memory_mb[1] < large.memory_mb[1]);
 }

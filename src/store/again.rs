@@ -1,5 +1,5 @@
-//! Verbs run again where PostgreSQL undid a transaction because of another one: a few times, after pauses of random
-//! length, and nobody outside sees it.
+//! Verbs run again: where PostgreSQL undid a transaction because of another one, and where the answer to a commit was
+//! lost. A few times, after pauses of random length, and nobody outside sees it.
 
 use std::time::Duration;
 
@@ -26,7 +26,16 @@ impl Store {
 impl Again<'_> {
     /// Whether to run the verb once more after this error; waits a little if so, and those who met do not meet again.
     pub(super) async fn after(&mut self, error: &StoreError) -> bool {
-        if self.times == TIMES || !error.of_another_transaction() {
+        error.of_another_transaction() && self.once_more().await
+    }
+
+    /// The same for a verb that may be run twice: also where nobody knows whether it was committed.
+    pub(super) async fn after_any(&mut self, error: &StoreError) -> bool {
+        (error.of_another_transaction() || matches!(error, StoreError::OutcomeUnknown(_))) && self.once_more().await
+    }
+
+    async fn once_more(&mut self) -> bool {
+        if self.times == TIMES {
             return false;
         }
         let mut byte = [0];

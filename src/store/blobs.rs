@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -28,6 +28,7 @@ impl Blobs {
         let blobs = Self { root: data_dir.to_owned() };
         for directory in [blobs.root.clone(), blobs.directory(), blobs.scratch()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+            keep_private(&directory)?;
         }
         File::open(&blobs.root)?.sync_all()?;
         Ok(blobs)
@@ -90,6 +91,24 @@ impl Blobs {
         let bytes = fs::read(self.path(id)).map_err(missing)?;
         if hex_sha256(&bytes) == sha256 { Ok(bytes) } else { Err(Damaged(format!("{id} does not have its checksum")).into()) }
     }
+}
+
+/// A directory that was there before may be open to others: closed, or at least spoken of.
+fn keep_private(directory: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(directory)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let directory_shown = directory.display();
+    match fs::set_permissions(directory, fs::Permissions::from_mode(0o700)) {
+        Ok(()) => {
+            tracing::warn!(directory = %directory_shown, mode = format!("{mode:o}"), "others could reach the data directory; closed to them")
+        }
+        Err(error) => {
+            tracing::warn!(directory = %directory_shown, %error, "others can reach the data directory, and it cannot be closed to them")
+        }
+    }
+    Ok(())
 }
 
 /// A file that a row names and that is not there is damage, not an input error.

@@ -16,6 +16,7 @@ use super::group::{Turn, Writer};
 use super::health::Health;
 use super::lent::{self, Lent, within};
 use super::queries::{CLOCK, Query};
+use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
 
 /// A database.
@@ -23,6 +24,7 @@ use crate::ambient::Ambient;
 pub(super) struct Db {
     pub(super) engine: Engine,
     pub(super) health: Arc<Health>,
+    pub(super) meddling: Meddling,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ impl Db {
     /// A session for reading.
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
         Ok(match &self.engine {
-            Engine::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?),
+            Engine::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?, self.meddling.clone()),
             Engine::Postgres(pool) => Session::Postgres(Lent::read(pool).await?, None),
         })
     }
@@ -45,8 +47,9 @@ impl Db {
     /// A transaction that will write; dropped, it is rolled back. On SQLite writers take turns.
     pub(super) async fn write(&self) -> Result<Session, StoreError> {
         self.health.check()?;
+        pass(&self.meddling, Place::Begin)?;
         Ok(match &self.engine {
-            Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?),
+            Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?, self.meddling.clone()),
             Engine::Postgres(pool) => Session::Postgres(Lent::write(pool).await?, Some(Arc::clone(&self.health))),
         })
     }
@@ -67,8 +70,8 @@ impl Db {
 
 /// A connection taken for some statements, or an open transaction; a transaction that is dropped is rolled back.
 pub(super) enum Session {
-    SqliteRead(PoolConnection<Sqlite>),
-    SqliteWrite(Turn),
+    SqliteRead(PoolConnection<Sqlite>, Meddling),
+    SqliteWrite(Turn, Meddling),
     /// With whom to count the commit of a transaction.
     Postgres(Lent, Option<Arc<Health>>),
 }
@@ -138,8 +141,12 @@ macro_rules! on {
     };
     (@bind $session:expr, $query:expr, $args:expr, $prepared:ident, $make:expr, $connection:ident => $body:expr) => {
         match $session {
-            Session::SqliteRead(connection) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = &mut **connection => $body),
-            Session::SqliteWrite(turn) => on!(@one $query.sqlite, $args, $prepared, $make, $connection = turn.connection()? => $body),
+            Session::SqliteRead(connection, meddling) => {
+                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = &mut **connection => $body)
+            }
+            Session::SqliteWrite(turn, meddling) => {
+                on!(@one text(meddling, $query), $args, $prepared, $make, $connection = turn.connection()? => $body)
+            }
             Session::Postgres(lent, _) => on!(@one $query.postgres, $args, $prepared, $make, $connection = lent.connection()? => $body),
         }
     };
@@ -197,8 +204,11 @@ impl Session {
     /// A statement is about to run: how long its answer is waited for.
     fn runs(&mut self) -> Result<Duration, StoreError> {
         match self {
-            Self::SqliteRead(_) => return Ok(Duration::MAX),
-            Self::SqliteWrite(turn) => turn.runs()?,
+            Self::SqliteRead(..) => return Ok(Duration::MAX),
+            Self::SqliteWrite(turn, meddling) => {
+                pass(meddling, Place::Statement)?;
+                turn.runs()?;
+            }
             Self::Postgres(lent, _) => {
                 lent.runs()?;
                 return Ok(lent::PATIENCE);
@@ -210,8 +220,8 @@ impl Session {
     /// How it ended. After a failure a transaction can only be undone, on both engines.
     fn ran<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, StoreError> {
         match self {
-            Self::SqliteRead(_) => Ok(outcome?),
-            Self::SqliteWrite(turn) => turn.ran(outcome),
+            Self::SqliteRead(..) => Ok(outcome?),
+            Self::SqliteWrite(turn, _) => turn.ran(outcome),
             Self::Postgres(lent, _) => lent.ran(outcome),
         }
     }
@@ -229,8 +239,12 @@ impl Session {
     /// Makes everything written durable and visible.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteRead(_) => Ok(()),
-            Self::SqliteWrite(turn) => turn.commit().await,
+            Self::SqliteRead(..) => Ok(()),
+            Self::SqliteWrite(turn, meddling) => {
+                pass(&meddling, Place::Commit)?;
+                turn.commit().await?;
+                pass(&meddling, Place::Answer)
+            }
             Self::Postgres(lent, health) => {
                 lent.commit().await?;
                 health.iter().for_each(|health| health.committed());
@@ -242,8 +256,8 @@ impl Session {
     /// Undoes everything written.
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
-            Self::SqliteRead(_) => Ok(()),
-            Self::SqliteWrite(turn) => turn.rollback().await,
+            Self::SqliteRead(..) => Ok(()),
+            Self::SqliteWrite(turn, _) => turn.rollback().await,
             Self::Postgres(lent, _) => lent.rollback().await,
         }
     }

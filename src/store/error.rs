@@ -58,6 +58,11 @@ impl StoreError {
         }
     }
 
+    /// Whether a row with this key is there already.
+    pub(super) fn of_a_taken_key(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
     /// Whether the same transaction, run again, may well succeed: PostgreSQL undid it because of another one.
     pub(super) fn of_another_transaction(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("40001" | "40P01")))
@@ -90,6 +95,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::VersionMissing(schema) => {
+                Self::Schema(format!("the store was written by a newer version of this program: schema {schema} is not known here"))
+            }
             other => Self::Schema(other.to_string()),
         }
     }

@@ -79,7 +79,10 @@ pub(super) enum Keeping {
 impl Store {
     /// The answer kept in a slot.
     pub async fn kept_answer(&self, slot: &Slot) -> Result<Option<Kept>, StoreError> {
-        let mut session = self.read().await?;
+        self.kept_in(&mut self.read().await?, slot).await
+    }
+
+    async fn kept_in(&self, session: &mut Session, slot: &Slot) -> Result<Option<Kept>, StoreError> {
         let since = before(session.now(&self.inner.ambient).await?, KEPT);
         let wanted = args![&*slot.project, &*slot.holder, slot.route, &*slot.key, since];
         let found = session.optional::<(String, i64, String, String)>(&queries::KEPT_ANSWER, wanted).await?;
@@ -128,10 +131,13 @@ impl Store {
         Ok(if kept == 1 { Keeping::Kept } else { Keeping::Taken })
     }
 
-    /// What to say of a request whose slot was taken.
+    /// What to say of a request whose slot was taken. Whoever took it may not be durable yet: this waits until he is, and
+    /// fails where he failed.
     pub(super) async fn answered_before<T, R>(&self, slot: &Slot) -> Result<Once<T, R>, StoreError> {
-        let kept = self.kept_answer(slot).await?;
-        kept.map(Once::Before).ok_or_else(|| StoreError::Row("an answer was kept and is gone".into()))
+        let mut session = self.write().await?;
+        let kept = self.kept_in(&mut session, slot).await?;
+        session.commit().await?;
+        kept.map(Once::Before).ok_or(StoreError::Database(sqlx::Error::RowNotFound))
     }
 
     /// Forgets keys that are no longer promised; returns how many.

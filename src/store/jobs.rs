@@ -18,17 +18,31 @@ const MAX_ATTEMPTS: i64 = 3;
 impl Store {
     /// Queues a job.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, StoreError> {
-        let store = self.clone();
+        let (store, id) = (self.clone(), Id::new(Kind::Job, &self.inner.ambient));
         to_the_end(async move {
-            let mut session = store.write().await?;
-            let queued = store.enqueue_in(&mut session, job).await?;
-            if matches!(queued, Enqueued::Job(_)) {
-                session.commit().await?;
-                store.hub().announce_work();
+            let mut again = store.again();
+            loop {
+                match store.enqueue_now(&id, job.clone()).await {
+                    Err(error) if again.after_any(&error).await => {}
+                    // the commit whose answer was lost has happened: the same id waits for it, and then is taken
+                    Err(error) if error.of_a_taken_key() => {
+                        return store.job(&job.project, &id).await?.map(|job| Enqueued::Job(Box::new(job))).ok_or(error);
+                    }
+                    done => return done,
+                }
             }
-            Ok(queued)
         })
         .await
+    }
+
+    async fn enqueue_now(&self, id: &Id, job: NewJob) -> Result<Enqueued, StoreError> {
+        let mut session = self.write().await?;
+        let queued = self.enqueue_in(&mut session, id, job).await?;
+        if matches!(queued, Enqueued::Job(_)) {
+            session.commit().await?;
+            self.hub().announce_work();
+        }
+        Ok(queued)
     }
 
     /// Queues a job unless its key was used before; the answer, written from the job and its place in the queue, is kept
@@ -39,17 +53,21 @@ impl Store {
         keyed: Keyed,
         render: impl FnOnce(&Job, Option<u64>) -> Result<Answer, StoreError> + Send + 'static,
     ) -> Result<Once<Job, Enqueued>, StoreError> {
-        let store = self.clone();
+        let (store, id) = (self.clone(), Id::new(Kind::Job, &self.inner.ambient));
         to_the_end(async move {
             let mut session = store.write().await?;
-            let queued = match store.enqueue_in(&mut session, job).await? {
+            let queued = match store.enqueue_in(&mut session, &id, job).await? {
                 Enqueued::Job(queued) => *queued,
                 refused => return Ok(Once::Refused(refused)),
             };
             let answer = render(&queued, position(&mut session, &queued).await?)?;
             match store.keep_answer(&mut session, &keyed, &answer).await? {
                 Keeping::Kept => {
-                    session.commit().await?;
+                    match session.commit().await {
+                        // its answer was lost, but it has happened; if it has not, the key makes it safe to send again
+                        Err(StoreError::OutcomeUnknown(_)) if store.job(&queued.project, &id).await?.is_some() => {}
+                        done => done?,
+                    }
                     store.hub().announce_work();
                     Ok(Once::Done(queued, answer))
                 }
@@ -64,19 +82,18 @@ impl Store {
     }
 
     /// Adds the row of a job; the caller commits.
-    async fn enqueue_in(&self, session: &mut Session, job: NewJob) -> Result<Enqueued, StoreError> {
+    async fn enqueue_in(&self, session: &mut Session, id: &Id, job: NewJob) -> Result<Enqueued, StoreError> {
         let dataset = args![&*job.project, &*job.dataset.name, job.dataset.version];
         let Some((dataset_id,)) = session.optional::<(String,)>(&queries::PIN_DATASET, dataset).await? else {
             return Ok(Enqueued::DatasetGone);
         };
-        let (queued,) = session.one::<(i64,)>(&queries::QUEUED_OF_PROJECT, args![&*job.project]).await?;
-        if u64::try_from(queued).unwrap_or(0) >= self.inner.config.queue_max {
+        if !self.has_room(session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
         self.room_for_model(session, &job.project).await?;
         let now = session.now(&self.inner.ambient).await?;
         let columns = args![
-            &Id::new(Kind::Job, &self.inner.ambient),
+            id,
             job.project,
             job.kind,
             job.model,
@@ -146,7 +163,7 @@ impl Store {
             let mut again = store.again();
             loop {
                 match store.request_cancel_now(&project, &id).await {
-                    Err(error) if again.after(&error).await => {}
+                    Err(error) if again.after_any(&error).await => {}
                     done => return done,
                 }
             }

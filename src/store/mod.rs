@@ -24,8 +24,11 @@ pub mod queries;
 mod queue;
 mod quotas;
 mod records;
+mod room;
 mod rows;
+pub mod simulation;
 mod sweep;
+pub mod upkeep;
 mod webhooks;
 mod wire;
 
@@ -56,6 +59,7 @@ use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
 use rows::NamesBlob;
+use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.
 const PING: Duration = Duration::from_millis(1500);
@@ -69,7 +73,7 @@ pub struct StoreConfig {
     pub database_url: Option<String>,
     /// How long a claim lives without a heartbeat.
     pub lease: Duration,
-    /// Most jobs queued at once, per project. On PostgreSQL submissions of the same moment may pass it by their number.
+    /// Most jobs queued at once, per project.
     pub queue_max: u64,
     /// What one project may have.
     pub quotas: Quotas,
@@ -101,6 +105,10 @@ impl Store {
     ///
     /// On SQLite nobody else can be working on a job, so jobs that a dead process left running are rescued at once.
     pub async fn open(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        Self::open_with(config, ambient, None).await
+    }
+
+    async fn open_with(config: StoreConfig, ambient: Ambient, meddling: Meddling) -> Result<Self, StoreError> {
         let data_dir = config.data_dir.clone();
         let alone = config.database_url.is_none();
         let (blobs, lock) = blocking(move || {
@@ -110,7 +118,7 @@ impl Store {
         .await?;
         let db = match &config.database_url {
             Some(url) => open::postgres(url).await?,
-            None => open::sqlite(&config.data_dir).await?,
+            None => open::sqlite(&config.data_dir, meddling).await?,
         };
         let store = Self::over(config, ambient, db, blobs, Some(lock)).await?;
         if alone {

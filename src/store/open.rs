@@ -17,15 +17,21 @@ use super::db::{Db, Engine, args};
 use super::group::Writer;
 use super::health::Health;
 use super::queries::{MIGRATIONS, SETTINGS};
+use super::simulation::Meddling;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 const CONNECTIONS: u32 = 10;
 /// A connection to PostgreSQL is waited for this long.
 const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// The number of the schema this program writes.
+pub(super) fn newest_schema() -> i64 {
+    SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
 
 /// The lock of the data directory: alone on SQLite, together with others of its kind on PostgreSQL.
 pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {
@@ -38,27 +44,28 @@ pub(super) fn lock(data_dir: &Path, alone: bool) -> Result<File, StoreError> {
     }
 }
 
-/// A SQLite database in the data directory, migrated.
-pub(super) async fn sqlite(data_dir: &Path) -> Result<Db, StoreError> {
+/// A SQLite database in the data directory, migrated. Under a meddler it is not synced: that disk forgets by design.
+pub(super) async fn sqlite(data_dir: &Path, meddling: Meddling) -> Result<Db, StoreError> {
+    let synced = meddling.is_none();
     let path = data_dir.join("store.sqlite");
     // SQLite gives its other files the mode of the first
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(if synced { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
         .foreign_keys(true)
         .busy_timeout(BUSY);
     let mut connection = options.connect().await?;
     let settings = sqlite_settings(&mut connection).await?;
-    if settings != promised() {
+    if settings != promised(synced) {
         return Err(StoreError::Schema(format!("SQLite does not keep its settings: {settings:?}")));
     }
     SQLITE.run(&mut connection).await?;
     let health = Arc::new(Health::default());
     let writer = Writer::new(connection, Arc::clone(&health), BUSY);
-    let readers = sqlite_pool(READERS, options.pragma("query_only", "ON")).await?;
-    Ok(Db { engine: Engine::Sqlite { writer, readers }, health })
+    let readers = sqlite_pool(READERS, options.pragma("query_only", "ON"), synced).await?;
+    Ok(Db { engine: Engine::Sqlite { writer, readers }, health, meddling })
 }
 
 /// The SQLite database of a running server, for a visitor: nothing is made or migrated, and both must be of one schema.
@@ -71,9 +78,9 @@ pub(super) async fn sqlite_beside(data_dir: &Path) -> Result<Db, StoreError> {
         .busy_timeout(BUSY);
     let health = Arc::new(Health::default());
     let writer = Writer::new(options.connect().await?, Arc::clone(&health), BUSY);
-    let readers = sqlite_pool(1, options.pragma("query_only", "ON")).await?;
-    let db = Db { engine: Engine::Sqlite { writer, readers }, health };
-    if settings(&db).await? != promised() {
+    let readers = sqlite_pool(1, options.pragma("query_only", "ON"), true).await?;
+    let db = Db { engine: Engine::Sqlite { writer, readers }, health, meddling: None };
+    if settings(&db).await? != promised(true) {
         return Err(StoreError::Schema("SQLite does not keep its settings".into()));
     }
     let (applied,) = db.read().await?.one::<(i64,)>(&MIGRATIONS, args![]).await?;
@@ -84,11 +91,11 @@ pub(super) async fn sqlite_beside(data_dir: &Path) -> Result<Db, StoreError> {
 }
 
 /// A pool each of whose connections is asked whether it keeps what is promised.
-async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
-    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(|connection, _| {
+async fn sqlite_pool(connections: u32, options: SqliteConnectOptions, synced: bool) -> Result<SqlitePool, StoreError> {
+    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(2 * BUSY).after_connect(move |connection, _| {
         Box::pin(async move {
             let settings = sqlite_settings(connection).await?;
-            let kept = settings == promised();
+            let kept = settings == promised(synced);
             kept.then_some(()).ok_or_else(|| sqlx::Error::Protocol(format!("SQLite does not keep its settings: {settings:?}")))
         })
     });
@@ -98,8 +105,9 @@ async fn sqlite_pool(connections: u32, options: SqliteConnectOptions) -> Result<
 /// Settings by name.
 pub(super) type Settings = Vec<(&'static str, String)>;
 
-fn promised() -> Settings {
-    [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "5000")]
+fn promised(synced: bool) -> Settings {
+    let synchronous = if synced { "2" } else { "0" };
+    [("journal_mode", "wal"), ("synchronous", synchronous), ("foreign_keys", "1"), ("busy_timeout", "5000")]
         .map(|(name, value)| (name, value.to_owned()))
         .into()
 }
@@ -126,7 +134,7 @@ pub(super) async fn postgres(url: &str) -> Result<Db, StoreError> {
     // sooner than we stop waiting: a server that is slow says so itself, and its answer leaves the connection usable
     let bounds = [("statement_timeout", "2s"), ("lock_timeout", "1500ms"), ("idle_in_transaction_session_timeout", "10s")];
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options.options(bounds)).await?;
-    let db = Db { engine: Engine::Postgres(pool), health: Arc::default() };
+    let db = Db { engine: Engine::Postgres(pool), health: Arc::default(), meddling: None };
     for (name, value) in settings(&db).await? {
         if value == "off" {
             tracing::warn!(setting = name, "PostgreSQL runs with {name} = off: a power cut can lose what was acknowledged");

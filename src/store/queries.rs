@@ -250,6 +250,10 @@ queries! {
          start_deadline, retry_of) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
          $18, $19, $20, $21) RETURNING ", job_columns!()
     );
+    /// Passes into a queue side by side with others, until the end of the transaction.
+    SHARE_QUEUE => "", "SELECT pg_advisory_xact_lock_shared(hashtextextended('queue of ' || $1, 0))";
+    /// Passes into a queue alone, until the end of the transaction.
+    LOCK_QUEUE => "", "SELECT pg_advisory_xact_lock(hashtextextended('queue of ' || $1, 0))";
     QUEUED_OF_PROJECT => "SELECT COUNT(*) FROM jobs WHERE project = $1 AND status = 'queued'";
     JOB => concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = $1 AND id = $2");
     JOBS => filtered!(sqlite job_columns!()), filtered!(postgres job_columns!());
@@ -407,4 +411,33 @@ queries! {
                         WHERE holder = $1 AND status = 'pending'";
     DELETE_DELIVERIES => "DELETE FROM webhook_deliveries WHERE project = $1 AND holder = $2";
     PRUNE_DELIVERIES => "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE finished_at <= $1 LIMIT 1000)";
+
+    /// From here on the transaction sees one moment. These and the following serve `upkeep/`.
+    SNAPSHOT => "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    /// Whether there is a schema at all.
+    HAS_SCHEMA => "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+                  "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = '_sqlx_migrations'";
+    /// Its number.
+    SCHEMA => "SELECT MAX(version) FROM _sqlx_migrations";
+    /// Tables, their columns, what those hold, and whether the table refers to others.
+    COLUMNS => "SELECT t.name, c.name, c.type, EXISTS (SELECT 1 FROM pragma_foreign_key_list(t.name)) \
+                FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+                AND t.name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY t.name, c.cid",
+               "SELECT CAST(c.table_name AS TEXT), CAST(c.column_name AS TEXT), CAST(c.data_type AS TEXT), CAST(CASE WHEN EXISTS \
+                (SELECT 1 FROM information_schema.table_constraints AS k WHERE k.table_schema = c.table_schema \
+                AND k.table_name = c.table_name AND k.constraint_type = 'FOREIGN KEY') THEN 1 ELSE 0 END AS BIGINT) \
+                FROM information_schema.columns AS c WHERE c.table_schema = current_schema() AND c.table_name NOT LIKE '\\_%' \
+                ORDER BY c.table_name, c.ordinal_position";
+    /// The last claim number given.
+    CLAIMS_GIVEN => "SELECT last FROM counters WHERE project = '' AND kind = 'claim' AND name = ''",
+                    "SELECT last_value FROM claim_numbers WHERE is_called";
+    GO_ON_WITH_CLAIMS => "INSERT INTO counters (project, kind, name, last) VALUES ('', 'claim', '', $1) \
+                          ON CONFLICT (project, kind, name) DO UPDATE SET last = excluded.last",
+                         "SELECT setval('claim_numbers', $1)";
+    /// Columns that number their rows themselves; on SQLite they go on behind the largest number there is.
+    IDENTITIES => "", "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns \
+                       WHERE table_schema = current_schema() AND is_identity = 'YES'";
+    GIVE_STARTS_BACK => "UPDATE jobs SET attempt = attempt - 1 WHERE status = 'running' AND attempt > 0";
+    INTEGRITY => "PRAGMA integrity_check", "";
+    FOREIGN_KEYS => "PRAGMA foreign_key_check", "";
 }

@@ -66,7 +66,7 @@ impl Store {
         let mut again = self.again();
         loop {
             match self.heartbeat_now(claim, progress).await {
-                Err(error) if again.after(&error).await => {}
+                Err(error) if again.after_any(&error).await => {}
                 done => return done,
             }
         }
@@ -212,7 +212,7 @@ impl Store {
         let mut again = self.again();
         loop {
             match self.rescue_now(expired_by, dead_owner).await {
-                Err(error) if again.after(&error).await => {}
+                Err(error) if again.after_any(&error).await => {}
                 done => return done,
             }
         }

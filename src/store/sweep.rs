@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use super::blobs::seize;
 use super::db::args;
+use super::upkeep::may_sweep;
 use super::{Store, StoreError, blocking, queries};
 use crate::id::{Id, Kind};
 
 impl Store {
-    /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone.
-    /// Idempotency keys that are no longer promised go as well.
+    /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone, and
+    /// all are while somebody copies them. Idempotency keys that are no longer promised go as well.
     pub async fn sweep(&self, age: Duration) -> Result<u64, StoreError> {
         self.forget_keys().await?;
-        let blobs = self.inner.blobs.clone();
-        let files = blocking(move || {
+        let (blobs, data_dir) = (self.inner.blobs.clone(), self.inner.config.data_dir.clone());
+        let (files, _alone) = blocking(move || {
+            let Some(alone) = may_sweep(&data_dir)? else { return Ok((Vec::new(), None)) };
             blobs.sweep_scratch()?;
-            blobs.list()
+            Ok((blobs.list()?, Some(alone)))
         })
         .await?;
         let named: HashSet<String> =
@@ -31,6 +33,17 @@ impl Store {
             }
         }
         Ok(removed)
+    }
+
+    /// Bytes of the files that are stored, left-overs among them.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        let blobs = self.inner.blobs.clone();
+        blocking(move || {
+            // a file that went away meanwhile takes none
+            let lengths = blobs.list()?.into_iter().map(|(_, path)| fs::metadata(path).map_or(0, |file| file.len()));
+            Ok(lengths.sum())
+        })
+        .await
     }
 
     /// The row may have been committed since the rows were read: looked up again once the writer's lock is ours.

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::Worker;
 use super::halt::{Halt, Shared, Stopping};
 use crate::dataset::Dataset;
-use crate::job::{Failure, Reason};
+use crate::job::{Failure, Job, Reason, Status};
 use crate::model::Model;
 use crate::spec::ResolvedFit;
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
@@ -40,6 +40,10 @@ enum Outcome {
 
 /// Works a claimed job to its end and stores the ending.
 pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping) -> Result<(), StoreError> {
+    let _busy = worker.measures.busy();
+    if let (1, Some(started_at)) = (claim.job.attempt, claim.job.started_at) {
+        worker.measures.job_waited(seconds(claim.job.created_at, started_at));
+    }
     let ending = match serde_json::from_value::<ResolvedFit>(claim.job.spec_resolved.clone()) {
         Err(error) => {
             tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
@@ -54,7 +58,7 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
         tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
         return Ok(());
     };
-    finish(&worker.store, &claim, ending).await
+    finish(worker, &claim, ending).await
 }
 
 /// Runs the fit and watches over it. `None` = the claim was lost.
@@ -65,7 +69,7 @@ async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: 
     tokio::select! {
         outcome = load_and_fit(worker, claim, spec, &shared) => Ok(ending(outcome?, shared.halted())),
         never = hear_cancel(&worker.store, claim, &shared) => match never {},
-        never = prove_life(&worker.store, claim, &shared) => match never {},
+        never = prove_life(worker, claim, &shared) => match never {},
         never = hear_stop(stopping, &shared) => match never {},
         never = hear_time(limit, &shared) => match never {},
     }
@@ -91,7 +95,7 @@ async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallibl
 }
 
 /// Heartbeats, sooner than they must be when there is progress to tell.
-async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
+async fn prove_life(worker: &Worker, claim: &Claim, shared: &Shared) -> Infallible {
     let mut ticks = tokio::time::interval(PROGRESS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut told, mut beaten, began) = (claim.job.progress.clone(), Instant::now(), Instant::now());
@@ -103,20 +107,21 @@ async fn prove_life(store: &Store, claim: &Claim, shared: &Shared) -> Infallible
         }
         let mut timed = latest.clone();
         timed.estimate_rest(began.elapsed().as_secs_f64());
-        match store.heartbeat(claim, &timed).await {
+        match worker.store.heartbeat(claim, &timed).await {
             Ok(Beat::Continue) => (told, beaten) = (latest, Instant::now()),
             Ok(Beat::CancelAsked) => {
                 shared.halt(Halt::Cancel);
                 (told, beaten) = (latest, Instant::now());
             }
             Ok(Beat::Lost) => {
+                worker.measures.write_fenced();
                 shared.halt(Halt::Lost);
                 return pending().await;
             }
             Err(error) => {
                 // From four fifths of the lease on, the claim may be another's before we know. The fit may go on: it
                 // touches nothing shared, and its ending is stored only if the number is still the claim's.
-                let doubtful = beaten.elapsed() > store.lease().mul_f64(0.8);
+                let doubtful = beaten.elapsed() > worker.store.lease().mul_f64(0.8);
                 tracing::warn!(job = %claim.job.id, %error, doubtful, "a heartbeat was not stored");
                 tokio::time::sleep(BEAT_AGAIN).await;
             }
@@ -149,7 +154,9 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
     };
     let (send, receive) = oneshot::channel();
     let (worker, shared, job) = (worker.clone(), Arc::clone(shared), claim.job.id.clone());
+    let span = tracing::Span::current();
     let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
+        let _in_span = span.entered();
         let outcome = fit(&worker, &dataset, &spec, &shared).unwrap_or_else(|panic| {
             tracing::error!(%job, panic, "a fit panicked");
             Outcome::Panicked
@@ -221,17 +228,33 @@ fn failed(code: &str, detail: &str, retryable: bool, reason: Option<Reason>) -> 
     }
 }
 
+/// Between two times of the store.
+fn seconds(from: i64, to: i64) -> f64 {
+    to.saturating_sub(from).max(0) as f64 / 1e6
+}
+
+fn measure_end(worker: &Worker, job: &Job, ending: &Ending) {
+    if let (Some(started_at), Some(finished_at)) = (job.started_at, job.finished_at) {
+        worker.measures.job_ended(&job.kind, job.status.as_str(), seconds(started_at, finished_at));
+    }
+    if let (Ending::Succeeded { model }, Status::Succeeded) = (ending, job.status) {
+        worker.measures.fit(model.card.certificate.relative_gap, model.card.sparsity.nonzeros);
+    }
+}
+
 /// Stores the ending; a finished fit is kept while the store is away for a short time.
-async fn finish(store: &Store, claim: &Claim, ending: Ending) -> Result<(), StoreError> {
+async fn finish(worker: &Worker, claim: &Claim, ending: Ending) -> Result<(), StoreError> {
     let since = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
-        match store.finish(claim, ending.clone()).await {
+        match worker.store.finish(claim, ending.clone()).await {
             Ok(Finished::Stored(job)) => {
+                measure_end(worker, &job, &ending);
                 tracing::info!(job = %job.id, status = job.status.as_str(), attempt = job.attempt, "job ended");
                 return Ok(());
             }
             Ok(Finished::Fenced) => {
+                worker.measures.write_fenced();
                 tracing::warn!(job = %claim.job.id, claim = claim.number, "the ending was refused: the claim is no longer ours");
                 return Ok(());
             }

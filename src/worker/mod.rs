@@ -12,10 +12,13 @@ mod tests;
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 pub use memory::Memory;
 pub use pool::Pool;
 
 use crate::dataset::Dataset;
+use crate::measure::Measures;
 use crate::model::Model;
 use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
@@ -33,7 +36,7 @@ pub enum Worked {
 
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
-    step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX)), &mut Stopping::never()).await
+    step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX), Arc::default()), &mut Stopping::never()).await
 }
 
 /// What fits.
@@ -47,18 +50,21 @@ struct Worker {
     threads: usize,
     memory: Memory,
     fit: Arc<Fit>,
+    measures: Arc<Measures>,
 }
 
 impl Worker {
-    fn new(store: &Store, owner: &str, threads: usize, memory: &Memory) -> Self {
-        Self { store: store.clone(), owner: owner.into(), threads, memory: memory.clone(), fit: Arc::new(train::fit) }
+    fn new(store: &Store, owner: &str, threads: usize, memory: &Memory, measures: Arc<Measures>) -> Self {
+        Self { store: store.clone(), owner: owner.into(), threads, memory: memory.clone(), fit: Arc::new(train::fit), measures }
     }
 }
 
 /// [`run_one`] that hands its job back, attempt unspent, once `stopping` says so.
 async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
     let Some((claim, grant)) = worker.memory.claim(&worker.store, &worker.owner).await? else { return Ok(Worked::Idle) };
-    let worked = attempt::work(worker, claim, stopping).await;
+    let job = &claim.job;
+    let span = tracing::info_span!("job", job = %job.id, attempt = job.attempt, request_id = job.request_id);
+    let worked = attempt::work(worker, claim, stopping).instrument(span).await;
     drop(grant);
     worked.map(|()| Worked::Job)
 }

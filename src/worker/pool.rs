@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::halt::Stopping;
 use super::{Memory, Worked, Worker, step};
+use crate::measure::Measures;
 use crate::store::{Store, StoreError, WorkWatch};
 
 /// Without a hint a worker looks for new work about this often.
@@ -36,8 +37,8 @@ pub struct Pool {
 impl Pool {
     /// Starts `workers` workers, each fitting with `threads` threads and all within `memory`; `owner` names this life of
     /// the process. Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory) -> Self {
-        Self::of(&Worker::new(store, owner, threads, memory), workers)
+    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory, measures: Arc<Measures>) -> Self {
+        Self::of(&Worker::new(store, owner, threads, memory, measures), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {
@@ -53,8 +54,8 @@ impl Pool {
             });
         }
         let store = &worker.store;
-        tasks.spawn(rescue(store.clone(), Turns::new("rescue", &panics), Stopping::when(flag.clone())));
-        tasks.spawn(sweep(store.clone(), Turns::new("sweep", &panics), Stopping::when(flag.clone())));
+        tasks.spawn(rescue(worker.clone(), Turns::new("rescue", &panics), Stopping::when(flag.clone())));
+        tasks.spawn(sweep(worker.clone(), Turns::new("sweep", &panics), Stopping::when(flag.clone())));
         tasks.spawn(herald(store.clone(), Turns::new("herald", &panics), Stopping::when(flag.clone())));
         tasks.spawn(listener(store.clone(), Turns::new("listener", &panics), Stopping::when(flag)));
         Self { stop, tasks, alive, panics, memory: worker.memory.clone() }
@@ -115,23 +116,27 @@ async fn idle(worker: &Worker, work: &mut WorkWatch, stopping: &mut Stopping) {
     }
 }
 
-async fn rescue(store: Store, mut turns: Turns, mut stopping: Stopping) {
+async fn rescue(worker: Worker, mut turns: Turns, mut stopping: Stopping) {
     while !stopping.now() {
-        let one = store.clone();
+        let one = worker.store.clone();
         let rescued = turns.one(async move { one.rescue(None).await }).await;
         if let Some(jobs @ 1..) = rescued {
+            worker.measures.rescued(jobs);
             tracing::warn!(jobs, "jobs of dead workers were rescued");
         }
         pause(rescued.map_or(BACK_OFF, |_| RESCUE), &mut stopping).await;
     }
 }
 
-async fn sweep(store: Store, mut turns: Turns, mut stopping: Stopping) {
+async fn sweep(worker: Worker, mut turns: Turns, mut stopping: Stopping) {
     while !stopping.now() {
-        let one = store.clone();
+        let one = worker.store.clone();
         let swept = turns.one(async move { one.sweep(LEFT_OVER).await }).await;
-        if let Some(files @ 1..) = swept {
-            tracing::info!(files, "left-over files were removed");
+        if let Some(files) = swept {
+            worker.measures.swept(files);
+            if files > 0 {
+                tracing::info!(files, "left-over files were removed");
+            }
         }
         pause(swept.map_or(BACK_OFF, |_| SWEEP), &mut stopping).await;
     }

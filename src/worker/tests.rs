@@ -95,7 +95,7 @@ impl House {
     }
 
     fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync + 'static) -> Worker {
-        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory) }
+        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory, Arc::default()) }
     }
 
     async fn step(&self, worker: &Worker) -> Worked {

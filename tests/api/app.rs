@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::client::{Client, Response};
-use sparsefit::config::{Config, Limits, QuotaOptions};
+use sparsefit::config::{Config, Limits, QuotaOptions, TimeLimits};
 use sparsefit::job::Status;
 use sparsefit::serve::Server;
 use sparsefit::store::{JobFilter, Store};
@@ -68,10 +69,15 @@ impl TestApp {
         Self::start_with(Limits::default()).await
     }
 
-    pub(crate) async fn start_with(limits: Limits) -> Self {
+    pub(crate) async fn start_with(mut limits: Limits) -> Self {
+        if limits.time == TimeLimits::default() {
+            // nobody needs to be told of the end of a test
+            limits.time.linger_ms = 0;
+        }
         Self::start_in(limits, Ambient::system()).await
     }
 
+    /// As [`TestApp::start_with`], with a clock or randomness of the test's own.
     pub(crate) async fn start_in(limits: Limits, ambient: Ambient) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
@@ -94,7 +100,7 @@ impl TestApp {
         self.server.addr
     }
 
-    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
@@ -182,6 +188,14 @@ impl TestApp {
         json!(all)
     }
 
+    /// The files of data sets and models.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let directory = self.dir.path().join("data/blobs");
+        let mut files: Vec<_> = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
+        files.sort();
+        files
+    }
+
     /// Ends the test: no job is left open, and the server stops when told.
     pub(crate) async fn stop(self) {
         for status in [Status::Queued, Status::Running] {
@@ -199,7 +213,7 @@ impl TestApp {
 }
 
 /// The configuration of a test's server: a free port, no workers of its own.
-pub(crate) fn config(data_dir: std::path::PathBuf) -> Config {
+pub(crate) fn config(data_dir: PathBuf) -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir,

@@ -5,6 +5,7 @@
 mod app;
 mod auth;
 mod bad_inputs;
+mod connections;
 mod contract;
 mod data;
 mod idempotency;
@@ -12,6 +13,7 @@ mod job_actions;
 mod jobs;
 mod journey;
 mod lists;
+mod measures;
 mod protocol;
 mod quotas;
 mod schema;

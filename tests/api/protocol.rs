@@ -97,6 +97,8 @@ async fn a_client_that_goes_away_midway_leaves_no_trace() {
     app.raw_and_leave(bytes.as_bytes()).await;
     app.get("/api/v1/datasets/d").await.expect_problem(404, "not_found");
     assert_eq!(app.stored().await, serde_json::json!([[], [], []]));
+    app.store().sweep(std::time::Duration::ZERO).await.expect("the store answers");
+    assert!(app.files().is_empty(), "no file is left: {:?}", app.files());
     app.stop().await;
 }
 

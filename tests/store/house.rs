@@ -1,7 +1,7 @@
 //! What the tests live in: a store in a temporary directory, and small things to put into it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Ingested, Meta, RowNnz, Statistics, Target, TargetKind, Upload, ingest};
+use sparsefit::id::{Id, Kind};
 use sparsefit::job::{DatasetRef, Job, Priority, Warning};
 use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
 use sparsefit::store::{Claim, DatasetRow, Enqueued, Incoming, NewJob, Store, StoreConfig, StoreError};
@@ -43,13 +44,7 @@ impl House {
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        StoreConfig {
-            data_dir: self.data_dir(),
-            database_url: self.url().map(str::to_owned),
-            lease: Duration::from_secs(3600),
-            queue_max: 1000,
-            quotas: sparsefit::access::Quotas::default(),
-        }
+        StoreConfig { database_url: self.url().map(str::to_owned), ..config_of(&self.data_dir()) }
     }
 
     pub(crate) async fn try_open(&self) -> Result<Store, StoreError> {
@@ -74,6 +69,17 @@ impl House {
             .collect();
         names.sort();
         names
+    }
+}
+
+/// A store on SQLite whose claims live for an hour.
+pub(crate) fn config_of(data_dir: &Path) -> StoreConfig {
+    StoreConfig {
+        data_dir: data_dir.to_owned(),
+        database_url: None,
+        lease: Duration::from_secs(3600),
+        queue_max: 1000,
+        quotas: Default::default(),
     }
 }
 
@@ -126,11 +132,17 @@ fn meta(stored_bytes: u64) -> Meta {
 }
 
 pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
+    let named = DatasetRef { name: dataset.name.clone(), version: dataset.version, sha256: dataset.meta.sha256.clone() };
+    NewJob { project: dataset.project.clone(), model: model.into(), dataset: named, ..any_job() }
+}
+
+/// A job on no data set yet.
+pub(crate) fn any_job() -> NewJob {
     NewJob {
-        project: dataset.project.clone(),
+        project: P.into(),
         kind: "fit".into(),
-        model: model.into(),
-        dataset: DatasetRef { name: dataset.name.clone(), version: dataset.version, sha256: dataset.meta.sha256.clone() },
+        model: "m".into(),
+        dataset: DatasetRef { name: "d".into(), version: 1, sha256: String::new() },
         priority: Priority::Normal,
         spec: json!({"lambda": {"mode": "path"}}),
         spec_resolved: json!({"kind": "linear", "loss": {"type": "squared"}}),
@@ -160,6 +172,11 @@ pub(crate) async fn enqueue(store: &Store, job: NewJob) -> Job {
 /// Claims a job, which must be there.
 pub(crate) async fn claim(store: &Store) -> Claim {
     store.claim("worker-1").await.unwrap().expect("a job to claim")
+}
+
+/// The id spelled so.
+pub(crate) fn job_id(text: &str) -> Id {
+    Id::parse(Kind::Job, text).unwrap()
 }
 
 /// A data set, and `n` jobs on it.

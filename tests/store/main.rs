@@ -2,7 +2,10 @@
 
 #[path = "../support/postgres.rs"]
 mod fixture;
+#[path = "../support/proxy.rs"]
+mod proxy;
 
+mod away;
 mod bulk;
 mod files;
 mod house;
@@ -66,5 +69,6 @@ on_both_engines! {
         a_refused_ending_tells_nothing_and_a_rescue_tells_what_it_ended, a_hook_that_a_job_names_hears_of_that_job_alone,
         no_message_is_claimed_twice_and_one_address_gets_a_few_at_once, only_the_present_attempt_settles_a_message,
         an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
+    away: a_queue_has_no_more_than_its_bound_however_many_submit;
     schema: every_query_is_understood, a_second_opening_finds_what_the_first_left, a_changed_migration_is_refused;
 }

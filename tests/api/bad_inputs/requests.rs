@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{Row, gzip, hold};
-use crate::app::fit;
+use super::{Row, gzip, hold, limits};
+use crate::app::{TestApp, fit};
+use crate::data::with_model;
 
 fn job(number: &'static str, body: String, status: u16, code: &'static str, place: &'static str) -> Row {
     let headers = vec![("content-type", "application/json".to_owned())];
@@ -131,6 +132,7 @@ async fn pages_and_filters() {
     hold(vec![
         get("63", "/api/v1/jobs?cursor=00", 400, "invalid_cursor", "parameter cursor"),
         get("63", "/api/v1/jobs?cursor=", 400, "invalid_cursor", "parameter cursor"),
+        get("63", "/api/v1/jobs?cursor=%FF", 422, "invalid_parameter", "parameter cursor"),
         get("63", "/api/v1/datasets?limit=0", 422, "invalid_parameter", "parameter limit"),
         get("63", "/api/v1/datasets?limit=-1", 422, "invalid_parameter", "parameter limit"),
         get("63", "/api/v1/datasets?limit=abc", 422, "invalid_parameter", "parameter limit"),
@@ -177,6 +179,11 @@ async fn predictions() {
         predict("60", r#"{"instances":[{"indices":[-1],"values":[1]}]}"#, 422, "index_out_of_range", "#/instances/0/indices/0"),
         predict("60", r#"{"instances":[{"indices":[1,1],"values":[1,2]}]}"#, 422, "duplicate_index", "#/instances/0/indices/1"),
         predict("60", r#"{"instances":[{"indices":[1],"values":[1e999]}]}"#, 422, "non_finite_value", "#/instances/0/values/0"),
+        predict("60", r#"{"instances":[{"indices":[1],"values":[NaN]}]}"#, 400, "malformed_json", "line 1 column 40"),
+        Row {
+            headers: vec![("content-type", "text/libsvm".into())],
+            ..predict("60", "0 1:nan\n", 422, "non_finite_value", "line 1 column 5")
+        },
         predict("60", r#"{"instances":[[1,2]]}"#, 422, "shape_mismatch", "#/instances/0"),
         predict("60", r#"{"instances":[{"indices":[1],"values":[1,2]}]}"#, 422, "shape_mismatch", "#/instances/0/values"),
         predict("61", r#"{"instances":[]}"#, 422, "empty_batch", "-"),
@@ -204,4 +211,49 @@ async fn predictions() {
         Row { path: "/api/v1/models/m/predict?threshold=x".into(), ..predict("-", "{}", 422, "invalid_parameter", "parameter threshold") },
     ])
     .await;
+}
+
+#[tokio::test]
+async fn a_cursor_serves_the_list_it_was_made_for_and_no_other() {
+    let app = TestApp::start_with(limits()).await;
+    with_model(&app).await;
+    app.upload("other", crate::data::TINY).await.expect(201);
+    let cursor = app.get("/api/v1/datasets?limit=1").await.expect(200).json["next_cursor"].as_str().expect("a cursor").to_owned();
+    app.get(&format!("/api/v1/datasets?limit=1000000000&cursor={cursor}")).await.expect(200);
+    for list in ["jobs", "models", "models/m/versions/1/coefficients"] {
+        app.get(&format!("/api/v1/{list}?cursor={cursor}")).await.expect_problem(400, "invalid_cursor");
+    }
+    let turned: String = cursor.chars().rev().collect();
+    app.get(&format!("/api/v1/datasets?cursor={turned}")).await.expect_problem(400, "invalid_cursor");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_on_disk_is_never_predicted_with_nor_shown() {
+    let app = TestApp::start_with(limits()).await;
+    with_model(&app).await;
+    for file in app.files() {
+        let mut bytes = std::fs::read(&file).expect("a file");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("a file");
+    }
+    app.post("/api/v1/models/m/predict", &json!({ "instances": [[1, 2, 3]] })).await.expect_problem(500, "artifact_corrupt");
+    app.get("/api/v1/models/m/versions/1/coefficients").await.expect_problem(500, "artifact_corrupt");
+    app.get("/api/v1/datasets/tiny/versions/1/rows").await.expect_problem(500, "artifact_corrupt");
+    app.get("/livez").await.expect(200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_allowed_is_answered_with_those_that_are() {
+    let app = TestApp::start_with(limits()).await;
+    for (path, allowed) in [("/livez", "GET,HEAD"), ("/api/v1/datasets", "POST,GET,HEAD"), ("/api/v1/jobs/x/cancel", "POST")] {
+        let answer = app.send("DELETE", path, &[], String::new()).await.expect_problem(405, "method_not_allowed");
+        let (mut got, mut wanted): (Vec<&str>, Vec<&str>) = (answer.header("allow").split(',').collect(), allowed.split(',').collect());
+        got.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(got, wanted, "{path}");
+    }
+    app.stop().await;
 }

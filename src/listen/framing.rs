@@ -5,59 +5,19 @@
 //! What is refused is made illegal on its way (a line feed becomes NUL), so that the library itself answers 400 in its
 //! turn and closes the connection.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// A connection whose incoming bytes are looked at.
-#[derive(Debug)]
-pub(crate) struct Framed<T> {
-    stream: T,
-    framing: Framing,
-}
-
-impl<T> Framed<T> {
-    pub(crate) fn new(stream: T) -> Self {
-        Self { stream, framing: Framing::default() }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        this.framing.follow(&mut buffer.filled_mut()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<T> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-}
-
 /// Bytes of a line that are kept: enough for every header that matters here.
 const LINE_KEPT: usize = 64;
+
+/// What a client is in the middle of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// The last message is over, the next has not begun.
+    Nothing,
+    /// A head.
+    Head,
+    /// A body.
+    Body,
+}
 
 /// Where in a message the next byte lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +36,9 @@ enum Place {
     Lost,
 }
 
+/// Follows the bytes that come in on one connection.
 #[derive(Debug, Default)]
-struct Framing {
+pub(super) struct Framing {
     place: Place,
     /// The first bytes of the present line, without its end.
     line: Vec<u8>,
@@ -89,7 +50,17 @@ struct Framing {
 }
 
 impl Framing {
-    fn follow(&mut self, bytes: &mut [u8]) {
+    /// What the client is in the middle of sending.
+    pub(super) fn sending(&self) -> Sending {
+        match self.place {
+            Place::Head if !self.begun && self.line.is_empty() => Sending::Nothing,
+            Place::Head | Place::Lost => Sending::Head,
+            Place::Body { .. } | Place::ChunkSize | Place::Trailer => Sending::Body,
+        }
+    }
+
+    /// Takes in the next bytes, and makes illegal what must not pass.
+    pub(super) fn follow(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while at < bytes.len() {
             match self.place {
@@ -209,6 +180,22 @@ mod tests {
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\na\nb\n\nc\n";
         let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\n\n\n\n\r\nA\r\n0\n23456\n89\r\n0\r\nT: 1\r\n\r\n";
         assert!(passes(&format!("\r\n{get}{post}{chunked}{post}\r\n{chunked}{get}{get}")));
+    }
+
+    #[test]
+    fn it_is_known_what_a_client_is_sending() {
+        let mut framing = Framing::default();
+        let mut sending = |text: &str| {
+            framing.follow(&mut text.as_bytes().to_vec());
+            framing.sending()
+        };
+        assert_eq!(sending(""), Sending::Nothing);
+        assert_eq!(sending("PO"), Sending::Head);
+        assert_eq!(sending("ST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"), Sending::Body);
+        assert_eq!(sending("ab"), Sending::Body);
+        assert_eq!(sending("c"), Sending::Nothing);
+        assert_eq!(sending("GET / HTTP/1.1\r\nHost: a"), Sending::Head);
+        assert_eq!(sending("\r\n\r\n"), Sending::Nothing);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Cli {
         let ended = match self.command {
             Command::Serve(config) => run(&config.log, config.log_json, serve_until_told(&config)),
             Command::Worker(config) => run(&config.log, config.log_json, work_until_told(&config)),
-            Command::Keys(options) => manage_keys(options),
+            Command::Keys(options) => to_its_end(keys::run(options)),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
             Command::Backup(options) => to_its_end(upkeep::backup(&options)),
@@ -152,12 +152,6 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-fn manage_keys(options: keys::KeysOptions) -> Result<ExitCode, Failure> {
-    log::start("warn", false, Ambient::system())?;
-    process::harden();
-    Runtime::new()?.block_on(keys::run(options))
 }
 
 fn tell_demo(options: DemoOptions) -> Result<ExitCode, Failure> {

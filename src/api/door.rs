@@ -3,11 +3,10 @@
 //! In: a request id, sizes of the head, one `Host` that is ours, an `Accept` that can be met. Out: problems rendered,
 //! the headers every answer has, the measure taken, a fitting `ETag` answered with 304.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
@@ -46,10 +45,9 @@ async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Bo
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
     let client_waits = request.headers().contains_key(header::EXPECT);
+    let peer = Peer::of(request.extensions());
+    let head = Head { route: route.as_deref(), method: &method, headers: request.headers(), peer, now: api.ambient.now_micros() };
     let mut standing = None;
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip());
-    let (headers, now) = (request.headers(), api.ambient.now_micros());
-    let head = Head { route: route.as_deref(), method: &method, headers, peer: Peer(peer), now };
     let (mut response, rest) = match admit(&api, &uri, &head, &mut standing).await {
         Err(problem) => (problem.into_response(), None),
         Ok((caller, digests)) => {

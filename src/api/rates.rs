@@ -4,9 +4,12 @@
 //! addresses that fall into one slot share it. Must never know what a request is about.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
 
 /// Slots for addresses.
 const SLOTS: usize = 4096;
@@ -19,6 +22,11 @@ const WINDOW_S: u64 = 60;
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Peer {
+    /// As the listener noted it; a request that came from nowhere shares one address with its like.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        Self(extensions.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(peer)| peer.ip()))
+    }
+
     /// What is counted as one: an IPv4 address, or the network of an IPv6 address, whose lower half its owner may choose.
     fn network(self) -> IpAddr {
         match self.0.to_canonical() {

@@ -79,7 +79,7 @@ pub(super) async fn sqlite_beside(data_dir: &Path) -> Result<Db, StoreError> {
     let health = Arc::new(Health::default());
     let writer = Writer::new(options.connect().await?, Arc::clone(&health), BUSY);
     let readers = sqlite_pool(1, options.pragma("query_only", "ON"), true).await?;
-    let db = Db { engine: Engine::Sqlite { writer, readers }, health, meddling: Meddling::default() };
+    let db = Db { engine: Engine::Sqlite { writer, readers }, health, meddling: None };
     if settings(&db).await? != promised(true) {
         return Err(StoreError::Schema("SQLite does not keep its settings".into()));
     }

@@ -69,15 +69,16 @@ impl TestApp {
         Self::start_with(Limits::default()).await
     }
 
-    pub(crate) async fn start_with(limits: Limits) -> Self {
-        Self::start_in(limits, Ambient::system()).await
-    }
-
-    pub(crate) async fn start_in(mut limits: Limits, ambient: Ambient) -> Self {
+    pub(crate) async fn start_with(mut limits: Limits) -> Self {
         if limits.time == TimeLimits::default() {
             // nobody needs to be told of the end of a test
             limits.time.linger_ms = 0;
         }
+        Self::start_in(limits, Ambient::system()).await
+    }
+
+    /// As [`TestApp::start_with`], with a clock or randomness of the test's own.
+    pub(crate) async fn start_in(limits: Limits, ambient: Ambient) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
         let server = Server::start(&config, limits, ambient).await.expect("the server starts");

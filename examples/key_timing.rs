@@ -37,15 +37,18 @@ impl Moments {
 
 fn main() -> std::io::Result<()> {
     let ambient = Ambient::system();
-    let stored: HashMap<Id, Digest> = (0..100).map(|_| Token::mint(&ambient)).map(|(id, token)| (id, token.digest())).collect();
-    let known = stored.keys().next().map(|id| id.as_str().replace("key_", "sk_")).unwrap_or_default();
+    let stored: HashMap<Id, Digest> = (0..256).map(|_| Token::mint(&ambient)).map(|(id, token)| (id, token.digest())).collect();
+    // Every id is as good as another: what reading its own digits costs is told to whoever sent them.
+    let known: Vec<String> = stored.keys().map(|id| id.as_str().replace("key_", "sk_")).collect();
     let mut kinds = [Moments::default(), Moments::default()];
-    let mut turn = [0u8];
+    let mut turn = [0u8; 2];
     while kinds.iter().any(|kind| kind.count < EACH as f64) {
         let (_, token) = Token::mint(&ambient);
         ambient.random.fill(&mut turn);
         let which = usize::from(turn[0] & 1);
-        let text = if which == 0 { token.reveal().to_owned() } else { format!("{known}{}", &token.reveal()[known.len()..]) };
+        let known = &known[usize::from(turn[1]) % known.len()];
+        let (head, secret) = token.reveal().split_at(known.len());
+        let text = format!("{}{secret}", if which == 0 { head } else { known });
         let since = Instant::now();
         let presented = Presented::read(black_box(&text));
         let found = presented.id().and_then(|id| stored.get(id));

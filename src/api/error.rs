@@ -146,9 +146,9 @@ fn retryable(code: Code) -> bool {
         Code::BodyTooSlow
             | Code::DigestMismatch
             | Code::QueueFull
-            | Code::TooManyStreams
             | Code::RateLimited
             | Code::TooManyAttempts
+            | Code::TooManyStreams
             | Code::IdempotencyInProgress
             | Code::RequestTimeout
             | Code::InsufficientStorage

@@ -45,6 +45,12 @@ macro_rules! job_columns {
     };
 }
 
+macro_rules! key_columns {
+    () => {
+        "id, project, name, scopes, sha256, created_at, expires_at, last_used_at, revoked_at"
+    };
+}
+
 macro_rules! event_columns {
     () => {
         "id, job_id, seq, created_at, level, type, message, data, epoch, position"
@@ -62,12 +68,6 @@ macro_rules! feed {
             $settled,
             " ORDER BY epoch, position LIMIT $5"
         )
-    };
-}
-
-macro_rules! key_columns {
-    () => {
-        "id, project, name, scopes, sha256, created_at, expires_at, last_used_at, revoked_at"
     };
 }
 

@@ -174,11 +174,6 @@ pub(crate) async fn claim(store: &Store) -> Claim {
     store.claim("worker-1").await.unwrap().expect("a job to claim")
 }
 
-/// The id spelled so.
-pub(crate) fn job_id(text: &str) -> Id {
-    Id::parse(Kind::Job, text).unwrap()
-}
-
 /// A data set, and `n` jobs on it.
 pub(crate) async fn with_jobs(store: &Store, n: usize) -> (DatasetRow, Vec<Job>) {
     let dataset = add_dataset(store, P, "d", false).await;

@@ -46,6 +46,7 @@ async fn main() -> Result<(), Failure> {
         database_url: options.database_url,
         lease: Duration::from_secs(60),
         queue_max: 1_000_000,
+        quotas: Default::default(),
     };
     let store = Store::open(config, Ambient::system()).await?;
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();

@@ -22,7 +22,13 @@ async fn main() -> Result<(), Failure> {
     let seconds: f64 = args.next().map_or(Ok(3.0), |text| text.parse())?;
     let directory = tempfile::tempdir_in(".")?;
     let lease = Duration::from_secs(10);
-    let config = StoreConfig { data_dir: directory.path().join("data"), database_url: args.next(), lease, queue_max: u64::MAX };
+    let config = StoreConfig {
+        data_dir: directory.path().join("data"),
+        database_url: args.next(),
+        lease,
+        queue_max: u64::MAX,
+        quotas: Default::default(),
+    };
     let store = Store::open(config, Ambient::system()).await?;
     let dataset = upload(&store).await?;
     let (acknowledged, began) = (Arc::new(AtomicU64::new(0)), Instant::now());

@@ -1,5 +1,7 @@
 //! The command line: words, flags, and how the process begins and ends. What the words do is in other rooms.
 
+mod keys;
+
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ pub struct Cli {
 enum Command {
     /// Serve the API and work the queue.
     Serve(Box<Config>),
+    /// Make, list and revoke API keys.
+    Keys(keys::KeysOptions),
     /// Work the queue of servers elsewhere: the same PostgreSQL, the same data directory.
     Worker(WorkerConfig),
     /// Tell the main job: a server, real data, a certified sparse model, predictions.
@@ -64,6 +68,7 @@ impl Cli {
         let ended = match self.command {
             Command::Serve(config) => run(&config.log, config.log_json, serve_until_told(&config)),
             Command::Worker(config) => run(&config.log, config.log_json, work_until_told(&config)),
+            Command::Keys(options) => to_its_end(keys::run(options)),
             Command::Demo(options) => tell_demo(options),
             Command::Healthcheck(options) => healthcheck(options.listen),
             Command::Backup(options) => to_its_end(upkeep::backup(&options)),
@@ -93,7 +98,7 @@ fn run(level: &str, log_json: bool, told: impl Future<Output = Result<ExitCode, 
 
 async fn serve_until_told(config: &Config) -> Result<ExitCode, Failure> {
     let stop = Stop::new()?;
-    let server = Server::start(config, Limits::default(), Ambient::system()).await?;
+    let server = Server::start(config, config.limits(), Ambient::system()).await?;
     // The one line on stdout: whoever started us waits for it. A closed stdout is no reason to stop.
     let _ = writeln!(std::io::stdout(), "listening on http://{}", server.addr);
     until_told(stop, server.broken(), server.shutdown()).await

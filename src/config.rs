@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::access::Quotas;
 use crate::dataset::IngestLimits;
 use crate::model::PredictLimits;
 use crate::spec::SpecLimits;
@@ -39,15 +40,55 @@ pub struct Config {
     /// Further names by which clients reach this server (`Host`).
     #[arg(long, env = "SPARSEFIT_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
+    /// Requests a second that one key (or, while no key exists, one address) may send; 0 = any number.
+    #[arg(long, env = "SPARSEFIT_REQUESTS_PER_SECOND", default_value_t = REQUESTS_PER_SECOND)]
+    pub requests_per_second: u64,
     /// Networks that webhooks may reach besides the public internet, over http too: `10.1.0.0/16,fd00::/8`.
     #[arg(long, env = "SPARSEFIT_WEBHOOK_ALLOW_NET", value_delimiter = ',')]
     pub webhook_allow_net: Vec<Net>,
+    /// What each project may have at once.
+    #[command(flatten)]
+    pub quotas: QuotaOptions,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,
     /// Most verbose level logged: error, warn, info, debug, trace.
     #[arg(long, env = "SPARSEFIT_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// What each project may have at once.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct QuotaOptions {
+    /// Jobs of one project that wait.
+    #[arg(long = "quota-queued-jobs", env = "SPARSEFIT_QUOTA_QUEUED_JOBS", default_value_t = QUEUE_MAX)]
+    pub queued_jobs: u64,
+    /// Bytes of stored data sets and models of one project.
+    #[arg(long = "quota-stored-bytes", env = "SPARSEFIT_QUOTA_STORED_BYTES", default_value_t = Quotas::default().stored_bytes)]
+    pub stored_bytes: u64,
+    /// Data set versions of one project.
+    #[arg(long = "quota-datasets", env = "SPARSEFIT_QUOTA_DATASETS", default_value_t = Quotas::default().datasets)]
+    pub datasets: u64,
+    /// Model versions of one project.
+    #[arg(long = "quota-models", env = "SPARSEFIT_QUOTA_MODELS", default_value_t = Quotas::default().models)]
+    pub models: u64,
+    /// Uploads of one project at once.
+    #[arg(long = "quota-uploads", env = "SPARSEFIT_QUOTA_UPLOADS", default_value_t = Quotas::default().uploads)]
+    pub uploads: u64,
+}
+
+impl QuotaOptions {
+    fn quota(self) -> Quotas {
+        let Self { stored_bytes, datasets, models, uploads, .. } = self;
+        Quotas { stored_bytes, datasets, models, uploads }
+    }
+}
+
+impl Default for QuotaOptions {
+    fn default() -> Self {
+        let Quotas { stored_bytes, datasets, models, uploads } = Quotas::default();
+        Self { queued_jobs: QUEUE_MAX, stored_bytes, datasets, models, uploads }
+    }
 }
 
 /// Options of `sparsefit worker`; each is also `SPARSEFIT_<NAME>` in the environment.
@@ -93,6 +134,8 @@ pub struct Limits {
     pub queue_max: u64,
     /// Threads of a fit in this process.
     pub fit_threads: u64,
+    /// Of each project.
+    pub quota: Quotas,
     /// Memory that a fit can be granted at most; no more than the process has for all its fits.
     pub fit_memory_bytes: u64,
     /// Idempotency keys of a project at a time.
@@ -101,7 +144,13 @@ pub struct Limits {
     /// Below `connections`, so that one address never has all of them.
     pub connections_per_address: u64,
     pub header_bytes: u64,
+    /// Event streams open at once.
+    pub streams: u64,
     pub page_max: u64,
+    /// Of one key, or of one address while no key exists; 0 = any number.
+    pub requests_per_second: u64,
+    /// Wrong keys from one address; more are not looked at.
+    pub auth_failures_per_minute: u64,
     /// Memory for models kept ready to predict.
     pub model_cache_bytes: u64,
     pub time: TimeLimits,
@@ -158,8 +207,20 @@ impl Default for TimeLimits {
     }
 }
 
+/// More than one process answers: a bound on accidents until an operator sets a lower one.
+const REQUESTS_PER_SECOND: u64 = 100_000;
+/// Jobs of one project that wait.
+const QUEUE_MAX: u64 = 10_000;
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
+
+impl Config {
+    /// The bounds, with those set by options.
+    pub fn limits(&self) -> Limits {
+        let queue_max = self.quotas.queued_jobs;
+        Limits { requests_per_second: self.requests_per_second, queue_max, quota: self.quotas.quota(), ..Limits::default() }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -172,20 +233,25 @@ impl Default for Limits {
                 line_bytes: 64 * MIB,
                 number_bytes: 64,
                 sort_memory_bytes: 64 * MIB,
+                room_bytes: u64::MAX,
             },
             upload_encoded_bytes: GIB,
             json_bytes: 8 * MIB,
             predict_bytes: 64 * MIB,
             predict: PredictLimits { rows: 100_000, row_nnz: 1_000_000, index_max: (1 << 31) - 1 },
             spec: SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 30.0 * 86_400.0 },
-            queue_max: 10_000,
+            queue_max: QUEUE_MAX,
+            quota: Quotas::default(),
             fit_threads: 1,
             fit_memory_bytes: u64::MAX,
             idempotency_keys: 10_000,
             connections: 4096,
             connections_per_address: 3072,
             header_bytes: 32 * 1024,
+            streams: 256,
             page_max: 1000,
+            requests_per_second: REQUESTS_PER_SECOND,
+            auth_failures_per_minute: 20,
             model_cache_bytes: 256 * MIB,
             time: TimeLimits::default(),
         }

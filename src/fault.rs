@@ -85,6 +85,14 @@ codes! {
     NumericalError => "numerical_error",
     /// The cursor was not made by this server for this list.
     InvalidCursor => "invalid_cursor",
+    /// No valid key came with the request.
+    Unauthenticated => "unauthenticated",
+    /// The key may not do this.
+    Forbidden => "forbidden",
+    /// Too many wrong keys came from one address.
+    TooManyAttempts => "too_many_attempts",
+    /// Too many requests a second.
+    RateLimited => "rate_limited",
     /// The thing does not exist, or may not be seen.
     NotFound => "not_found",
     /// The model was not chosen by cross-validation.
@@ -97,6 +105,8 @@ codes! {
     AlreadyFinished => "already_finished",
     /// The queue is full.
     QueueFull => "queue_full",
+    /// As many event streams are open as may be.
+    TooManyStreams => "too_many_streams",
     /// A storage or count quota is used up.
     QuotaExceeded => "quota_exceeded",
     /// The fit can never get the memory it would need.

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod matrix;
 pub mod solver;
 
+pub mod access;
 pub mod dataset;
 pub mod hook;
 pub mod job;

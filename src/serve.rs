@@ -33,7 +33,7 @@ const HAND_BACK_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Anyone on the network could do anything.
-    #[error("refusing to listen on {0} without keys; pass --insecure-no-auth to do so all the same")]
+    #[error("refusing to listen on {0} without keys; make one with `sparsefit keys create`, or pass --insecure-no-auth")]
     Exposed(SocketAddr),
     /// The address cannot be listened on.
     #[error("listening on {0}: {1}")]
@@ -61,18 +61,32 @@ pub struct Server {
 impl Server {
     /// Starts a server on the address of its configuration.
     pub async fn start(config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
-        if !config.listen.ip().is_loopback() && !config.insecure_no_auth {
-            return Err(StartError::Exposed(config.listen));
+        let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
+        // Before anybody can connect.
+        if let Err(exposed) = check_exposure(&store, config, config.listen).await {
+            store.close().await;
+            return Err(exposed);
         }
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
-        Self::start_on(listener, config, limits, ambient).await
+        match TcpListener::bind(config.listen).await {
+            Ok(listener) => Self::run(listener, store, config, limits, ambient).await,
+            Err(error) => {
+                store.close().await;
+                Err(StartError::Listen(config.listen, error))
+            }
+        }
     }
 
     /// Starts a server on a listener that is there already.
-    pub async fn start_on(listener: TcpListener, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
-        limits.connections = limits.connections.min(process::connections_possible());
+    pub async fn start_on(listener: TcpListener, config: &Config, limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let store = Store::open(store_config(&config.data_dir, config.database_url.as_deref(), &limits), ambient.clone()).await?;
+        check_exposure(&store, config, addr).await?;
+        Self::run(listener, store, config, limits, ambient).await
+    }
+
+    async fn run(listener: TcpListener, store: Store, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        limits.connections = limits.connections.min(process::connections_possible());
+        let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
@@ -110,6 +124,12 @@ impl Server {
         self.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// Beyond loopback only somebody with a key, or told to, may be served.
+async fn check_exposure(store: &Store, config: &Config, addr: SocketAddr) -> Result<(), StartError> {
+    let open = addr.ip().is_loopback() || config.insecure_no_auth || store.keys_revision().await? > 0;
+    if open { Ok(()) } else { Err(StartError::Exposed(addr)) }
 }
 
 /// A running process of workers.
@@ -198,5 +218,5 @@ fn fit_threads(asked: usize) -> usize {
 
 fn store_config(data_dir: &Path, database_url: Option<&str>, limits: &Limits) -> StoreConfig {
     let database_url = database_url.map(str::to_owned);
-    StoreConfig { data_dir: data_dir.to_owned(), database_url, lease: LEASE, queue_max: limits.queue_max }
+    StoreConfig { data_dir: data_dir.to_owned(), database_url, lease: LEASE, queue_max: limits.queue_max, quotas: limits.quota }
 }

@@ -27,7 +27,7 @@ fn fitted() -> Predictor {
     let job = br#"{"type":"fit","model":"m","dataset":{"name":"d"},"spec":{"lambda":{"mode":"value","value":0.01}}}"#;
     let asked = spec::parse_job(job, &Limits::default().spec).expect("a job");
     let (fit, _) = asked.fit.resolve(&data.meta, data.names.as_deref()).expect("a specification");
-    let run = train::Run { threads: 1, observe: &|_| ControlFlow::Continue(()) };
+    let run = train::Run { threads: 1, observe: &|_| ControlFlow::Continue(()), resume: None, keep: &|_| {}, on_thread: &|| {} };
     let model = train::fit(&data, &fit, &run).expect("a model");
     Predictor::new(Arc::new(model), data.names.clone())
 }

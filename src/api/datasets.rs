@@ -18,6 +18,7 @@ use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
 use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type, version_number};
 use super::state::Api;
+use super::uploads;
 use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statistics, Target, TargetKind, Upload};
 use crate::fault::{Code, Fault, Place};
 use crate::id::Kind;
@@ -114,7 +115,8 @@ fn show(row: &DatasetRow, versions: Option<Vec<i64>>) -> Result<Raw, Problem> {
 /// `POST /api/v1/datasets?name=N` with the data as body.
 pub(crate) async fn upload(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let asked = Asked::read(&api, query, &head.headers)?;
+    let mut asked = Asked::read(&api, query, &head.headers)?;
+    let _place = api.uploads.begin(caller.project(), api.limits.quota.uploads)?;
     let turn = Turn::begin(&api, &caller, UPLOAD, &head.headers)?;
     if let Some(turn) = &turn
         && let Some(kept) = turn.before(&api).await?
@@ -122,6 +124,7 @@ pub(crate) async fn upload(State(api): State<Api>, caller: Caller, query: Query,
         let sha256 = hashed(&asked.upload, body, asked.wire_limit).await?;
         return idempotency::replay(&kept, &asked.fingerprint(&sha256));
     }
+    asked.upload.limits.room_bytes = uploads::room(&api, caller.project()).await?;
     let incoming = {
         let store = api.store.clone();
         tokio::task::spawn_blocking(move || store.incoming()).await.map_err(|error| Problem::internal(error.to_string()))??
@@ -282,7 +285,7 @@ async fn read_beside<T: Send + 'static>(
 /// `GET /api/v1/datasets`: the latest version of each name.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/datasets");
+    let list = api.list(&caller, "datasets");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.datasets(project, window.row(Kind::Dataset)?.as_ref(), window.limit).await?;
@@ -301,7 +304,9 @@ pub(crate) async fn latest(
     let project = caller.project();
     let row = api.store.dataset(project, &name, None).await?.ok_or_else(|| Problem::not_found("data set"))?;
     let versions = api.store.dataset_versions(project, &name).await?;
-    Ok(Json(show(&row, Some(versions))?).into_response())
+    // beneath one latest version the others can only become fewer: their number names them
+    let tag = format!("{}-{}", row.id, versions.len());
+    Ok(tagged(&tag, &show(&row, Some(versions))?))
 }
 
 /// `GET /api/v1/datasets/{dataset}/versions/{version}`.
@@ -365,7 +370,7 @@ pub(crate) async fn features(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let row = find(&api, &caller, &path).await?;
-    let list = format!("{}/features", row.id);
+    let list = api.list(&caller, &format!("{}/features", row.id));
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let Some(names) = api.store.open_dataset(&row).await?.names.clone() else {

@@ -12,11 +12,14 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use tracing::{Instrument, Span};
 
+use super::auth::Head;
 use super::digest::Digests;
 use super::error::Problem;
 use super::lend::{Rest, lend};
 use super::pace::Pace;
+use super::rates::{Peer, Standing};
 use super::request::{Caller, bad_header, wait_preferred};
+use super::sse;
 use super::state::Api;
 use crate::config::TimeLimits;
 use crate::fault::{Code, Fault, Place};
@@ -41,11 +44,16 @@ async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Bo
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    request.extensions_mut().insert(Caller::anonymous());
     let client_waits = request.headers().contains_key(header::EXPECT);
-    let (mut response, rest) = match admit(&api, &request) {
+    let peer = Peer::of(request.extensions());
+    let head = Head { route: route.as_deref(), method: &method, headers: request.headers(), peer, now: api.ambient.now_micros() };
+    let mut standing = None;
+    let (mut response, rest) = match admit(&api, &uri, &head, &mut standing).await {
         Err(problem) => (problem.into_response(), None),
-        Ok(digests) => answer(&api, request, digests, next).await,
+        Ok((caller, digests)) => {
+            request.extensions_mut().insert(caller);
+            answer(&api, request, digests, next).await
+        }
     };
     if let Some(rest) = rest.filter(|_| !response.status().is_success()) {
         rest.drain(client_waits).await;
@@ -53,6 +61,7 @@ async fn pass(api: Api, id: Id, mut request: Request, next: Next) -> Response<Bo
     response = with_problem(response, uri.path(), &id);
     response = not_modified(response, &method, if_none_match.as_ref());
     put_headers(response.headers_mut(), &id);
+    put_standing(response.headers_mut(), api.gate.rates.per_second(), standing);
     if api.life.is_draining() {
         // the client's next request is for another server, or for the next life of this one
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -115,9 +124,9 @@ fn log_request(method: &Method, route: &str, status: u16, took: Duration) {
     }
 }
 
-/// Checks of the head, in the order of their cost.
-fn admit(api: &Api, request: &Request) -> Result<Digests, Problem> {
-    let (uri, headers) = (request.uri(), request.headers());
+/// Checks of the head: its size, whom it is for, who asks and whether they may, and whether it can be answered.
+async fn admit(api: &Api, uri: &Uri, head: &Head<'_>, standing: &mut Option<Standing>) -> Result<(Caller, Digests), Problem> {
+    let headers = head.headers;
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let most = api.limits.header_bytes;
     if uri_bytes(uri) as u64 > most {
@@ -127,13 +136,16 @@ fn admit(api: &Api, request: &Request) -> Result<Digests, Problem> {
         return Err(Problem::new(Code::HeadersTooLarge, format!("the headers have more than {most} bytes")));
     }
     check_host(api, uri, headers)?;
+    let verdict = api.gate.pass(&api.store, head).await;
+    *standing = verdict.standing;
+    let caller = verdict.caller?;
     if !acceptable(uri.path(), headers) {
         return Err(Problem::new(Code::NotAcceptable, "this route answers with another media type than those accepted"));
     }
-    if api.life.is_draining() && request.method() == Method::POST {
+    if api.life.is_draining() && head.method == Method::POST {
         return Err(Problem::new(Code::ShuttingDown, "the server is stopping"));
     }
-    Digests::of(headers)
+    Ok((caller, Digests::of(headers)?))
 }
 
 fn uri_bytes(uri: &Uri) -> usize {
@@ -164,6 +176,7 @@ fn acceptable(path: &str, headers: &HeaderMap) -> bool {
         "/docs/docs.js" => &["text/javascript", "text/*"],
         "/docs/docs.css" => &["text/css", "text/*"],
         _ if path == "/docs" || path.starts_with("/problems/") => &["text/html", "text/*"],
+        _ if path.ends_with("/events") => &["application/json", "application/problem+json", sse::EVENT_STREAM, "text/*"],
         _ => &["application/json", "application/problem+json"],
     };
     let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -208,9 +221,24 @@ fn not_modified(response: Response<Body>, method: &Method, asked: Option<&Header
     if !fits || !matches!(*method, Method::GET | Method::HEAD) || response.status() != StatusCode::OK {
         return response;
     }
-    let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
-    unchanged.headers_mut().insert(header::ETAG, tag.clone());
-    unchanged
+    // the hints stay: when to ask again, which preference was applied
+    let (mut head, _) = response.into_parts();
+    head.status = StatusCode::NOT_MODIFIED;
+    head.headers.remove(header::CONTENT_TYPE);
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, Body::empty())
+}
+
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), once it is known who asks.
+fn put_standing(headers: &mut HeaderMap, per_second: u64, standing: Option<Standing>) {
+    let Some(Standing { remaining, reset_s, .. }) = standing else { return };
+    let fields =
+        [("ratelimit-policy", format!("\"default\";q={per_second};w=1")), ("ratelimit", format!("\"default\";r={remaining};t={reset_s}"))];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 fn put_headers(headers: &mut HeaderMap, id: &Id) {
@@ -257,6 +285,8 @@ mod tests {
         }
         assert!(acceptable("/api/v1/jobs", &HeaderMap::new()));
         assert!(acceptable("/docs", &accept("text/html")));
+        assert!(acceptable("/api/v1/jobs/x/events", &accept("text/event-stream")));
+        assert!(!acceptable("/api/v1/jobs/x/events", &accept("text/html")));
         assert!(acceptable("/metrics", &accept("text/plain;version=0.0.4")));
     }
 }

@@ -89,6 +89,12 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::InvalidCursor => {
             (S::BAD_REQUEST, "The cursor is not valid here", "Use `next_cursor` of the same list unchanged, or start without a cursor.")
         }
+        Code::Unauthenticated => {
+            (S::UNAUTHORIZED, "A key is needed", "Send `Authorization: Bearer sk_…`; `sparsefit keys create` makes a key.")
+        }
+        Code::Forbidden => (S::FORBIDDEN, "The key may not do this", "Use a key with the scope named in `detail`."),
+        Code::TooManyAttempts => (S::TOO_MANY_REQUESTS, "Too many wrong keys", "Try again after Retry-After seconds, with a valid key."),
+        Code::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests", "Try again after Retry-After seconds."),
         Code::NotFound => (S::NOT_FOUND, "Not found", "Check the path; names and ids are case-sensitive."),
         Code::NoCv => (S::NOT_FOUND, "The model was not chosen by cross-validation", "Fit with `\"selection\": {\"method\": \"cv\"}`."),
         Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "The method is not allowed here", "See the Allow header."),
@@ -99,6 +105,9 @@ pub(crate) fn facts(code: Code) -> Facts {
         ),
         Code::AlreadyFinished => (S::CONFLICT, "The job has already ended", "There is nothing to cancel."),
         Code::QueueFull => (S::TOO_MANY_REQUESTS, "The queue is full", "Try again after Retry-After seconds."),
+        Code::TooManyStreams => {
+            (S::SERVICE_UNAVAILABLE, "Too many event streams are open", "Try again after Retry-After seconds, or poll.")
+        }
         Code::QuotaExceeded => (S::FORBIDDEN, "A quota is used up", "Delete what is not needed."),
         Code::FitTooLarge => {
             (S::UNPROCESSABLE_ENTITY, "The fit can never get the memory it needs", "Send less data, or run a larger server.")
@@ -137,6 +146,9 @@ fn retryable(code: Code) -> bool {
         Code::BodyTooSlow
             | Code::DigestMismatch
             | Code::QueueFull
+            | Code::RateLimited
+            | Code::TooManyAttempts
+            | Code::TooManyStreams
             | Code::IdempotencyInProgress
             | Code::RequestTimeout
             | Code::InsufficientStorage
@@ -146,10 +158,10 @@ fn retryable(code: Code) -> bool {
 }
 
 /// Seconds after which the same request may succeed.
-fn retry_after(code: Code) -> Option<&'static str> {
+fn retry_after(code: Code) -> Option<u64> {
     match code {
-        Code::IdempotencyInProgress => Some("1"),
-        Code::QueueFull | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some("2"),
+        Code::IdempotencyInProgress => Some(1),
+        Code::QueueFull | Code::TooManyStreams | Code::ShuttingDown | Code::StoreUnavailable | Code::RequestTimeout => Some(2),
         _ => None,
     }
 }
@@ -165,12 +177,19 @@ pub(crate) struct Problem {
     pub(crate) fault: Fault,
     /// For the log only.
     cause: Option<String>,
+    /// Seconds after which to ask again, where the code alone does not say.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// A fault without a place.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Fault::new(code, detail).into()
+    }
+
+    /// The problem, with the seconds after which to ask again.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     /// The thing named by `what` does not exist, or may not be seen.
@@ -181,7 +200,7 @@ impl Problem {
     /// A bug of ours; `cause` goes to the log.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         let detail = "the server made an error; its log has more under the request id";
-        Self { fault: Fault::new(Code::InternalError, detail), cause: Some(cause.into()) }
+        Self { cause: Some(cause.into()), ..Fault::new(Code::InternalError, detail).into() }
     }
 
     /// The problem for a response made by a library without a body of ours.
@@ -217,8 +236,12 @@ impl Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after(self.fault.code) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        let seconds = self.retry_after_s.or_else(|| retry_after(self.fault.code));
+        if let Some(seconds) = seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.fault.code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -248,7 +271,7 @@ impl IntoResponse for Problem {
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self { fault, cause: None }
+        Self { fault, cause: None, retry_after_s: None }
     }
 }
 
@@ -258,13 +281,14 @@ impl From<StoreError> for Problem {
             StoreError::Database(_) => (Code::StoreUnavailable, "the database did not answer as it should"),
             StoreError::OutcomeUnknown(_) => (Code::StoreUnavailable, "the database did not say whether it committed"),
             StoreError::Broken(_) => (Code::StoreUnavailable, "the server's disk failed, and the server is ending"),
+            StoreError::OverQuota(detail) => return Self::new(Code::QuotaExceeded, detail.clone()),
             StoreError::DiskFull => (Code::InsufficientStorage, "the disk is full"),
             StoreError::Damaged(_) => (Code::ArtifactCorrupt, "a stored file does not have its checksum"),
             StoreError::Io(_) | StoreError::Schema(_) | StoreError::InUse(_) | StoreError::Row(_) => {
                 (Code::InternalError, "the server's storage failed")
             }
         };
-        Self { fault: Fault::new(code, detail), cause: Some(error.to_string()) }
+        Self { cause: Some(error.to_string()), ..Fault::new(code, detail).into() }
     }
 }
 

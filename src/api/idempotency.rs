@@ -38,7 +38,7 @@ impl Turn {
     /// Begins a request on `route`; `None` when it has no key.
     pub(crate) fn begin(api: &Api, caller: &Caller, route: &'static str, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let Some(key) = key(headers)? else { return Ok(None) };
-        let slot = Slot { project: caller.project().to_owned(), holder: caller.holder().to_owned(), route, key };
+        let slot = Slot { project: caller.project().to_owned(), holder: caller.key_id().to_owned(), route, key };
         let mut keys = api.in_flight.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !keys.insert(slot.clone()) {
             return Err(Problem::new(Code::IdempotencyInProgress, "the first request with this key is still being handled"));

@@ -15,20 +15,18 @@ use super::door::RequestId;
 use super::error::Problem;
 use super::idempotency::{self, Turn};
 use super::job_filter;
-use super::json::{Raw, millis, raw, rfc3339, value};
+use super::json::{Raw, millis, raw, rfc3339, tagged, value};
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
+use super::watch::Watch;
 use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec::{self, JobRequest, ResolvedFit};
-use crate::store::{Answer, Cancellation, DatasetRow, Deletion, Enqueued, Keyed, NewJob, Once, StoreError};
-
-/// While waiting, the row is read at least this often: another process may have changed it.
-const REREAD: Duration = Duration::from_millis(500);
+use crate::store::{Answer, Cancellation, DatasetRow, Deletion, Enqueued, Keyed, NewJob, Once, Pulse, StoreError};
 
 /// Where submissions keep their answers.
 const SUBMIT: &str = "POST /api/v1/jobs";
@@ -73,6 +71,7 @@ struct JobOut<'a> {
 struct Links {
     #[serde(rename = "self")]
     this: String,
+    events: String,
     cancel: String,
 }
 
@@ -128,7 +127,7 @@ fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
         deduplicated: false,
         request_id: &job.request_id,
         trace_id: None,
-        links: Links { this: href(job), cancel: format!("{}/cancel", href(job)) },
+        links: Links { this: href(job), events: format!("{}/events", href(job)), cancel: format!("{}/cancel", href(job)) },
     })
 }
 
@@ -175,7 +174,7 @@ async fn begin(api: &Api, job: NewJob, turn: Option<&Turn>, fingerprint: &str, w
     };
     tracing::info!(job = %job.id, model = job.model, request_id = job.request_id, "job queued");
     if let Some(wait) = wait {
-        let job = watch(api, job, wait, |_| false).await?;
+        let job = wait_for(api, job, wait, |_| false).await?;
         answer = accepted(&job, api.store.queue_position(&job).await?)?;
         if let Some(keyed) = keyed {
             api.store.keep_later_answer(keyed, answer.clone()).await?;
@@ -307,24 +306,16 @@ async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> 
 }
 
 /// Waits until `done` holds of the job, it ended, the wait is over, or the server stops; answers the job as it is then.
-async fn watch(api: &Api, mut job: Job, wait: Duration, done: impl Fn(&Job) -> bool) -> Result<Job, Problem> {
+async fn wait_for(api: &Api, job: Job, wait: Duration, done: impl Fn(&Pulse) -> bool) -> Result<Job, Problem> {
     let until = Instant::now() + wait;
-    let mut changes = api.store.hub().watch_job(&job.id);
-    loop {
-        // Subscribed first, read second: no change can fall between.
-        if let Some(now) = api.store.job(&job.project, &job.id).await? {
-            job = now;
-        }
+    let mut watch = Watch::new(api, &job.project, &job.id);
+    while let Some(pulse) = watch.pulse().await? {
         let left = until.saturating_duration_since(Instant::now());
-        if job.status.is_final() || done(&job) || left.is_zero() {
-            return Ok(job);
-        }
-        tokio::select! {
-            () = changes.changed() => {}
-            () = tokio::time::sleep(left.min(REREAD)) => {}
-            () = api.life.drained() => return Ok(job),
+        if pulse.status.is_final() || done(&pulse) || left.is_zero() || !watch.changed(left).await {
+            break;
         }
     }
+    Ok(api.store.job(&job.project, &job.id).await?.unwrap_or(job))
 }
 
 /// `GET /api/v1/jobs/{job}`; with `Prefer: wait=n` at its next change of status.
@@ -340,10 +331,13 @@ pub(crate) async fn one(
     let mut job = api.store.job(caller.project(), &id).await?.ok_or_else(absent)?;
     let wait = wait_preferred(&headers);
     if let Some(wait) = wait.filter(|_| !job.status.is_final()) {
-        let before = status_word(&job);
-        job = watch(&api, job, wait, |job| status_word(job) != before).await?;
+        let before = (job.status, job.cancel_requested);
+        job = wait_for(&api, job, wait, |pulse| (pulse.status, pulse.cancel_requested) != before).await?;
     }
-    let mut response = Json(show(&api, &job).await?).into_response();
+    let position = api.store.queue_position(&job).await?;
+    // the place in the queue moves without a change of the row
+    let tag = format!("{}-{}{}", job.id, job.revision, position.map_or(String::new(), |position| format!("-{position}")));
+    let mut response = tagged(&tag, &write(&job, position)?);
     if !job.status.is_final() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -362,7 +356,7 @@ fn job_id(text: &str) -> Result<Id, Problem> {
 /// `GET /api/v1/jobs`.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/jobs");
+    let list = api.list(&caller, "jobs");
     let filter = job_filter::take(&mut query)?;
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;

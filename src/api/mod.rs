@@ -3,32 +3,43 @@
 //! Parses at the door, reads and writes the store, serves predictions from models in memory. Must never know SQL,
 //! solvers, training or workers.
 
+mod auth;
 mod body;
 mod cache;
 mod datasets;
 mod digest;
 mod door;
 mod error;
+mod events;
 mod idempotency;
 mod job_filter;
 mod jobs;
 mod json;
+mod keys;
 mod lend;
 mod models;
 mod operations;
 mod pace;
 mod page;
 mod predictions;
+mod rates;
 mod request;
+mod sse;
 mod state;
+mod uploads;
+mod watch;
 mod webhooks;
 
+use Access::{AnyKey, Public};
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::Scope;
+
+pub use auth::Access;
 pub use state::{Api, Life};
 
 /// Version of the public contract, in every answer.
@@ -43,57 +54,74 @@ pub struct Route {
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
+    /// What it asks of its caller; a route cannot be written without it.
+    pub access: Access,
     handler: MethodRouter<Api>,
 }
+
+const DATASETS_READ: Access = Access::Scope(Scope::DatasetsRead);
+const DATASETS_WRITE: Access = Access::Scope(Scope::DatasetsWrite);
+const JOBS_READ: Access = Access::Scope(Scope::JobsRead);
+const JOBS_WRITE: Access = Access::Scope(Scope::JobsWrite);
+const MODELS_READ: Access = Access::Scope(Scope::ModelsRead);
+const MODELS_WRITE: Access = Access::Scope(Scope::ModelsWrite);
+const PREDICT: Access = Access::Scope(Scope::ModelsPredict);
+const ADMIN: Access = Access::Scope(Scope::Admin);
 
 /// Every route there is.
 pub fn routes() -> Vec<Route> {
     vec![
-        post("/api/v1/datasets", datasets::upload),
-        get("/api/v1/datasets", datasets::list),
-        get("/api/v1/datasets/{dataset}", datasets::latest),
-        get("/api/v1/datasets/{dataset}/versions/{version}", datasets::version),
-        delete("/api/v1/datasets/{dataset}/versions/{version}", datasets::remove),
-        get("/api/v1/datasets/{dataset}/versions/{version}/rows", datasets::rows),
-        get("/api/v1/datasets/{dataset}/versions/{version}/features", datasets::features),
-        post("/api/v1/jobs", jobs::submit),
-        get("/api/v1/jobs", jobs::list),
-        delete("/api/v1/jobs", job_filter::remove),
-        post("/api/v1/jobs/cancel", job_filter::cancel),
-        get("/api/v1/jobs/{job}", jobs::one),
-        delete("/api/v1/jobs/{job}", jobs::remove),
-        post("/api/v1/jobs/{job}/cancel", jobs::cancel),
-        post("/api/v1/jobs/{job}/retry", jobs::retry),
-        get("/api/v1/models", models::list),
-        get("/api/v1/models/{model}", models::latest),
-        post("/api/v1/models/{model}/predict", predictions::by_reference),
-        get("/api/v1/models/{model}/versions/{version}", models::version),
-        delete("/api/v1/models/{model}/versions/{version}", models::remove),
-        get("/api/v1/models/{model}/versions/{version}/coefficients", models::coefficients),
-        get("/api/v1/models/{model}/versions/{version}/path", models::path),
-        get("/api/v1/models/{model}/versions/{version}/cv", models::cv),
-        get("/api/v1/models/{model}/versions/{version}/cv/folds", models::folds),
-        get("/api/v1/models/{model}/versions/{version}/histogram", models::histogram),
-        get("/api/v1/models/{model}/versions/{version}/certificate", models::certificate),
-        post("/api/v1/models/{model}/versions/{version}/predict", predictions::by_version),
-        post("/api/v1/webhooks", webhooks::create),
-        get("/api/v1/webhooks", webhooks::list),
-        get("/api/v1/webhooks/{webhook}", webhooks::one),
-        patch("/api/v1/webhooks/{webhook}", webhooks::change),
-        delete("/api/v1/webhooks/{webhook}", webhooks::remove),
-        post("/api/v1/webhooks/{webhook}/rotate", webhooks::rotate),
-        get("/api/v1/webhooks/{webhook}/deliveries", webhooks::deliveries),
-        post("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", webhooks::resend),
-        get("/api/v1/limits", operations::limits),
-        get("/livez", operations::livez),
-        get("/readyz", operations::readyz),
-        get("/version", operations::version),
-        get("/metrics", operations::metrics),
-        get("/openapi.json", operations::openapi),
-        get("/docs", operations::docs),
-        get("/docs/docs.js", operations::docs_script),
-        get("/docs/docs.css", operations::docs_style),
-        get("/problems/{code}", operations::problem_page),
+        post("/api/v1/datasets", DATASETS_WRITE, datasets::upload),
+        get("/api/v1/datasets", DATASETS_READ, datasets::list),
+        get("/api/v1/datasets/{dataset}", DATASETS_READ, datasets::latest),
+        get("/api/v1/datasets/{dataset}/versions/{version}", DATASETS_READ, datasets::version),
+        delete("/api/v1/datasets/{dataset}/versions/{version}", DATASETS_WRITE, datasets::remove),
+        get("/api/v1/datasets/{dataset}/versions/{version}/rows", DATASETS_READ, datasets::rows),
+        get("/api/v1/datasets/{dataset}/versions/{version}/features", DATASETS_READ, datasets::features),
+        post("/api/v1/jobs", JOBS_WRITE, jobs::submit),
+        get("/api/v1/jobs", JOBS_READ, jobs::list),
+        delete("/api/v1/jobs", JOBS_WRITE, job_filter::remove),
+        post("/api/v1/jobs/cancel", JOBS_WRITE, job_filter::cancel),
+        get("/api/v1/jobs/{job}", JOBS_READ, jobs::one),
+        delete("/api/v1/jobs/{job}", JOBS_WRITE, jobs::remove),
+        post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
+        get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
+        get("/api/v1/events", JOBS_READ, events::of_project),
+        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::retry),
+        get("/api/v1/models", MODELS_READ, models::list),
+        get("/api/v1/models/{model}", MODELS_READ, models::latest),
+        post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),
+        get("/api/v1/models/{model}/versions/{version}", MODELS_READ, models::version),
+        delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
+        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
+        get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
+        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, models::cv),
+        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::folds),
+        get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
+        get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
+        post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),
+        post("/api/v1/webhooks", ADMIN, webhooks::create),
+        get("/api/v1/webhooks", ADMIN, webhooks::list),
+        get("/api/v1/webhooks/{webhook}", ADMIN, webhooks::one),
+        patch("/api/v1/webhooks/{webhook}", ADMIN, webhooks::change),
+        delete("/api/v1/webhooks/{webhook}", ADMIN, webhooks::remove),
+        post("/api/v1/webhooks/{webhook}/rotate", ADMIN, webhooks::rotate),
+        get("/api/v1/webhooks/{webhook}/deliveries", ADMIN, webhooks::deliveries),
+        post("/api/v1/webhooks/{webhook}/deliveries/{delivery}/resend", ADMIN, webhooks::resend),
+        post("/api/v1/keys", ADMIN, keys::create),
+        get("/api/v1/keys", ADMIN, keys::list),
+        get("/api/v1/keys/{key}", ADMIN, keys::one),
+        delete("/api/v1/keys/{key}", ADMIN, keys::revoke),
+        get("/api/v1/limits", AnyKey, operations::limits),
+        get("/livez", Public, operations::livez),
+        get("/readyz", Public, operations::readyz),
+        get("/version", Public, operations::version),
+        get("/metrics", ADMIN, operations::metrics),
+        get("/openapi.json", Public, operations::openapi),
+        get("/docs", Public, operations::docs),
+        get("/docs/docs.js", Public, operations::docs_script),
+        get("/docs/docs.css", Public, operations::docs_style),
+        get("/problems/{code}", Public, operations::problem_page),
     ]
 }
 
@@ -103,25 +131,25 @@ pub fn router(api: Api) -> Router {
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 
-/// What a process without a public API shows of itself: the health routes and the measures, open to whoever reaches them.
+/// What a process without a public API shows of itself: the health routes, and the measures, which ask for a key as a server's do.
 pub fn health_router(api: Api) -> Router {
     let shown = |route: &Route| matches!(route.path, "/livez" | "/readyz" | "/metrics");
     let routes = routes().into_iter().filter(shown).fold(Router::new(), |router, route| router.route(route.path, route.handler));
     routes.layer(CatchPanicLayer::custom(error::of_panic)).layer(from_fn_with_state(api.clone(), door::door)).with_state(api)
 }
 
-fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
-    Route { method: "GET", path, handler: routing::get(handler) }
+fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "GET", path, access, handler: routing::get(handler) }
 }
 
-fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
-    Route { method: "POST", path, handler: routing::post(handler) }
+fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "POST", path, access, handler: routing::post(handler) }
 }
 
-fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
-    Route { method: "PATCH", path, handler: routing::patch(handler) }
+fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "PATCH", path, access, handler: routing::patch(handler) }
 }
 
-fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, handler: H) -> Route {
-    Route { method: "DELETE", path, handler: routing::delete(handler) }
+fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "DELETE", path, access, handler: routing::delete(handler) }
 }

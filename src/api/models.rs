@@ -108,7 +108,7 @@ fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
 /// `GET /api/v1/models`: the latest version of each name.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     let project = caller.project();
-    let list = format!("{project}/models");
+    let list = api.list(&caller, "models");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.models(project, window.row(Kind::Model)?.as_ref(), window.limit).await?;
@@ -127,7 +127,8 @@ pub(crate) async fn latest(
     let project = caller.project();
     let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
     let versions = api.store.model_versions(project, &name).await?;
-    Ok(Json(show(&row, Some(&versions))?).into_response())
+    // beneath one latest version the others can only become fewer: their number names them
+    Ok(tagged(&format!("{}-{}", row.id, versions.len()), &show(&row, Some(&versions))?))
 }
 
 /// Path of a model version.
@@ -203,7 +204,7 @@ pub(crate) async fn coefficients(
     let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
     let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
     let served = served(&api, &caller, &path).await?;
-    let list = format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id);
+    let list = api.list(&caller, &format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id));
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
     query.finish()?;
 

@@ -21,22 +21,34 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     project: Arc<str>,
+    /// Empty for whoever needs none.
+    key: Arc<str>,
 }
 
 impl Caller {
     /// Whoever reaches a server on which no key exists.
     pub(crate) fn anonymous() -> Self {
-        Self { project: Arc::from("default") }
+        Self { project: Arc::from("default"), key: Arc::from("") }
+    }
+
+    /// Whoever holds a key.
+    pub(crate) fn of_key(project: &str, key: &str) -> Self {
+        Self { project: Arc::from(project), key: Arc::from(key) }
+    }
+
+    /// Id of the key the request came with; empty on a server on which no key exists.
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the request came with a key.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.key.is_empty()
     }
 
     /// The project the request acts in; every read and write of the store takes it.
     pub(crate) fn project(&self) -> &str {
         &self.project
-    }
-
-    /// Who asks within the project, as far as keys tell; empty without keys.
-    pub(crate) fn holder(&self) -> &str {
-        ""
     }
 }
 

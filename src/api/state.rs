@@ -6,11 +6,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
+use super::auth::Gate;
 use super::cache::ModelCache;
 use super::error::Problem;
 use super::idempotency::InFlight;
+use super::page::List;
+use super::rates::Rates;
+use super::request::Caller;
+use super::uploads::Uploads;
 use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::measure::{Measures, StoreFigures};
@@ -32,9 +37,13 @@ pub struct Shared {
     pub(crate) models: ModelCache,
     pub(crate) measures: Arc<Measures>,
     pub(crate) hosts: Hosts,
+    pub(crate) gate: Gate,
+    pub(crate) uploads: Uploads,
     pub(crate) life: Life,
     pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
+    /// Places for event streams.
+    pub(crate) streams: Arc<Semaphore>,
     figures: Mutex<Option<(Instant, StoreFigures)>>,
 }
 
@@ -64,11 +73,19 @@ impl Api {
             models: ModelCache::new(limits.model_cache_bytes),
             measures,
             hosts: Hosts::new(addr, hosts),
+            uploads: Uploads::default(),
+            gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
+            streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
             figures: Mutex::default(),
         }))
+    }
+
+    /// The list called `name` of the caller's project, as its cursors know it.
+    pub(crate) fn list(&self, caller: &Caller, name: &str) -> List {
+        List::new(self.store.secret(), caller.project(), name)
     }
 
     /// What the store says of itself, asked at most every few seconds however often the page of measures is read.

@@ -146,7 +146,7 @@ pub(crate) async fn create(State(api): State<Api>, caller: Caller, query: Query,
 
 /// `GET /api/v1/webhooks`.
 pub(crate) async fn list(State(api): State<Api>, mut query: Query, caller: Caller, uri: Uri) -> Result<Response, Problem> {
-    let list = format!("{}/webhooks", caller.project());
+    let list = api.list(&caller, "webhooks");
     let window = page::window(&mut query, &list, api.limits.page_max)?;
     query.finish()?;
     let found = api.store.webhooks(caller.project(), window.row(Kind::Webhook)?.as_ref(), window.limit).await?;
@@ -228,7 +228,7 @@ pub(crate) async fn deliveries(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let (project, holder) = (caller.project(), holder(&id)?);
-    let list = format!("{project}/webhooks/{id}/deliveries");
+    let list = api.list(&caller, &format!("webhooks/{id}/deliveries"));
     let state = query.take_as("status", "pending, delivered or failed", DeliveryState::parse)?;
     let job = query.take_as("job", "the id of a job", |text| Id::parse(Kind::Job, text))?;
     let window = page::window(&mut query, &list, api.limits.page_max)?;

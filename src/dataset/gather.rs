@@ -9,6 +9,10 @@ use std::path::Path;
 
 use super::IngestLimits;
 use super::runs::{Runs, Segment};
+use crate::fault::Code;
+
+/// A stored non-zero takes at least this much: a row and a single.
+const STORED_NNZ_BYTES: u64 = 8;
 
 /// One non-zero.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +26,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Refused {
     /// A limit is passed; the sentence says which.
-    Limit(String),
+    Limit(Code, String),
     /// The scratch file failed.
     Io(io::Error),
 }
@@ -41,6 +45,7 @@ pub(super) struct Gather<'a> {
     scratch: &'a Path,
     rows_max: u64,
     nnz_max: u64,
+    room_bytes: u64,
     row_nnz: Vec<u32>,
     nnz_before_row: u64,
     spilled: u64,
@@ -68,6 +73,7 @@ impl<'a> Gather<'a> {
             scratch,
             rows_max: limits.rows.min(u64::from(u32::MAX)),
             nnz_max: limits.nnz,
+            room_bytes: limits.room_bytes,
             row_nnz: Vec::new(),
             nnz_before_row: 0,
             spilled: 0,
@@ -93,11 +99,14 @@ impl<'a> Gather<'a> {
     /// Ends the row under way.
     pub(super) fn end_row(&mut self) -> Result<(), Refused> {
         if self.rows() >= self.rows_max {
-            return Err(Refused::Limit(format!("more than {} rows", self.rows_max)));
+            return Err(Refused::Limit(Code::LimitExceeded, format!("more than {} rows", self.rows_max)));
         }
         let nnz = self.nnz();
         if nnz > self.nnz_max {
-            return Err(Refused::Limit(format!("more than {} non-zeros", self.nnz_max)));
+            return Err(Refused::Limit(Code::LimitExceeded, format!("more than {} non-zeros", self.nnz_max)));
+        }
+        if nnz.saturating_mul(STORED_NNZ_BYTES) > self.room_bytes {
+            return Err(Refused::Limit(Code::QuotaExceeded, format!("more than the {} bytes the project has left", self.room_bytes)));
         }
         self.row_nnz.push(u32::try_from(nnz - self.nnz_before_row).unwrap_or(u32::MAX));
         self.nnz_before_row = nnz;

@@ -334,7 +334,7 @@ impl From<io::Error> for Failed {
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Limit(detail) => Self::Wrong(Wrong(Code::LimitExceeded, 0, detail)),
+            Refused::Limit(code, detail) => Self::Wrong(Wrong(code, 0, detail)),
             Refused::Io(error) => Self::Io(error),
         }
     }

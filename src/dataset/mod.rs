@@ -189,6 +189,9 @@ pub struct IngestLimits {
     pub number_bytes: u64,
     /// Memory for sorting; larger uploads are sorted in runs on disk.
     pub sort_memory_bytes: u64,
+    /// What may be stored of this one upload: not a bound of the server, but what its project has left.
+    #[serde(skip)]
+    pub room_bytes: u64,
 }
 
 /// What an upload is and how it is to be understood.

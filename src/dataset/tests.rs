@@ -18,6 +18,7 @@ pub(super) const LIMITS: IngestLimits = IngestLimits {
     line_bytes: 1 << 20,
     number_bytes: 64,
     sort_memory_bytes: 1 << 20,
+    room_bytes: u64::MAX,
 };
 
 pub(super) const LIBSVM: Format = Format::Libsvm { index_base: 1, n_features: None };

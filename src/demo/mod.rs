@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ambient::Ambient;
 use crate::client::Client;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, QuotaOptions};
 use crate::serve::Server;
 use screen::Screen;
 use talk::Talk;
@@ -89,6 +89,8 @@ fn config(folder: &Path) -> Config {
         fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        requests_per_second: 0,
+        quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),

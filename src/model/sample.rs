@@ -23,6 +23,7 @@ pub(crate) fn names(names: &[&str]) -> Arc<Names> {
         line_bytes: 1 << 20,
         number_bytes: 64,
         sort_memory_bytes: 1 << 20,
+        room_bytes: u64::MAX,
     };
     let upload = Upload { format: Format::Json, encoding: Encoding::Identity, target_kind: None, limits };
     let ingested = ingest(body.as_bytes(), &upload, &data, &file, directory.path()).unwrap();

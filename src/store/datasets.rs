@@ -73,6 +73,7 @@ impl Store {
 
     /// Adds the row of a version; the caller commits.
     async fn add_dataset_in(&self, session: &mut Session, project: &str, name: &str, files: &Published) -> Result<DatasetRow, StoreError> {
+        self.room_for_dataset(session, project, files.bytes).await?;
         let (version,) = session.one::<(i64,)>(&queries::NEXT, args![project, "dataset", name]).await?;
         let row = DatasetRow {
             id: Id::new(Kind::Dataset, &self.inner.ambient),
@@ -85,7 +86,18 @@ impl Store {
             meta: Arc::clone(&files.meta),
         };
         let (names_blob, names_sha256) = (row.names.as_ref().map(|n| n.id.as_str()), row.names.as_ref().map(|n| n.sha256.as_str()));
-        let columns = args![&row.id, project, name, version, row.created_at, to_text(&*row.meta)?, &row.blob, names_blob, names_sha256];
+        let columns = args![
+            &row.id,
+            project,
+            name,
+            version,
+            row.created_at,
+            to_text(&*row.meta)?,
+            &row.blob,
+            names_blob,
+            names_sha256,
+            i64::try_from(files.bytes).unwrap_or(i64::MAX)
+        ];
         session.execute(&queries::ADD_DATASET, columns).await?;
         webhooks::record_dataset(session, &self.inner.ambient, &row).await?;
         Ok(row)
@@ -117,7 +129,10 @@ impl Store {
         to_the_end(async move {
             let mut session = store.write().await?;
             let found = session.optional::<(String,)>(&queries::LOCK_DATASET, args![&*project, &*name, version]).await?;
-            let Some((id,)) = found else { return Ok(Deletion::Absent) };
+            let Some((id,)) = found else {
+                session.commit().await?;
+                return Ok(Deletion::Absent);
+            };
             let deleted = session.execute(&queries::DELETE_DATASET, args![id]).await?;
             session.commit().await?;
             Ok(if deleted == 1 { Deletion::Done } else { Deletion::InUse })
@@ -166,6 +181,8 @@ struct Published {
     data: Draft,
     names: Option<(Draft, String)>,
     meta: Arc<Meta>,
+    /// Of both files.
+    bytes: u64,
 }
 
 impl Published {
@@ -181,14 +198,16 @@ impl Published {
 async fn publish(incoming: Incoming, ingested: Ingested) -> Result<Published, StoreError> {
     let Ingested { meta, names_sha256 } = ingested;
     let (length, named) = (meta.stored_bytes, names_sha256.is_some());
-    let (data, names) = blocking(move || {
+    let (data, names, bytes) = blocking(move || {
         if incoming.data().metadata()?.len() != length {
             return Err(Damaged("the data file does not have the length that was written".into()).into());
         }
-        incoming.publish(named)
+        let names_length = if named { incoming.names().metadata()?.len() } else { 0 };
+        let (data, names) = incoming.publish(named)?;
+        Ok((data, names, length + names_length))
     })
     .await?;
-    Ok(Published { data, names: names.zip(names_sha256), meta: Arc::new(meta) })
+    Ok(Published { data, names: names.zip(names_sha256), meta: Arc::new(meta), bytes })
 }
 
 fn alive<T>(cache: &Mutex<HashMap<Id, Weak<T>>>, id: &Id) -> Option<Arc<T>> {

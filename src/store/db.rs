@@ -44,7 +44,8 @@ impl Db {
         })
     }
 
-    /// A transaction that will write; dropped, it is rolled back. On SQLite writers take turns.
+    /// A transaction that will write; dropped, it is rolled back. On SQLite writers take turns, and what one of them reads
+    /// may be another's of the same group: whoever tells it must commit before, even if he wrote nothing.
     pub(super) async fn write(&self) -> Result<Session, StoreError> {
         self.health.check()?;
         pass(&self.meddling, Place::Begin)?;

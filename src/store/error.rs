@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Another process works in the data directory.
     #[error("the data directory is in use by another process: {0}")]
     InUse(String),
+    /// The project has all it may have; the sentence says of what.
+    #[error("{0}")]
+    OverQuota(String),
     /// The disk is full.
     #[error("the disk is full")]
     DiskFull,

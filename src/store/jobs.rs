@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::db::{Arg, Session, args};
+use super::events::{tell_status, tell_warnings};
 use super::idempotency::Keeping;
 use super::records::{JobRecord, id, to_text};
 use super::{
@@ -90,6 +91,7 @@ impl Store {
         if !self.has_room(session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
+        self.room_for_model(session, &job.project).await?;
         let now = session.now(&self.inner.ambient).await?;
         let columns = args![
             id,
@@ -114,7 +116,10 @@ impl Store {
             job.start_within.map(|within| later(now, within)),
             job.retry_of.as_ref().map(Id::as_str),
         ];
-        let queued = Job::try_from(session.one::<JobRecord>(&queries::ENQUEUE, columns).await?)?;
+        let record = session.one::<JobRecord>(&queries::ENQUEUE, columns).await?;
+        tell_status(session, &self.inner.ambient, &record, now).await?;
+        tell_warnings(session, &self.inner.ambient, &record, &[], now).await?;
+        let queued = Job::try_from(record)?;
         if let Some(hook) = &job.webhook {
             webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
         }
@@ -180,16 +185,17 @@ impl Store {
                 let job = Box::new(Job::try_from(record)?);
                 return Ok(if job.status == Status::Cancelled { Cancellation::Cancelled(job) } else { Cancellation::Asked(job) });
             }
-            let Some(record) = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await? else {
-                return Ok(Cancellation::Absent);
-            };
+            let found = session.optional::<JobRecord>(&queries::JOB, args![project, id]).await?;
+            // it may be another's of the same group: told once it is durable
+            session.commit().await?;
+            let Some(record) = found else { return Ok(Cancellation::Absent) };
             let job = Box::new(Job::try_from(record)?);
             match job.status {
                 Status::Cancelled => return Ok(Cancellation::Cancelled(job)),
                 Status::Succeeded | Status::Failed => return Ok(Cancellation::AlreadyFinished(job)),
                 Status::Running if job.cancel_requested => return Ok(Cancellation::Asked(job)),
                 // on PostgreSQL it changed between the statements: once more
-                Status::Running | Status::Queued => session.rollback().await?,
+                Status::Running | Status::Queued => {}
             }
         }
     }
@@ -197,8 +203,13 @@ impl Store {
     /// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
     pub(super) async fn cancel_in(&self, session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
         let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? else {
-            return session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await;
+            let asked = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await?;
+            if let Some(record) = &asked {
+                tell_status(session, &self.inner.ambient, record, now).await?;
+            }
+            return Ok(asked);
         };
+        tell_status(session, &self.inner.ambient, &record, now).await?;
         webhooks::record(session, &self.inner.ambient, &record.id).await?;
         Ok(Some(record))
     }

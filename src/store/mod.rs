@@ -11,22 +11,26 @@ mod datasets;
 mod db;
 mod deliveries;
 mod error;
+mod events;
 mod group;
 mod health;
 mod hints;
 mod hub;
 mod idempotency;
 mod jobs;
+mod keys;
 mod lent;
 mod models;
 mod open;
 pub mod queries;
 mod queue;
+mod quotas;
 mod records;
 mod room;
 mod rows;
 pub mod simulation;
 mod sweep;
+mod telling;
 pub mod upkeep;
 mod webhooks;
 mod wire;
@@ -41,14 +45,19 @@ use std::time::Duration;
 pub use blobs::Incoming;
 pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
+pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};
 pub use idempotency::{Answer, Kept, Keyed, Once, Slot};
+pub use keys::{KeyRow, Revocation};
+pub use quotas::Usage;
 pub use rows::{
     Beat, Bulk, Cancellation, Claim, Cursor, DatasetRow, Deletion, Ending, Enqueued, Finished, JobFilter, ModelRow, NewJob, OpenedModel,
     Page, QueueCounts, Room,
 };
+pub use telling::NewEvent;
 pub use webhooks::{NewHook, WebhookAdded, WebhookChange, WebhookRow};
 
+use crate::access::{Quotas, Secret};
 use crate::ambient::Ambient;
 use crate::id::{Id, Kind};
 use blobs::Blobs;
@@ -71,6 +80,8 @@ pub struct StoreConfig {
     pub lease: Duration,
     /// Most jobs queued at once, per project.
     pub queue_max: u64,
+    /// What one project may have.
+    pub quotas: Quotas,
 }
 
 /// The one door; cheap to clone.
@@ -89,7 +100,9 @@ struct Inner {
     /// This store among all that share its database.
     origin: String,
     opened: Opened,
-    lock: File,
+    secret: Secret,
+    /// `None` for a visitor beside a running server.
+    lock: Option<File>,
 }
 
 impl Store {
@@ -112,13 +125,32 @@ impl Store {
             Some(url) => open::postgres(url).await?,
             None => open::sqlite(&config.data_dir, meddling).await?,
         };
-        let hub = if alone { Hub::default() } else { Hub::shared() };
-        let origin = Id::new(Kind::Request, &ambient).to_string();
-        let store = Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), lock }) };
+        let store = Self::over(config, ambient, db, blobs, Some(lock)).await?;
+        store.settle_events().await?;
         if alone {
             store.rescue_everything().await?;
         }
         Ok(store)
+    }
+
+    /// Opens the store for a small write, also while a server has it: on SQLite, which lets processes take turns, without
+    /// the lock of the data directory, and without touching the schema or the jobs of the server that holds it.
+    pub async fn open_beside(config: StoreConfig, ambient: Ambient) -> Result<Self, StoreError> {
+        match Self::open(config.clone(), ambient.clone()).await {
+            Err(StoreError::InUse(_)) if config.database_url.is_none() => {
+                let db = open::sqlite_beside(&config.data_dir).await?;
+                let blobs = Blobs::open(&config.data_dir)?;
+                Self::over(config, ambient, db, blobs, None).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn over(config: StoreConfig, ambient: Ambient, db: Db, blobs: Blobs, lock: Option<File>) -> Result<Self, StoreError> {
+        let secret = keys::installation_secret(&db, &ambient).await?;
+        let hub = if config.database_url.is_none() { Hub::default() } else { Hub::shared() };
+        let origin = Id::new(Kind::Request, &ambient).to_string();
+        Ok(Self { inner: Arc::new(Inner { config, ambient, db, blobs, hub, origin, opened: Opened::default(), secret, lock }) })
     }
 
     /// Announcements of commits that matter.
@@ -169,7 +201,8 @@ impl Store {
 
     fn same_directory(&self) -> Result<(), StoreError> {
         let found = fs::metadata(self.inner.config.data_dir.join("store.lock"))?;
-        let ours = self.inner.lock.metadata()?;
+        let Some(ours) = &self.inner.lock else { return Ok(()) };
+        let ours = ours.metadata()?;
         let same = (found.dev(), found.ino()) == (ours.dev(), ours.ino());
         if same { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "the data directory was replaced").into()) }
     }
@@ -178,7 +211,7 @@ impl Store {
     pub async fn close(&self) {
         self.inner.db.close().await;
         // an error here means that the lock goes with the process
-        let _ = self.inner.lock.unlock();
+        let _ = self.inner.lock.as_ref().map(File::unlock);
     }
 
     async fn read(&self) -> Result<Session, StoreError> {

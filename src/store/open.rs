@@ -16,7 +16,7 @@ use super::StoreError;
 use super::db::{Db, Engine, args};
 use super::group::Writer;
 use super::health::Health;
-use super::queries::SETTINGS;
+use super::queries::{MIGRATIONS, SETTINGS};
 use super::simulation::Meddling;
 
 pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -66,6 +66,28 @@ pub(super) async fn sqlite(data_dir: &Path, meddling: Meddling) -> Result<Db, St
     let writer = Writer::new(connection, Arc::clone(&health), BUSY);
     let readers = sqlite_pool(READERS, options.pragma("query_only", "ON"), synced).await?;
     Ok(Db { engine: Engine::Sqlite { writer, readers }, health, meddling })
+}
+
+/// The SQLite database of a running server, for a visitor: nothing is made or migrated, and both must be of one schema.
+pub(super) async fn sqlite_beside(data_dir: &Path) -> Result<Db, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(data_dir.join("store.sqlite"))
+        .create_if_missing(false)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let health = Arc::new(Health::default());
+    let writer = Writer::new(options.connect().await?, Arc::clone(&health), BUSY);
+    let readers = sqlite_pool(1, options.pragma("query_only", "ON"), true).await?;
+    let db = Db { engine: Engine::Sqlite { writer, readers }, health, meddling: None };
+    if settings(&db).await? != promised(true) {
+        return Err(StoreError::Schema("SQLite does not keep its settings".into()));
+    }
+    let (applied,) = db.read().await?.one::<(i64,)>(&MIGRATIONS, args![]).await?;
+    if usize::try_from(applied).ok() != Some(SQLITE.iter().count()) {
+        return Err(StoreError::Schema("the server that uses this data directory is of another version than this program".into()));
+    }
+    Ok(db)
 }
 
 /// A pool each of whose connections is asked whether it keeps what is promised.

@@ -45,6 +45,32 @@ macro_rules! job_columns {
     };
 }
 
+macro_rules! key_columns {
+    () => {
+        "id, project, name, scopes, sha256, created_at, expires_at, last_used_at, revoked_at"
+    };
+}
+
+macro_rules! event_columns {
+    () => {
+        "id, job_id, seq, created_at, level, type, message, data, epoch, position"
+    };
+}
+
+/// Events of project `$1` after a place; `settled` leaves out what may still come in between.
+macro_rules! feed {
+    ($settled:literal) => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events WHERE project = $1 AND (epoch, position) > ($2, $3) \
+             AND (CAST($4 AS TEXT) IS NULL OR $4 LIKE '%,' || type || ',%')",
+            $settled,
+            " ORDER BY epoch, position LIMIT $5"
+        )
+    };
+}
+
 macro_rules! webhook_columns {
     () => {
         "id, project, url, events, description, enabled, created_at"
@@ -224,7 +250,7 @@ queries! {
     NEXT_CLAIM => "UPDATE counters SET last = last + 1 WHERE project = '' AND kind = 'claim' AND name = '' RETURNING last",
                   "SELECT nextval('claim_numbers')";
 
-    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    ADD_DATASET => concat!("INSERT INTO datasets (", dataset_columns!(), ", stored_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     DATASETS => latest!(dataset_columns!(), "datasets");
     DATASET => version!(dataset_columns!(), "datasets");
     DATASET_BY_ID => concat!("SELECT ", dataset_columns!(), " FROM datasets WHERE id = $1");
@@ -307,12 +333,57 @@ queries! {
     RESCUE_QUEUED => rescue!("status = 'queued', started_at = NULL", "cancel_requested = 0 AND attempt < max_attempts", ""),
                      rescue!("status = 'queued', started_at = NULL", "cancel_requested = 0 AND attempt < max_attempts", " FOR UPDATE SKIP LOCKED");
 
+    /// The number of a job's next event; its row is ours from here to the end of the transaction.
+    NEXT_EVENT => "UPDATE jobs SET last_event = last_event + 1 WHERE id = $1 RETURNING last_event";
+    /// The same for progress, if there is something new to tell and it is time: see `tell_progress`. A clock that was
+    /// set back is no reason to be silent.
+    TELL_PROGRESS => "UPDATE jobs SET last_event = last_event + 1, told_at = $3, told_revision = revision \
+                      WHERE id = $1 AND claim = $2 AND revision > told_revision AND last_event < $4 \
+                      AND ABS($3 - told_at) >= 250000 AND ABS($3 - told_at) * 32 >= $3 - started_at RETURNING last_event, fraction";
+    ADD_EVENT => "INSERT INTO events (id, project, job_id, seq, created_at, level, type, message, data) \
+                  SELECT $1, project, id, $3, $4, $5, $6, $7, $8 FROM jobs WHERE id = $2";
+    EVENTS => concat!("SELECT ", event_columns!(), " FROM events WHERE project = $1 AND job_id = $2 AND seq > $3 \
+                      AND (CAST($4 AS TEXT) IS NULL OR $4 LIKE '%,' || type || ',%') ORDER BY seq LIMIT $5");
+    FEED => feed!(""), feed!(" AND epoch < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)");
+    /// Events of another database, restored here, come before all of this one's: their transactions are not ours.
+    SETTLE_EVENTS => "UPDATE events SET epoch = 0 WHERE epoch <> 0",
+                     "UPDATE events SET epoch = 0 WHERE epoch >= CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)";
+    /// Positions go on after the last one there is.
+    GO_ON_WITH_EVENTS => "", "SELECT setval('events_position_seq', newest) FROM (SELECT MAX(position) AS newest FROM events) AS restored \
+                              WHERE newest > (SELECT last_value FROM events_position_seq)";
+    PULSE => "SELECT status, cancel_requested, last_event FROM jobs WHERE project = $1 AND id = $2";
+    JOB_BY_ID => concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1");
+    /// Positions are about in the order of time: those of the oldest events are looked at.
+    FORGET_EVENTS => "DELETE FROM events WHERE created_at < $1 AND position IN (SELECT position FROM events ORDER BY position LIMIT $2)";
+
     ADD_MODEL => concat!("INSERT INTO models (", model_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
     MODELS => latest!(model_columns!(), "models");
     MODEL => version!(model_columns!(), "models");
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
     DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
 
+    /// What a project has: bytes, data sets, models, jobs that may become models.
+    USAGE => "SELECT CAST((SELECT COALESCE(SUM(stored_bytes), 0) FROM datasets WHERE project = $1) \
+              + (SELECT COALESCE(SUM(size_bytes), 0) FROM models WHERE project = $1) AS BIGINT), \
+              (SELECT COUNT(*) FROM datasets WHERE project = $1), (SELECT COUNT(*) FROM models WHERE project = $1), \
+              (SELECT COUNT(*) FROM jobs WHERE project = $1 AND status IN ('queued', 'running'))";
+    /// Nobody else adds a data set to the project until the end of the transaction; on SQLite nobody else writes anyway.
+    HOLD_PROJECT => "", "SELECT pg_advisory_xact_lock(hashtextextended($1, 4))";
+    ADD_KEY => "INSERT INTO keys (id, project, name, scopes, sha256, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4");
+    KEY => concat!("SELECT ", key_columns!(), " FROM keys WHERE project = $1 AND id = $2");
+    LIVING_KEYS => concat!("SELECT ", key_columns!(), " FROM keys WHERE revoked_at IS NULL ORDER BY created_at DESC, id DESC");
+    /// Revoking twice changes nothing.
+    REVOKE_KEY => concat!(
+        "UPDATE keys SET revoked_at = COALESCE(revoked_at, $3) \
+         WHERE (CAST($1 AS TEXT) IS NULL OR project = $1) AND id = $2 RETURNING ", key_columns!()
+    );
+    NOTE_KEY_USED => "UPDATE keys SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2";
+    KEYS_REVISION => "SELECT last FROM counters WHERE project = '' AND kind = 'keys' AND name = ''";
+    ADD_SECRET => "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    SECRET => "SELECT value FROM secrets WHERE name = $1";
+    /// How many migrations the database has had.
+    MIGRATIONS => "SELECT COUNT(*) FROM _sqlx_migrations WHERE success";
     /// One slot holds one answer; that of a key long expired makes room.
     KEEP_ANSWER => "INSERT INTO idempotency_keys (project, holder, route, key, created_at, fingerprint, status, location, body) \
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, holder, route, key) DO UPDATE SET \

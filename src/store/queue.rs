@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
+use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{
     Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, checkpoints, later, queries, webhooks,
@@ -50,6 +51,7 @@ impl Store {
         let claim = args![number, owner, self.lease_from(now), now, next];
         let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
         session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let dataset = session.optional::<DatasetRecord>(&queries::DATASET_BY_ID, args![&*record.dataset_id]).await?;
         session.commit().await?;
@@ -76,7 +78,8 @@ impl Store {
 
     async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
-        let lease = self.lease_from(session.now(&self.inner.ambient).await?);
+        let now = session.now(&self.inner.ambient).await?;
+        let lease = self.lease_from(now);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
         // the fraction has a column of its own, so that a lower one does not count as a change
         let rest = Progress { fraction: 0.0, ..progress.clone() };
@@ -84,6 +87,7 @@ impl Store {
         let Some((cancel_requested,)) = session.optional::<(i64,)>(&queries::HEARTBEAT, beat).await? else {
             return Ok(Beat::Lost);
         };
+        tell_progress(&mut session, &self.inner.ambient, claim, progress, now).await?;
         webhooks::record_progress(&mut session, &self.inner.ambient, &claim.job.id).await?;
         session.commit().await?;
         self.hub().announce_job(&claim.job.id);
@@ -99,7 +103,7 @@ impl Store {
         };
         let mut session = self.write().await?;
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
-            return ended_before(&mut session, claim, &ending).await;
+            return ended_before(session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
         let now = session.now(&self.inner.ambient).await?;
@@ -121,6 +125,8 @@ impl Store {
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         self.commit_end(session, &record).await?;
         self.announce_end(record)
     }
@@ -202,6 +208,8 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
+        tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
+        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         let kept = artefact.draft.keep();
         self.commit_end(session, &record).await?;
         drop(kept);
@@ -243,6 +251,7 @@ impl Store {
         if ended.is_empty() && requeued.is_empty() {
             return Ok(0);
         }
+        tell_rescued(&mut session, &self.inner.ambient, &[&*ended, &*requeued].concat(), now).await?;
         for (id,) in &ended {
             webhooks::record(&mut session, &self.inner.ambient, id).await?;
         }
@@ -285,10 +294,11 @@ struct Artefact {
 }
 
 /// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
-async fn ended_before(session: &mut Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
-    let Some(record) = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await? else {
-        return Ok(Finished::Fenced);
-    };
+async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
+    let found = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await?;
+    // told once it is durable
+    session.commit().await?;
+    let Some(record) = found else { return Ok(Finished::Fenced) };
     let job = Job::try_from(record)?;
     let ours = match (job.status, ending) {
         (Status::Cancelled, _) => true,

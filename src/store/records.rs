@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
-use super::{DatasetRow, ModelRow, NamesBlob, StoreError};
+use super::{DatasetRow, KeyRow, ModelRow, NamesBlob, StoreError};
+use crate::access::{Digest, Scopes};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status};
 
@@ -44,7 +45,7 @@ pub(super) struct ModelRecord {
     names_sha256: Option<String>,
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(super) struct JobRecord {
     pub(super) id: String,
     pub(super) project: String,
@@ -76,6 +77,19 @@ pub(super) struct JobRecord {
     retry_of: Option<String>,
     memory_bytes: i64,
     revision: i64,
+}
+
+#[derive(FromRow)]
+pub(super) struct KeyRecord {
+    id: String,
+    project: String,
+    name: String,
+    scopes: String,
+    sha256: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
 }
 
 impl JobRecord {
@@ -188,6 +202,24 @@ impl TryFrom<JobRecord> for Job {
             retry_of: record.retry_of.map(|text| id(Kind::Job, &text)).transpose()?,
             memory_bytes: u64::try_from(record.memory_bytes).map_err(|_| StoreError::Row("a negative size".into()))?,
             revision: record.revision,
+        })
+    }
+}
+
+impl TryFrom<KeyRecord> for KeyRow {
+    type Error = StoreError;
+
+    fn try_from(record: KeyRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: id(Kind::Key, &record.id)?,
+            project: record.project,
+            name: record.name,
+            scopes: word(Scopes::parse(&record.scopes).ok(), &record.scopes)?,
+            digest: word(Digest::from_hex(&record.sha256), "sha256")?,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            last_used_at: record.last_used_at,
+            revoked_at: record.revoked_at,
         })
     }
 }

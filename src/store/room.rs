@@ -7,7 +7,7 @@ use super::db::{Session, args};
 use super::{Store, StoreError, queries};
 
 /// More than ever submit at the same moment: a database has fewer connections.
-const AT_ONCE: u64 = 512;
+const AT_ONCE: u64 = 256;
 
 impl Store {
     /// Whether `project` may queue one more job; nobody else takes the place before the transaction ends.

@@ -15,6 +15,7 @@ impl Store {
     /// Removes files without a row older than `age`; returns how many. A file that is being written is left alone, and
     /// all are while somebody copies them. Idempotency keys that are no longer promised go as well.
     pub async fn sweep(&self, age: Duration) -> Result<u64, StoreError> {
+        self.forget_events().await?;
         self.sweep_checkpoints().await?;
         self.forget_keys().await?;
         let (blobs, data_dir) = (self.inner.blobs.clone(), self.inner.config.data_dir.clone());

@@ -29,6 +29,7 @@ fn dataset_of(json: &str) -> Fixture {
         line_bytes: 1 << 20,
         number_bytes: 64,
         sort_memory_bytes: 1 << 20,
+        room_bytes: u64::MAX,
     };
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);

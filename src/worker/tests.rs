@@ -43,7 +43,8 @@ impl House {
 
     async fn with_lease(lease: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100 };
+        let config =
+            StoreConfig { data_dir: directory.path().join("data"), database_url: None, lease, queue_max: 100, quotas: Default::default() };
         let hands = Arc::new(Hands(AtomicI64::new(1_800_000_000_000_000)));
         let ambient = Ambient { clock: hands.clone(), ..Ambient::system() };
         let store = Store::open(config, ambient).await.unwrap();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sparsefit::ambient::Ambient;
 use sparsefit::client::{Client, Response};
-use sparsefit::config::{Config, Limits, TimeLimits};
+use sparsefit::config::{Config, Limits, QuotaOptions, TimeLimits};
 use sparsefit::job::Status;
 use sparsefit::serve::Server;
 use sparsefit::store::{JobFilter, Store};
@@ -74,9 +74,14 @@ impl TestApp {
             // nobody needs to be told of the end of a test
             limits.time.linger_ms = 0;
         }
+        Self::start_in(limits, Ambient::system()).await
+    }
+
+    /// As [`TestApp::start_with`], with a clock or randomness of the test's own.
+    pub(crate) async fn start_in(limits: Limits, ambient: Ambient) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path().join("data"));
-        let server = Server::start(&config, limits, Ambient::system()).await.expect("the server starts");
+        let server = Server::start(&config, limits, ambient).await.expect("the server starts");
         let client = Client::new(server.addr);
         Self { server, client, seen: Mutex::default(), dir }
     }
@@ -93,6 +98,10 @@ impl TestApp {
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -214,6 +223,8 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        requests_per_second: 0,
+        quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
         log_json: false,
         log: "error".into(),

@@ -133,6 +133,12 @@ fn documented_successes() -> BTreeSet<(String, String, u16)> {
     all
 }
 
+/// What was read is not sent again.
+async fn unchanged(app: &TestApp, path: &str) {
+    let tag = app.get(path).await.expect(200).header("etag").to_owned();
+    app.send("GET", path, &[("if-none-match", &tag)], "").await.expect(304);
+}
+
 #[tokio::test]
 async fn every_documented_success_can_be_had() {
     let app = webhooks::reaching_loopback(Ambient::system()).await;
@@ -157,7 +163,9 @@ async fn every_documented_success_can_be_had() {
     let job = app.get("/api/v1/jobs").await.expect(200).json["data"][0].clone();
     assert_eq!(job["status"], "succeeded", "{job}");
     let job = job["links"]["self"].as_str().expect("a link").to_owned();
-    app.get(&job).await.expect(200);
+    app.get(&format!("{job}/events")).await.expect(200);
+    app.get("/api/v1/events").await.expect(200);
+    unchanged(&app, &job).await;
     app.delete(&job).await.expect(204);
 
     let queued = app.submit("tiny", json!({})).await.expect(202).json;
@@ -181,10 +189,8 @@ async fn every_documented_success_can_be_had() {
 
     for (list, one) in [("/api/v1/datasets", "/api/v1/datasets/tiny"), ("/api/v1/models", "/api/v1/models/m")] {
         app.get(list).await.expect(200);
-        app.get(one).await.expect(200);
-        let version = format!("{one}/versions/1");
-        let tag = app.get(&version).await.expect(200).header("etag").to_owned();
-        app.send("GET", &version, &[("if-none-match", &tag)], "").await.expect(304);
+        unchanged(&app, one).await;
+        unchanged(&app, &format!("{one}/versions/1")).await;
     }
     for part in ["rows", "features"] {
         app.get(&format!("/api/v1/datasets/tiny/versions/1/{part}")).await.expect(200);
@@ -198,6 +204,15 @@ async fn every_documented_success_can_be_had() {
     app.delete("/api/v1/models/m/versions/1").await.expect(204);
     app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
     webhooks::every_success(&app).await;
+
+    // Last: from the first key on nothing goes without one.
+    let made = app.post("/api/v1/keys", &json!({ "name": "ops", "scopes": ["admin"] })).await.expect(201);
+    let bearer = format!("Bearer {}", made.json["key"].as_str().expect("a key"));
+    for (method, path, status) in
+        [("GET", "/api/v1/keys", 200), ("GET", made.header("location"), 200), ("DELETE", made.header("location"), 204)]
+    {
+        app.send(method, path, &[("authorization", &bearer)], "").await.expect(status);
+    }
 
     let seen = app.seen();
     let missed: Vec<_> = documented_successes().into_iter().filter(|one| !seen.contains(one)).collect();

@@ -3,10 +3,12 @@
 //! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
 
 mod app;
+mod auth;
 mod bad_inputs;
 mod connections;
 mod contract;
 mod data;
+mod events;
 mod idempotency;
 mod job_actions;
 mod jobs;
@@ -14,6 +16,7 @@ mod journey;
 mod lists;
 mod measures;
 mod protocol;
+mod quotas;
 mod schema;
 mod shutdown;
 mod webhooks;

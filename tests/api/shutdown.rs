@@ -1,5 +1,8 @@
 //! How a server begins and ends.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use serde_json::json;
 use sparsefit::ambient::Ambient;
 use sparsefit::client::Client;
@@ -18,10 +21,26 @@ async fn a_server_beyond_loopback_without_keys_does_not_start() {
     exposed.listen = "0.0.0.0:0".parse().expect("an address");
     let refused = Server::start(&exposed, Limits::default(), Ambient::system()).await;
     assert!(matches!(refused, Err(StartError::Exposed(_))));
-    assert!(!dir.path().join("data").exists(), "nothing was made");
     exposed.insecure_no_auth = true;
     let server = Server::start(&exposed, Limits::default(), Ambient::system()).await.expect("told to");
     server.shutdown().await;
+    exposed.insecure_no_auth = false;
+    let again = Server::start(&exposed, Limits::default(), Ambient::system()).await;
+    assert!(matches!(again, Err(StartError::Exposed(_))), "having been told once is not having a key");
+    let made = sparsefit(&exposed.data_dir, &["create", "--name", "first", "--project", "p", "--scopes", "jobs:read"]);
+    assert!(made.0, "{made:?}");
+    let server = Server::start(&exposed, Limits::default(), Ambient::system()).await.expect("there is a key");
+    let client = Client::new(SocketAddr::from(([127, 0, 0, 1], server.addr.port())));
+    assert_eq!(client.get("/api/v1/jobs").await.expect("an answer").status, 401);
+    server.shutdown().await;
+}
+
+/// `sparsefit keys …` on a data directory: whether it went well, and what it said on stdout and stderr.
+pub(crate) fn sparsefit(data_dir: &Path, words: &[&str]) -> (bool, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sparsefit"));
+    let output = command.arg("keys").args(words).arg("--data-dir").arg(data_dir).output().expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
 
 #[tokio::test]

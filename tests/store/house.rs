@@ -74,7 +74,13 @@ impl House {
 
 /// A store on SQLite whose claims live for an hour.
 pub(crate) fn config_of(data_dir: &Path) -> StoreConfig {
-    StoreConfig { data_dir: data_dir.to_owned(), database_url: None, lease: Duration::from_secs(3600), queue_max: 1000 }
+    StoreConfig {
+        data_dir: data_dir.to_owned(),
+        database_url: None,
+        lease: Duration::from_secs(3600),
+        queue_max: 1000,
+        quotas: Default::default(),
+    }
 }
 
 /// An upload of a few bytes that nobody will read, with or without names.
@@ -169,6 +175,7 @@ pub(crate) async fn claim(store: &Store) -> Claim {
 }
 
 /// The id spelled so.
+#[allow(dead_code)] // this file is shared by several test binaries
 pub(crate) fn job_id(text: &str) -> Id {
     Id::parse(Kind::Job, text).unwrap()
 }

@@ -8,11 +8,14 @@ mod proxy;
 mod away;
 mod bulk;
 mod checkpoints;
+mod events;
 mod files;
 mod house;
 mod idempotency;
 mod jobs;
+mod keys;
 mod queue;
+mod quotas;
 mod schema;
 mod turns;
 mod versions;
@@ -48,12 +51,19 @@ on_both_engines! {
     jobs: a_job_lives_from_submission_to_model, a_failed_job_says_why, a_full_queue_refuses,
         a_list_of_jobs_can_be_filtered_and_paged, only_an_ended_job_is_deleted, cancel_has_one_answer_for_each_status,
         what_is_committed_is_announced, submissions_of_the_same_moment_are_all_there;
+    keys: a_key_is_kept_as_its_checksum_and_known_to_its_project_alone, a_revoked_key_is_never_forgotten_and_its_use_is_noted,
+        a_visitor_writes_beside_a_running_server_and_both_see_it;
     idempotency: a_hundred_equal_submissions_at_once_are_one_job, what_was_answered_outlives_the_process_that_answered,
         a_request_without_effect_uses_up_no_key, an_upload_sent_twice_is_one_version_and_leaves_no_file,
         a_later_answer_takes_the_place_of_the_first;
+    quotas: a_project_has_what_its_rows_say_and_no_more, uploads_of_the_same_moment_do_not_pass_the_quota_together,
+        a_job_whose_model_has_no_room_is_refused;
     queue: jobs_are_claimed_by_priority_then_age, no_job_is_claimed_twice_in_a_storm, progress_never_falls_and_is_one_only_on_success,
         the_ending_of_a_lost_claim_is_refused, a_job_whose_workers_die_is_tried_three_times, only_the_jobs_of_the_dead_are_rescued,
         a_rescued_job_whose_cancel_was_asked_is_cancelled, a_job_handed_back_spends_no_attempt, cancel_and_finish_agree_on_one_winner;
+    events: a_job_tells_its_life_in_order, every_way_a_job_ends_is_told, what_is_tried_again_and_what_is_never_started_is_told,
+        a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_tells_once, the_holder_of_a_claim_may_tell_more,
+        events_go_with_their_job, events_of_another_database_are_settled_when_the_store_is_opened, the_feed_of_a_project_misses_nothing_in_a_storm;
     turns: projects_take_turns_however_much_one_has_queued, a_job_waits_for_its_memory_and_is_not_overtaken,
         a_job_not_started_in_time_fails, an_attempt_that_broke_off_is_tried_again_until_there_are_no_more,
         a_new_job_remembers_which_one_it_tries_again;

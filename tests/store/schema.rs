@@ -144,3 +144,32 @@ fn the_queries_draw_the_arrows_of_the_transition_table_and_no_other() {
     let births = QUERIES.iter().filter(|query| query.sqlite.contains("INSERT INTO jobs"));
     assert!(births.clone().count() == 1 && births.clone().all(|query| query.sqlite.contains("'queued'")));
 }
+
+/// Queries that change a job's status or ask for its cancel, each told by the caller (`store/events.rs`) and seen to be
+/// in `tests/store/events.rs`.
+const TOLD: [&str; 13] = [
+    "ENQUEUE",
+    "CANCEL_QUEUED",
+    "ASK_CANCEL",
+    "CLAIM",
+    "SUCCEED",
+    "FAIL",
+    "STOP",
+    "HAND_BACK",
+    "RESCUE_CANCELLED",
+    "RESCUE_FAILED",
+    "RESCUE_QUEUED",
+    "RETRY",
+    "MISS_START",
+];
+
+#[test]
+fn every_change_of_status_is_known_to_be_told() {
+    let changes = |text: &str| {
+        let set = text.split("WHERE").next().unwrap_or("");
+        text.contains("INSERT INTO jobs")
+            || (set.contains("UPDATE jobs SET") && (set.contains(" status = '") || set.contains("cancel_requested = 1")))
+    };
+    let drawn: BTreeSet<&str> = QUERIES.iter().filter(|query| changes(query.sqlite)).map(|query| query.name).collect();
+    assert_eq!(drawn, TOLD.into_iter().collect(), "an arrow that is new tells an event, and a test of events sees it");
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sparsefit::ambient::Ambient;
-use sparsefit::config::{Config, Limits};
+use sparsefit::config::{Config, Limits, QuotaOptions};
 use sparsefit::serve::Server;
 
 const README: &str = include_str!("../../README.md");
@@ -49,6 +49,8 @@ async fn server(folder: &Path) -> Server {
         fit_memory_mb: None,
         insecure_no_auth: false,
         hosts: Vec::new(),
+        requests_per_second: 0,
+        quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
         log_json: false,
         log: "warn".to_owned(),

@@ -169,7 +169,7 @@ pub(super) fn check_weights(weights: Option<&[f64]>) -> Result<(), Fault> {
 
 fn end_row(gather: &mut Gather<'_>) -> Result<(), IngestError> {
     gather.end_row().map_err(|refused| match refused {
-        Refused::Limit(detail) => Fault::at_pointer(Code::LimitExceeded, "#/values", detail).into(),
+        Refused::Limit(code, detail) => Fault::at_pointer(code, "#/values", detail).into(),
         Refused::Io(error) => IngestError::Io(error),
     })
 }

@@ -465,7 +465,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
             return Err(here.fault(Code::ShapeMismatch, "the row has another length than the first"));
         }
         gather.end_row().map_err(|refused| match refused {
-            Refused::Limit(detail) => here.fault(Code::LimitExceeded, detail),
+            Refused::Limit(code, detail) => here.fault(code, detail),
             Refused::Io(error) => here.fail(error),
         })
     }

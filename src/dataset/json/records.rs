@@ -214,7 +214,7 @@ impl Records {
                 }
             }
             gather.end_row().map_err(|refused| match refused {
-                Refused::Limit(detail) => IngestError::Fault(Fault::at_pointer(Code::LimitExceeded, format!("#/records/{row}"), detail)),
+                Refused::Limit(code, detail) => IngestError::Fault(Fault::at_pointer(code, format!("#/records/{row}"), detail)),
                 Refused::Io(error) => IngestError::Io(error),
             })?;
             start = end;

@@ -16,6 +16,7 @@ use super::manifest::{Manifest, blob_of, rows_of};
 use super::rows::{insert, insertion};
 use super::snapshot::{Line, Table, postgres, sqlite, with};
 use super::{Place, UpkeepError, refused};
+use crate::access::Quotas;
 use crate::ambient::Ambient;
 use crate::id::{Id, Kind};
 
@@ -162,8 +163,13 @@ async fn run(line: &mut Line, text: &str) -> Result<(), UpkeepError> {
 
 /// Starts once as a server would: the schema is brought up to date, and jobs that ran go back to the queue.
 async fn wake(place: &Place, ambient: &Ambient) -> Result<(), UpkeepError> {
-    let config =
-        StoreConfig { data_dir: place.data_dir.clone(), database_url: place.database_url.clone(), lease: Duration::ZERO, queue_max: 0 };
+    let config = StoreConfig {
+        data_dir: place.data_dir.clone(),
+        database_url: place.database_url.clone(),
+        lease: Duration::ZERO,
+        queue_max: 0,
+        quotas: Quotas::default(),
+    };
     let store = Store::open(config, ambient.clone()).await?;
     // on SQLite opening has done it already
     store.rescue_everything().await?;

@@ -63,6 +63,11 @@ impl Open {
         &self.text
     }
 
+    /// Reads on until the body is over.
+    async fn rest_of_body(&mut self) -> bool {
+        self.until(|text| text.ends_with("\r\n0\r\n\r\n")).await.starts_with("HTTP/1.1 200")
+    }
+
     async fn rest(mut self) -> String {
         self.socket.read_to_string(&mut self.text).await.expect("readable");
         self.text
@@ -273,6 +278,29 @@ async fn streams_are_counted_and_a_place_is_free_when_its_client_left() {
     };
     assert_eq!(frames(&again.await.text()).len(), 2);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_key_is_revoked() {
+    let app = TestApp::start().await;
+    app.upload("tiny", TINY).await.expect(201);
+    app.submit("tiny", json!({})).await.expect(202);
+    let (_, path) = newest(&app).await;
+    let mut open = Open::get(&app, &path, "").await;
+    open.until(|text| text.contains("\"queued\"")).await;
+    let owner = app.post("/api/v1/keys", &json!({ "name": "owner", "scopes": ["admin"] })).await.expect(201).json;
+    assert!(open.rest_of_body().await, "without a key nobody sees anything from the first key on");
+    let owner = format!("Bearer {}", owner["key"].as_str().expect("a key"));
+    let wish = json!({ "name": "reader", "scopes": ["jobs:read"] }).to_string();
+    let headers = [("authorization", owner.as_str()), ("content-type", "application/json")];
+    let reader = app.send("POST", "/api/v1/keys", &headers, wish).await.expect(201).json;
+    let bearer = format!("Authorization: Bearer {}\r\n", reader["key"].as_str().expect("a key"));
+    let mut stream = Open::get(&app, &path, &bearer).await;
+    stream.until(|text| text.contains("\"queued\"")).await;
+    let key = format!("/api/v1/keys/{}", reader["id"].as_str().expect("an id"));
+    app.send("DELETE", &key, &[("authorization", &owner)], "").await.expect(204);
+    assert!(stream.rest_of_body().await);
+    app.shutdown().await;
 }
 
 #[tokio::test]

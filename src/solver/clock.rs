@@ -21,7 +21,8 @@ pub(crate) struct Clock<'o> {
 impl<'o> Clock<'o> {
     pub(crate) fn new(observe: &'o Observe<'o>) -> Self {
         let progress = Progress { lambda: 0.0, lambda_index: 0, fold: None, nonzeros: 0, relative_gap: None, epoch: 0 };
-        Self { observe, progress, cancelled: false, touched: 0, since: 0 }
+        // the first work asks: however small the data, nothing begins that was to stop
+        Self { observe, progress, cancelled: false, touched: 0, since: STRIDE }
     }
 
     /// Begins a λ.

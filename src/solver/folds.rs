@@ -37,6 +37,9 @@ pub struct FoldRow {
     pub nonzeros: usize,
 }
 
+/// Its rows, or why it cannot be fitted.
+type FoldResult = Result<Vec<FoldRow>, Unfit>;
+
 /// What a fold has done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FoldPath {
@@ -72,7 +75,7 @@ pub fn cross_validate(
         return Err(Unfit::Shape);
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<Vec<FoldRow>, Unfit>>>> = Mutex::new(vec![None; folds.n]);
+    let results: Mutex<Vec<Option<FoldResult>>> = Mutex::new(vec![None; folds.n]);
     let work = || {
         loop {
             let fold = next.fetch_add(1, Ordering::Relaxed);

@@ -63,8 +63,8 @@ impl<'a> Tracker<'a> {
     }
 
     /// Progress of the first look at the matrix.
-    pub(super) fn preparing(&self, at: &solver::Progress) -> ControlFlow<()> {
-        self.tell(at.fold.map(|_| at), |_| {})
+    pub(super) fn preparing(&self, _: &solver::Progress) -> ControlFlow<()> {
+        self.tell(None, |_| {})
     }
 
     /// Certificate and warnings are being made. A fit whose best is wanted is let go on: this is what makes it a model.
@@ -115,6 +115,7 @@ impl<'a> Tracker<'a> {
     }
 
     /// Told under the lock, so that what `observe` sees is in order whichever thread calls.
+    /// A problem that is being made has no λ yet.
     fn tell(&self, at: Option<&solver::Progress>, change: impl FnOnce(&mut Counts)) -> ControlFlow<()> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut counts);
@@ -132,7 +133,12 @@ impl<'a> Tracker<'a> {
         // Reading the columns twice weighs about as much as one λ.
         let done = prepared + counts.path + folds_done;
         let total = 1.0 + n_lambdas as f64 * (1.0 + n_folds as f64);
-        let progress = Progress { fraction: (done / total).min(FRACTION_MAX), eta_s: None, steps, current: at.map(current) };
+        let progress = Progress {
+            fraction: (done / total).min(FRACTION_MAX),
+            eta_s: None,
+            steps,
+            current: at.filter(|at| at.lambda > 0.0).map(current),
+        };
         match (self.run.observe)(&progress) {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),
             ControlFlow::Break(leave) => {

@@ -39,16 +39,16 @@ fn fit_for(fixture: &Fixture, spec: &ResolvedFit, threads: usize, kept: &mut Kep
             Done::Fold { fold, index, .. } => (Some(*fold), *index),
         });
         part.add(done);
-        if kept.done.len() % 3 == 0 {
+        if kept.done.len().is_multiple_of(3) {
             let part = std::mem::take(part);
-            assert_eq!(part.encode(&fingerprint).len() <= part.size(), true);
+            assert!(part.encode(&fingerprint).len() <= part.size());
             kept.parts.push(part.encode(&fingerprint));
         }
     };
     let result = fit(&fixture.data, spec, &Run { resume, keep: &keep, ..Run::new(threads, &observe) });
     let (kept, part) = state.into_inner().expect("no panic");
     // a fit that is handed back stores what it has; one that is killed does not
-    if after % 2 == 0 && !part.is_empty() {
+    if after.is_multiple_of(2) && !part.is_empty() {
         kept.parts.push(part.encode(&fingerprint));
     }
     result

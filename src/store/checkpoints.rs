@@ -5,8 +5,9 @@
 
 use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
+use super::events::append;
 use super::records::{self, JobRecord};
-use super::{Claim, Store, StoreError, blocking, queries};
+use super::{Claim, Store, StoreError, blocking, queries, telling};
 use crate::id::{Id, Kind};
 
 impl Store {
@@ -26,9 +27,13 @@ impl Store {
         if session.execute(&queries::ADD_CHECKPOINT, columns).await? == 0 {
             return Ok(true);
         }
+        if let Some(event) = telling::checkpoint(number, size) {
+            append(&mut session, &self.inner.ambient, &claim.job.id, now, &event).await?;
+        }
         let kept = draft.keep();
         session.commit().await?;
         drop(kept);
+        self.hub().announce_job(&claim.job.id);
         Ok(true)
     }
 

@@ -61,6 +61,15 @@ pub(super) fn warning(warning: &Warning) -> NewEvent {
     NewEvent { level: Level::Warn, kind: EventKind::Warning, message: warning.detail.clone(), data }
 }
 
+/// A part of what the job has done is stored, from which it goes on should its worker die. The first are told, and then
+/// ever fewer, sixteen at least of each doubling: a million parts are some three hundred events.
+pub(super) fn checkpoint(number: i64, bytes: i64) -> Option<NewEvent> {
+    let apart = 1_i64 << (number / 16).max(1).ilog2();
+    let data = json!({ "number": number, "bytes": bytes });
+    let message = format!("checkpoint {number} is stored");
+    (number % apart == 0).then_some(NewEvent { level: Level::Info, kind: EventKind::Checkpoint, message, data })
+}
+
 /// How far a job is; `fraction` as the row has it, which never falls.
 pub(super) fn progress(progress: &Progress, fraction: f64) -> NewEvent {
     let mut data = Map::new();
@@ -86,6 +95,13 @@ pub(super) fn progress(progress: &Progress, fraction: f64) -> NewEvent {
 mod tests {
     use super::*;
     use crate::job::{Current, Step};
+
+    #[test]
+    fn a_million_checkpoints_are_some_hundred_events() {
+        assert!((1..=32).all(|number| checkpoint(number, 1).is_some()));
+        let told = (1..=1_000_000).filter(|number| checkpoint(*number, 1).is_some()).count();
+        assert!((200..400).contains(&told), "{told}");
+    }
 
     #[test]
     fn progress_tells_the_first_step_that_is_not_done_and_what_is_known_of_it() {

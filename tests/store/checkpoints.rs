@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use sparsefit::job::{Failure, Status};
-use sparsefit::store::{Ending, Finished, Store, StoreError};
+use sparsefit::store::{Ending, EventKind, Finished, Store, StoreError};
 
 use crate::house::{House, P, claim, model, with_jobs};
 
@@ -31,6 +31,8 @@ pub(crate) async fn parts_come_back_in_order_and_go_with_the_ending(house: House
         assert_eq!(second.job.id, first.job.id);
         assert!(store.add_checkpoint(&second, 1, b"three".to_vec()).await.unwrap());
         assert_eq!(store.checkpoints(&second).await.unwrap(), [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
+        let told = store.events(P, &second.job.id, 0, &[EventKind::Checkpoint], 10).await.unwrap();
+        assert_eq!(told.iter().map(|event| event.data["number"].clone()).collect::<Vec<_>>(), [1, 2, 1]);
         let before = house.files().len();
         let models = usize::from(matches!(ending, Ending::Succeeded { .. }));
         assert!(matches!(store.finish(&second, ending).await.unwrap(), Finished::Stored(_)));

@@ -5,12 +5,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync {
     /// Microseconds since 1970-01-01T00:00:00Z.
     fn now_micros(&self) -> i64;
+
+    /// The same scale, but never set back or ahead while the process lives: what leases are measured by.
+    fn steady_micros(&self) -> i64 {
+        self.now_micros()
+    }
 }
 
 /// A source of random bytes.
@@ -31,12 +36,17 @@ pub struct Ambient {
 impl Ambient {
     /// The operating system's own clock and randomness.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom) }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub fn now_micros(&self) -> i64 {
         self.clock.now_micros()
+    }
+
+    /// See [`Clock::steady_micros`].
+    pub fn steady_micros(&self) -> i64 {
+        self.clock.steady_micros()
     }
 }
 
@@ -46,14 +56,32 @@ impl fmt::Debug for Ambient {
     }
 }
 
-struct SystemClock;
+/// The wall clock, and how it stood when the process began.
+struct SystemClock {
+    began_at: i64,
+    began: Instant,
+}
+
+impl SystemClock {
+    fn new() -> Self {
+        Self { began_at: wall_micros(), began: Instant::now() }
+    }
+}
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)] // the one place
     fn now_micros(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        wall_micros()
     }
+
+    fn steady_micros(&self) -> i64 {
+        self.began_at.saturating_add(i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // the one place
+fn wall_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 struct SystemRandom;

@@ -227,14 +227,19 @@ impl Session {
         }
     }
 
-    /// Microseconds since 1970 by the clock that leases live on: the database's on PostgreSQL, because the clocks of
-    /// several machines disagree; the one handed in on SQLite, where there is one process.
+    /// Microseconds since 1970: by the database's clock on PostgreSQL, because the clocks of several machines disagree; by
+    /// the one handed in on SQLite, where there is one process.
     pub(super) async fn now(&mut self, ambient: &Ambient) -> Result<i64, StoreError> {
         if self.is_sqlite() {
             return Ok(ambient.now_micros());
         }
         let (now,) = self.one::<(i64,)>(&CLOCK, args![]).await?;
         Ok(now)
+    }
+
+    /// The clock that leases live on: as [`Session::now`], but on SQLite one that nobody sets.
+    pub(super) async fn lease_now(&mut self, ambient: &Ambient) -> Result<i64, StoreError> {
+        if self.is_sqlite() { Ok(ambient.steady_micros()) } else { self.now(ambient).await }
     }
 
     /// Makes everything written durable and visible.

@@ -48,7 +48,8 @@ impl Store {
             return Ok(None);
         };
         let (number,) = session.one::<(i64,)>(&queries::NEXT_CLAIM, args![]).await?;
-        let claim = args![number, owner, self.lease_from(now), now, next];
+        let lease = self.lease_from(session.lease_now(&self.inner.ambient).await?);
+        let claim = args![number, owner, lease, now, next];
         let record = session.one::<JobRecord>(&queries::CLAIM, claim).await?;
         session.execute(&queries::TAKE_TURN, args![&*record.project, number]).await?;
         tell_status(&mut session, &self.inner.ambient, &record, now).await?;
@@ -79,7 +80,7 @@ impl Store {
     async fn heartbeat_now(&self, claim: &Claim, progress: &Progress) -> Result<Beat, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let lease = self.lease_from(now);
+        let lease = self.lease_from(session.lease_now(&self.inner.ambient).await?);
         let fraction = if progress.fraction.is_finite() { progress.fraction.clamp(0.0, ALMOST) } else { 0.0 };
         // the fraction has a column of its own, so that a lower one does not count as a change
         let rest = Progress { fraction: 0.0, ..progress.clone() };
@@ -241,7 +242,10 @@ impl Store {
     async fn rescue_now(&self, expired_by: Option<i64>, dead_owner: Option<&str>) -> Result<u64, StoreError> {
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let expired_by = expired_by.unwrap_or(now);
+        let expired_by = match expired_by {
+            Some(time) => time,
+            None => session.lease_now(&self.inner.ambient).await?,
+        };
         let error = to_text(&Failure::attempts_exhausted())?;
         let mut ended = session.all::<(String,)>(&queries::RESCUE_CANCELLED, args![expired_by, dead_owner, now]).await?;
         ended.extend(session.all::<(String,)>(&queries::RESCUE_FAILED, args![expired_by, dead_owner, now, error]).await?);

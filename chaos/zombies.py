@@ -54,7 +54,10 @@ def run(engine, rounds=50, seed=3):
             for zombie in zombies:
                 zombie.kill(signal.SIGSTOP)
             fresh = house.process("--workers", str(batch), word="worker").start()
-            rescued += [again(client, job, state["attempt"]) for job, state in zip(jobs, before)]
+            began = time.monotonic()
+            for job, state in zip(jobs, before):
+                again(client, job, state["attempt"])
+                rescued.append(time.monotonic() - began)
             time.sleep(rng.uniform(0.0, 0.5))
             for zombie in zombies:
                 zombie.kill(signal.SIGCONT)

@@ -14,12 +14,16 @@ use arc_swap::ArcSwap;
 
 use super::error::Problem;
 use crate::dataset::Names;
+use crate::fault::Code;
 use crate::id::Id;
 use crate::model::Predictor;
 use crate::store::{ModelRow, Store};
 
 /// How long an entry is believed without asking the store.
 const BELIEVED: Duration = Duration::from_secs(1);
+/// How long a store that is asked again is waited for. Without an answer the entry is believed once more: predictions
+/// go on while the database is away.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Bytes a loaded model takes beside its arrays.
 const OVERHEAD: u64 = 4096;
 
@@ -68,7 +72,7 @@ impl ModelCache {
             let _only_one = gate.lock().await;
             match self.fresh(store, &key) {
                 Some(served) => Ok(Some(served)),
-                None => self.resolve(store, &key).await,
+                None => self.ask(store, &key).await,
             }
         };
         drop(gate);
@@ -96,6 +100,19 @@ impl ModelCache {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if gates.get(key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
             gates.remove(key);
+        }
+    }
+
+    async fn ask(&self, store: &Store, key: &Key) -> Result<Option<Arc<Served>>, Problem> {
+        let Some(known) = self.entries.load().get(key).cloned() else { return self.resolve(store, key).await };
+        match tokio::time::timeout(PATIENCE, self.resolve(store, key)).await {
+            Ok(Err(problem)) if problem.fault.code != Code::StoreUnavailable => Err(problem),
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(_)) | Err(_) => {
+                let served = known.served.clone();
+                self.keep(key, Entry { checked: Instant::now(), epoch: store.hub().models_epoch(), ..known });
+                Ok(Some(served))
+            }
         }
     }
 

@@ -250,7 +250,7 @@ pub(crate) fn libsvm_parameters(parameters: &[(String, String)]) -> Result<(u32,
 
 async fn receive(incoming: Incoming, upload: Upload, body: Body, wire_limit: u64) -> Result<(Incoming, Ingested), Problem> {
     let ingest = move |reader| {
-        let ingested = dataset::ingest(reader, &upload, incoming.data(), incoming.names(), incoming.scratch())?;
+        let ingested = dataset::ingest(incoming.metered(reader), &upload, incoming.data(), incoming.names(), incoming.scratch())?;
         Ok((incoming, ingested))
     };
     read_beside(body, wire_limit, ingest).await

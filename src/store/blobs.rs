@@ -5,13 +5,14 @@
 //! holds a lock on it until its row is committed, so that no sweeper, of this process or another, takes it away.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
+use super::reserve::{Metered, Reserve};
 use crate::ambient::Ambient;
 use crate::dataset::Damaged;
 use crate::id::{Id, Kind};
@@ -32,6 +33,11 @@ impl Blobs {
         }
         File::open(&blobs.root)?.sync_all()?;
         Ok(blobs)
+    }
+
+    /// The last of the disk they lie on.
+    pub(super) fn reserve(&self) -> Reserve {
+        Reserve::of(&self.root)
     }
 
     /// Where the files are.
@@ -174,6 +180,7 @@ pub struct Incoming {
     pub(super) data: Draft,
     pub(super) names: Draft,
     scratch: Scratch,
+    reserve: Reserve,
 }
 
 /// A directory that is removed on drop with all that is in it.
@@ -188,11 +195,17 @@ impl Drop for Scratch {
 
 impl Incoming {
     pub(super) fn new(blobs: &Blobs, ambient: &Ambient) -> Result<Self, StoreError> {
+        blobs.reserve().admit_upload()?;
         // the lock on the data file keeps the sweepers from the scratch directory too
         let (data, names) = (blobs.draft(ambient)?, blobs.draft(ambient)?);
         let scratch = Scratch(blobs.scratch().join(data.id.as_str()));
         DirBuilder::new().mode(0o700).create(&scratch.0)?;
-        Ok(Self { data, names, scratch })
+        Ok(Self { data, names, scratch, reserve: blobs.reserve() })
+    }
+
+    /// The body of the upload, which ends with an error before it takes the last of the disk.
+    pub fn metered(&self, body: impl Read) -> impl Read {
+        Metered::new(body, self.reserve.clone())
     }
 
     /// File for the data.
@@ -212,7 +225,7 @@ impl Incoming {
 
     /// Makes the files durable under their final names; the names file only where there are names.
     pub(super) fn publish(self, named: bool) -> Result<(Draft, Option<Draft>), StoreError> {
-        let Self { mut data, mut names, scratch } = self;
+        let Self { mut data, mut names, scratch, reserve: _ } = self;
         drop(scratch);
         data.publish()?;
         if named {

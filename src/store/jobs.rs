@@ -84,6 +84,7 @@ impl Store {
 
     /// Adds the row of a job; the caller commits.
     async fn enqueue_in(&self, session: &mut Session, id: &Id, job: NewJob) -> Result<Enqueued, StoreError> {
+        self.inner.blobs.reserve().admit_row()?;
         let dataset = args![&*job.project, &*job.dataset.name, job.dataset.version];
         let Some((dataset_id,)) = session.optional::<(String,)>(&queries::PIN_DATASET, dataset).await? else {
             return Ok(Enqueued::DatasetGone);

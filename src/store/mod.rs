@@ -26,6 +26,7 @@ pub mod queries;
 mod queue;
 mod quotas;
 mod records;
+mod reserve;
 mod room;
 mod rows;
 pub mod simulation;

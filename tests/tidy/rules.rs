@@ -42,7 +42,7 @@ pub(crate) const RULES: &[Rule] = &[
         "storage",
         "store",
         "access ambient dataset fault hook id job matrix model spec",
-        "futures_util serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
+        "futures_util rustix serde serde_json sha2 sqlx tempfile thiserror time tokio tracing",
     ),
     rule("work", "worker", "ambient dataset fault id job measure model spec store train", "rustix serde_json tokio tracing"),
     rule(

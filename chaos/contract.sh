@@ -29,7 +29,8 @@ status=0
 serve open
 curl -fsS -X POST "$address/api/v1/datasets?name=d" -H 'Content-Type: text/libsvm' --data-binary $'1 1:1\n2 2:1\n3 1:2 2:1\n4 3:1\n' >"$folder/d"
 echo '--- without a key, on a server without keys'
-check open || status=1
+# a key made through the API would close the open server
+check open --exclude-path /api/v1/keys || status=1
 kill "$server"; wait "$server" || true
 
 "$binary" keys create --data-dir "$folder/keyed" --name contract --project default --scopes admin >"$folder/key"

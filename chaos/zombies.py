@@ -6,7 +6,7 @@ import time
 import rig
 
 BIG = b"".join(b"%d %s\n" % (k % 7, b" ".join(b"%d:%d.%d" % (j + 1, (k * j) % 9 + 1, k % 10) for j in range(k % 5, 400, 3))) for k in range(1500))
-SLOW = {"lambda": {"mode": "path", "n": 100, "min_ratio": 1e-5}, "solver": {"tol": 1e-12}, "selection": {"method": "cv", "folds": 10}}
+SLOW = {"lambda": {"mode": "path", "n": 300, "min_ratio": 1e-5}, "solver": {"tol": 1e-12}, "selection": {"method": "cv", "folds": 10}}
 
 
 def slow_fit(model):

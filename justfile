@@ -49,7 +49,3 @@ fuzz SECONDS="300":
 contract SECONDS="240":
     cargo build --release
     chaos/contract.sh {{SECONDS}}
-
-# SEEDS lives of the queue under injected faults
-simulate SEEDS="10000":
-    SPARSEFIT_SEEDS={{SEEDS}} cargo test --release --test simulation -- --nocapture

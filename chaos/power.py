@@ -7,6 +7,7 @@ file system unmounted and mounted anew, which replays what had reached it. Needs
 import fcntl
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -40,11 +41,12 @@ class Disk:
         os.close(handle)
 
     def remount(self):
-        for _ in range(100):
+        for _ in range(400):
             if subprocess.run(["umount", self.path], capture_output=True).returncode == 0:
                 return self.mount()
             time.sleep(0.05)
-        raise RuntimeError("the disk is busy")
+        users = subprocess.run(["fuser", "-vm", self.path], capture_output=True, text=True) if shutil.which("fuser") else None
+        raise RuntimeError("the disk is busy" + (f":\n{users.stdout}{users.stderr}" if users else ""))
 
     def remove(self):
         subprocess.run(["umount", "-l", self.path], capture_output=True)
@@ -75,17 +77,15 @@ def run(engine, cuts=20, seed=2):
             disk.cut()
             process.kill()
             if cluster:
-                cluster.signal(9)
-                cluster.process.wait()
+                cluster.kill()
             stop.set()
             clients.join()
             time.sleep(0.1)
             disk.remount()
             if cluster:
-                for left in ("postmaster.pid",):
-                    path = os.path.join(cluster.data, left)
-                    if os.path.exists(path):
-                        os.unlink(path)
+                left = os.path.join(cluster.data, "postmaster.pid")
+                if os.path.exists(left):
+                    os.unlink(left)
                 cluster.start()
             process.start()
             rig.say(f"  power cut {cut + 1} of {cuts}: {journal.acknowledged()} acknowledged so far")

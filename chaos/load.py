@@ -187,37 +187,52 @@ def overload(seconds=15, clients=64):
            f"after: {told(after)}); RSS {memory >> 20} MiB", wrong
 
 
-def upload(megabytes=256):
-    """R1: memory while a large upload streams in."""
-    wrong = []
+class Watch:
+    """The most anonymous memory of a process while something is done."""
+
+    def __init__(self, process):
+        self.pid, self.before, self.most, self.done = process.process.pid, anonymous(process.process.pid), 0, threading.Event()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.look)
+        self.thread.start()
+        return self
+
+    def look(self):
+        while not self.done.wait(0.005):
+            self.most = max(self.most, anonymous(self.pid))
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+    def grown(self):
+        return max(0, self.most - self.before) >> 20
+
+
+def stream(port, name, megabytes):
+    """Uploads rows of 120 non-zeros, made while they are sent; the status."""
+    line = b"1 " + b" ".join(b"%d:0.5" % (k * 977 + 1) for k in range(120)) + b"\n"
+    block = line * max(1, (1 << 20) // len(line))
+    blocks = megabytes * (1 << 20) // len(block)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    connection.request("POST", f"/api/v1/datasets?name={name}", (block for _ in range(blocks)), {"Content-Type": "text/libsvm"}, encode_chunked=True)
+    return connection.getresponse().status
+
+
+def upload(megabytes=256, together=16):
+    """R1: memory while a large upload streams in, and while many do."""
+    wrong, told = [], []
     with rig.House("sqlite") as house:
-        process, client = with_model(house)
-        line = b"1 " + b" ".join(b"%d:0.5" % (k * 977 + 1) for k in range(120)) + b"\n"
-        block = line * max(1, (1 << 20) // len(line))
-        before, most = process.rss(), 0
-        done = threading.Event()
-
-        def watch():
-            nonlocal most
-            while not done.is_set():
-                most = max(most, anonymous(process.process.pid))
-                time.sleep(0.02)
-
-        start = anonymous(process.process.pid)
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        blocks = megabytes * (1 << 20) // len(block)
-        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=600)
-        began = time.monotonic()
-        connection.request("POST", "/api/v1/datasets?name=large", (block for _ in range(blocks)), {"Content-Type": "text/libsvm"}, encode_chunked=True)
-        status = connection.getresponse().status
-        took = time.monotonic() - began
-        done.set()
-        watcher.join()
-        if status != 201:
-            wrong.append(f"the upload was answered {status}")
+        process, _ = with_model(house)
+        for count, size in ((1, megabytes), (together, megabytes // 4)):
+            statuses, began = [], time.monotonic()
+            with Watch(process) as watch:
+                rig.Threads(count, lambda k: statuses.append(stream(process.port, f"large{k}", size))).join()
+            told.append(f"{count} of {size} MiB in {time.monotonic() - began:.1f} s: anonymous memory grew by {watch.grown()} MiB")
+            wrong += [f"an upload was answered {status}" for status in statuses if status != 201]
         process.stop()
-    return f"{megabytes} MiB in {took:.1f} s: anonymous memory grew by {max(0, most - start) >> 20} MiB (RSS before: {before >> 20} MiB)", wrong
+    return "; ".join(told), wrong
 
 
 def anonymous(pid):
@@ -243,19 +258,9 @@ def bombs():
             ("a number of 1 MiB", b"1 1:" + b"9" * (1 << 20) + b"\n", {"Content-Type": "text/libsvm"}, {422}),
         ]
         for name, body, headers, expected in cases:
-            before, most, done = anonymous(process.process.pid), [0], threading.Event()
-
-            def watch():
-                while not done.is_set():
-                    most[0] = max(most[0], anonymous(process.process.pid))
-                    time.sleep(0.005)
-
-            watcher = threading.Thread(target=watch)
-            watcher.start()
-            answer = process.client(timeout=120).ask("POST", "/api/v1/datasets?name=bomb", body, headers)
-            done.set()
-            watcher.join()
-            grown.append(f"{name}: {answer.status}, +{max(0, most[0] - before) >> 20} MiB")
+            with Watch(process) as watch:
+                answer = process.client(timeout=120).ask("POST", "/api/v1/datasets?name=bomb", body, headers)
+            grown.append(f"{name}: {answer.status}, +{watch.grown()} MiB")
             if answer.status not in expected:
                 wrong.append(f"{name} was answered {answer.status}: {answer.body[:200]!r}")
         if client.ask("GET", "/livez").status != 200:

@@ -21,6 +21,7 @@ pub const LIMITS: IngestLimits = IngestLimits {
     line_bytes: 1 << 16,
     number_bytes: 64,
     sort_memory_bytes: 1 << 16,
+    room_bytes: u64::MAX,
 };
 
 /// Ingests a body; what is accepted must open again and be what was counted.

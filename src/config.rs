@@ -232,7 +232,7 @@ impl Default for Limits {
                 index_max: (1 << 31) - 1,
                 line_bytes: 64 * MIB,
                 number_bytes: 64,
-                sort_memory_bytes: 64 * MIB,
+                sort_memory_bytes: 8 * MIB,
                 room_bytes: u64::MAX,
             },
             upload_encoded_bytes: GIB,

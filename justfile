@@ -48,4 +48,4 @@ fuzz SECONDS="300":
 # The API against its description, SECONDS without and with a key
 contract SECONDS="240":
     cargo build --release
-    chaos/contract.sh {{SECONDS}}
+    python3 chaos/contract.py {{SECONDS}}

@@ -17,6 +17,6 @@ fuzz_target!(|body: &[u8]| {
     if let Ok(asked) = spec::parse_job(body, &Limits::default().spec)
         && let Ok((fit, _)) = asked.fit.resolve(&data.meta, data.names.as_deref())
     {
-        spec::estimate(&data.meta, &fit);
+        spec::estimate(&data.meta, &fit, 1);
     }
 });

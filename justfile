@@ -42,7 +42,8 @@ load *ARGS:
 # Each fuzz target for SECONDS
 fuzz SECONDS="300":
     for target in libsvm json_forms spec predict cursor headers; do \
-        cargo +nightly fuzz run "$target" -- -max_total_time={{SECONDS}} -rss_limit_mb=512 -timeout=5 -max_len=65536 || exit 1; \
+        mkdir -p "fuzz/corpus/$target" && \
+        cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- -max_total_time={{SECONDS}} -rss_limit_mb=512 -timeout=5 -max_len=65536 || exit 1; \
     done
 
 # The API against its description, SECONDS without and with a key

@@ -3,7 +3,7 @@
 //! A target fails by a panic, by an answer of 500, or by passing libFuzzer's bounds of time and memory.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -51,6 +51,9 @@ pub fn upload(body: &[u8], format: Format, encoding: Encoding) -> Option<Dataset
 pub fn server() -> SocketAddr {
     static SERVER: OnceLock<SocketAddr> = OnceLock::new();
     *SERVER.get_or_init(|| {
+        // the fuzzer's own `main` leaves the signal as it is, where Rust's would ignore it
+        // SAFETY: no handler is set, and nobody else in this process sets one for this signal
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -75,15 +78,27 @@ struct Words {
     config: Config,
 }
 
-/// Sends bytes to the server on a connection of their own and returns the status of its first answer, if there is one.
-pub fn exchange(bytes: &[u8]) -> Option<u16> {
+/// Sends bytes to the server on a connection of their own and returns the status of its first answer, if there is one. `cut` says
+/// that nothing more will come: what is not a whole request is given up at once, and so may be one that is.
+pub fn exchange(bytes: &[u8], cut: bool) -> Option<u16> {
     let mut connection = TcpStream::connect(server()).expect("the server listens");
-    connection.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    connection.set_read_timeout(Some(Duration::from_secs(if cut { 1 } else { 10 }))).expect("a timeout");
     // the server may have closed already, having seen enough
     let _ = connection.write_all(bytes);
-    let _ = connection.shutdown(std::net::Shutdown::Write);
+    if cut {
+        let _ = connection.shutdown(std::net::Shutdown::Write);
+    }
     let mut answer = [0; 64];
-    let read = connection.read(&mut answer).unwrap_or(0);
+    let read = loop {
+        match connection.read(&mut answer) {
+            Ok(read) => break read,
+            // the fuzzer's own alarm
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // what the server did not want to read resets the connection
+            Err(_) if cut => break 0,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    };
     let text = std::str::from_utf8(&answer[..read]).ok()?;
     let status = text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     assert!(status < 500 || status == 503, "{text}");

@@ -13,5 +13,5 @@ fuzz_target!(|input: &[u8]| {
     };
     request.extend_from_slice(bytes);
     request.extend_from_slice(b"\r\n\r\n{}");
-    sparsefit_fuzz::exchange(&request);
+    sparsefit_fuzz::exchange(&request, true);
 });

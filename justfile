@@ -50,3 +50,7 @@ fuzz SECONDS="300":
 contract SECONDS="240":
     cargo build --release
     python3 chaos/contract.py {{SECONDS}}
+
+# The Dockerfile's steps by hand, and what they make run as compose runs it (root, minutes)
+image:
+    python3 chaos/image.py

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sparsefit::ambient::Ambient;
 use sparsefit::store::Store;
 
@@ -58,7 +59,7 @@ impl Stage {
 
 /// One life after another on this thread.
 fn alone<T>(work: impl AsyncFnOnce(Stage) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async { work(Stage::new().await).await })
 }
 
@@ -84,15 +85,30 @@ fn tell(broken: &Broken) -> String {
     format!("step {step}:\n  {complaints}\nSPARSEFIT_SEED={seed} cargo test --release --test simulation replay -- --nocapture")
 }
 
+/// The processors that this process may use.
+fn processors() -> Vec<usize> {
+    let allowed = sched_getaffinity(None).expect("the processors");
+    (0..CpuSet::MAX_CPU).filter(|at| allowed.is_set(*at)).collect()
+}
+
+/// This thread, and all that it makes from now on: a life is handed from thread to thread with every statement, and each time
+/// another processor would have to be woken.
+fn stay_on(processor: usize) {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    sched_setaffinity(None, &only).expect("a processor of ours");
+}
+
 #[test]
 fn whole_lives_break_no_rule() {
     let seeds = number("SPARSEFIT_SEEDS").unwrap_or(300);
     let next = AtomicU64::new(0);
     const PORTION: u64 = 20;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
+        for processor in processors() {
+            let next = &next;
+            scope.spawn(move || {
+                stay_on(processor);
                 loop {
                     let from = next.fetch_add(PORTION, Ordering::Relaxed);
                     if from >= seeds {

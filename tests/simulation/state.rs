@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Deserialize;
 use sparsefit::job::Status;
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection, FromRow};
 
 /// A row of a job, as far as the queue cares.
-#[derive(Clone, Debug, PartialEq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct JobRow {
     pub(crate) id: String,
     pub(crate) project: String,
@@ -48,7 +49,7 @@ impl JobRow {
 }
 
 /// A row of a data set or of a model.
-#[derive(Clone, Debug, PartialEq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct VersionRow {
     pub(crate) id: String,
     pub(crate) project: String,
@@ -74,21 +75,23 @@ pub(crate) async fn connect(data_dir: &Path) -> SqliteConnection {
     SqliteConnection::connect_with(&options).await.expect("the database is there")
 }
 
-const JOBS: &str = "SELECT id, project, status, cancel_requested, reason, model, dataset_id, priority, created_at, started_at, \
-                    finished_at, attempt, max_attempts, fraction, not_before, \
-                    start_deadline, memory_bytes, claim, owner, lease_until, revision FROM jobs";
-const DATASETS: &str = "SELECT id, project, name, version, NULL AS job, blob, names_blob FROM datasets";
-const MODELS: &str = "SELECT id, project, name, version, job_id AS job, blob, names_blob FROM models";
+/// All rows in one: each column of the structs above, in their order. What is read after every step must be cheap, and what costs is
+/// each row that is handed from the connection's thread to ours.
+const EVERYTHING: &str = "SELECT \
+    (SELECT json_group_array(json_array(id, project, status, cancel_requested, reason, model, dataset_id, priority, created_at, started_at, \
+     finished_at, attempt, max_attempts, fraction, not_before, start_deadline, memory_bytes, claim, owner, lease_until, revision)) FROM jobs), \
+    (SELECT json_group_array(json_array(id, project, name, version, NULL, blob, names_blob)) FROM datasets), \
+    (SELECT json_group_array(json_array(id, project, name, version, job_id, blob, names_blob)) FROM models)";
 
 impl State {
     pub(crate) async fn read(connection: &mut SqliteConnection) -> Self {
-        let jobs: Vec<JobRow> = sqlx::query_as(JOBS).fetch_all(&mut *connection).await.expect("jobs can be read");
-        let datasets: Vec<VersionRow> = sqlx::query_as(DATASETS).fetch_all(&mut *connection).await.expect("data sets can be read");
-        let models: Vec<VersionRow> = sqlx::query_as(MODELS).fetch_all(connection).await.expect("models can be read");
+        let read = sqlx::query_as::<_, (String, String, String)>(EVERYTHING).fetch_one(connection);
+        let (jobs, datasets, models) = read.await.expect("the rows can be read");
+        let versions = |text: &str| rows::<VersionRow>(text).into_iter().map(|row| (row.id.clone(), row)).collect();
         Self {
-            jobs: jobs.into_iter().map(|row| (row.id.clone(), row)).collect(),
-            datasets: datasets.into_iter().map(|row| (row.id.clone(), row)).collect(),
-            models: models.into_iter().map(|row| (row.id.clone(), row)).collect(),
+            jobs: rows::<JobRow>(&jobs).into_iter().map(|row| (row.id.clone(), row)).collect(),
+            datasets: versions(&datasets),
+            models: versions(&models),
         }
     }
 
@@ -101,6 +104,10 @@ impl State {
     pub(crate) fn queued_of(&self, project: &str) -> usize {
         self.jobs.values().filter(|job| job.project == project && job.is(Status::Queued)).count()
     }
+}
+
+fn rows<T: for<'r> Deserialize<'r>>(text: &str) -> Vec<T> {
+    serde_json::from_str(text).expect("rows are arrays of columns")
 }
 
 /// What must hold of every step, whatever it was; knows the transition table and nothing of the verbs.

@@ -15,7 +15,7 @@ use super::StoreError;
 use super::group::{Turn, Writer};
 use super::health::Health;
 use super::lent::{self, Lent, within};
-use super::queries::{CLOCK, Query};
+use super::queries::{BEGIN, CLOCK, Query};
 use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
 
@@ -51,7 +51,7 @@ impl Db {
         pass(&self.meddling, Place::Begin)?;
         Ok(match &self.engine {
             Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?, self.meddling.clone()),
-            Engine::Postgres(pool) => Session::Postgres(Lent::write(pool).await?, Some(Arc::clone(&self.health))),
+            Engine::Postgres(pool) => Session::Postgres(Lent::write(pool, BEGIN).await?, Some(Arc::clone(&self.health))),
         })
     }
 
@@ -228,10 +228,16 @@ impl Session {
     }
 
     /// Microseconds since 1970: by the database's clock on PostgreSQL, because the clocks of several machines disagree; by
-    /// the one handed in on SQLite, where there is one process.
+    /// the one handed in on SQLite, where there is one process. A transaction on PostgreSQL has one time, that of its
+    /// beginning, which costs no question of its own.
     pub(super) async fn now(&mut self, ambient: &Ambient) -> Result<i64, StoreError> {
-        if self.is_sqlite() {
-            return Ok(ambient.now_micros());
+        match self {
+            Self::SqliteRead(..) | Self::SqliteWrite(..) => return Ok(ambient.now_micros()),
+            Self::Postgres(lent, _) => {
+                if let Some(began) = lent.began() {
+                    return Ok(began);
+                }
+            }
         }
         let (now,) = self.one::<(i64,)>(&CLOCK, args![]).await?;
         Ok(now)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Executor, Postgres};
+use sqlx::{Executor, Postgres, Row};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ pub(super) struct Lent {
     /// Until it is given back.
     connection: Option<PoolConnection<Postgres>>,
     transaction: bool,
+    /// What the server answered to the beginning of the transaction.
+    began: i64,
     /// A statement was sent and its answer is not here.
     underway: bool,
     /// A statement failed: the server refuses all others until the transaction ends.
@@ -30,15 +32,24 @@ pub(super) struct Lent {
 impl Lent {
     /// For reading: each statement by itself.
     pub(super) async fn read(pool: &PgPool) -> Result<Self, StoreError> {
-        Ok(Self { connection: Some(pool.acquire().await?), transaction: false, underway: false, spoilt: false })
+        Ok(Self { connection: Some(pool.acquire().await?), transaction: false, began: 0, underway: false, spoilt: false })
     }
 
-    /// For writing: a transaction, undone when it is dropped without a commit.
-    pub(super) async fn write(pool: &PgPool) -> Result<Self, StoreError> {
+    /// For writing: a transaction, undone when it is dropped without a commit. `begin` begins it and asks for a number.
+    pub(super) async fn write(pool: &PgPool, begin: &'static str) -> Result<Self, StoreError> {
         let mut lent = Self::read(pool).await?;
-        lent.run("BEGIN").await?;
+        lent.runs()?;
+        let answer = within(PATIENCE, sqlx::raw_sql(begin).fetch_all(lent.connection()?)).await;
+        // it may have begun, whatever else failed
         lent.transaction = true;
+        let rows = lent.ran(answer)?;
+        lent.began = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
         Ok(lent)
+    }
+
+    /// What the server answered to the beginning of the transaction; `None` outside of one.
+    pub(super) fn began(&self) -> Option<i64> {
+        self.transaction.then_some(self.began)
     }
 
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {

@@ -166,6 +166,8 @@ impl Store {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
         to_the_end(async move {
             let mut again = store.again();
+            // until it is committed, and the fit told to stop, or until it has failed
+            let _asking = store.hub().asking(&id);
             loop {
                 match store.request_cancel_now(&project, &id).await {
                     Err(error) if again.after_any(&error).await => {}

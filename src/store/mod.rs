@@ -4,6 +4,7 @@
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
 mod again;
+mod away;
 mod blobs;
 mod bulk;
 mod checkpoints;

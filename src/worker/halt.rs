@@ -176,7 +176,11 @@ mod tests {
             shared.hold(true);
             std::thread::scope(|scope| {
                 let fit = scope.spawn(|| shared.observe(&Progress::default()));
-                if halt { shared.halt(Halt::Cancel) } else { shared.hold(false) }
+                if halt {
+                    shared.halt(Halt::Cancel)
+                } else {
+                    shared.hold(false)
+                }
                 let told = if halt { ControlFlow::Break(Leave::Nothing) } else { ControlFlow::Continue(()) };
                 assert_eq!(fit.join().expect("it ends"), told);
             });

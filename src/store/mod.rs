@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
-pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
+pub use deliveries::{AtOnce, Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};

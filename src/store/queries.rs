@@ -99,20 +99,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way, of a project with fewer than `$3`.
 macro_rules! delivery_due {
     () => {
         "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
          AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         AND project NOT IN (SELECT project FROM webhook_deliveries WHERE lease_until > $1 GROUP BY project HAVING COUNT(*) >= $3) \
          ORDER BY next_at, id LIMIT 1"
     };
 }
 
-/// Takes it until `$3`.
+/// Takes it until `$4`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            "UPDATE webhook_deliveries SET lease_until = $4, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
             delivery_due!(),
             $lock,
             ") RETURNING ",

@@ -3,6 +3,7 @@
 //! A key is `sk_<public id>_<secret>`: 26 characters that name it and 256 random bits that nobody keeps. What is stored is
 //! the SHA-256 of the whole text, and comparing takes the same time wherever two differ. Must never know HTTP or SQL.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
@@ -166,7 +167,7 @@ fn digits(id: &Id) -> &str {
 }
 
 /// SHA-256 of a key's text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -211,6 +212,31 @@ impl Presented {
         let nobody = Digest([0; 32]);
         let equal = self.digest.0.ct_eq(&stored.unwrap_or(&nobody).0);
         bool::from(equal) && stored.is_some()
+    }
+}
+
+/// What belongs to keys, found by the key alone. A wrong one is looked for by its digest like every other: whether there
+/// is a key with its id makes no difference to the work.
+#[derive(Clone, Debug)]
+pub struct Keyring<T>(HashMap<Digest, T>);
+
+impl<T> Keyring<T> {
+    /// What belongs to this key.
+    pub fn find(&self, presented: &Presented) -> Option<&T> {
+        let (stored, found) = self.0.get_key_value(&presented.digest)?;
+        presented.is(Some(stored)).then_some(found)
+    }
+}
+
+impl<T> Default for Keyring<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> FromIterator<(Digest, T)> for Keyring<T> {
+    fn from_iter<I: IntoIterator<Item = (Digest, T)>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
     }
 }
 
@@ -293,6 +319,9 @@ mod tests {
         assert_eq!(presented.id(), Some(&id));
         assert!(presented.is(Some(&token.digest())));
         assert!(!presented.is(None) && !presented.is(Some(&other.digest())));
+        let ring: Keyring<_> = [(token.digest(), "one"), (other.digest(), "another")].into_iter().collect();
+        assert_eq!((ring.find(&presented), ring.find(&Presented::read(other.reveal()))), (Some(&"one"), Some(&"another")));
+        assert_eq!(ring.find(&Presented::read(&format!("{}x", &text[..text.len() - 1]))), None, "a known id is no key");
         for wrong in [&text[..text.len() - 1], &text.to_uppercase(), &format!("{text}0"), &format!(" {text}"), "", "sk_", "sk__"] {
             assert!(!Presented::read(wrong).is(Some(&token.digest())), "{wrong}");
         }

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, Method, header};
 use super::error::Problem;
 use super::rates::{Bucket, Peer, Rates, Standing};
 use super::request::Caller;
-use crate::access::{Presented, Scope};
+use crate::access::{Keyring, Presented, Scope};
 use crate::fault::Code;
 use crate::id::{Id, Kind};
 use crate::store::{KeyRow, Store, StoreError};
@@ -49,7 +49,14 @@ struct Book {
     asked: Option<Instant>,
     /// [`Store::keys_revision`]; 0 = nobody needs a key.
     revision: i64,
-    keys: Arc<HashMap<Id, Arc<Known>>>,
+    keys: Arc<Keys>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+struct Keys {
+    by_id: HashMap<Id, Arc<Known>>,
+    ring: Keyring<Arc<Known>>,
 }
 
 /// One key at the door.
@@ -126,7 +133,7 @@ impl Gate {
         let Ok(book) = self.book(store).await else { return false };
         match Id::parse(Kind::Key, caller.key_id()) {
             None => book.revision == 0,
-            Some(key) => book.keys.get(&key).is_some_and(|known| known.row.expires_at.is_none_or(|end| now < end)),
+            Some(key) => book.keys.by_id.get(&key).is_some_and(|known| known.row.expires_at.is_none_or(|end| now < end)),
         }
     }
 
@@ -158,14 +165,11 @@ impl Gate {
         let Some(first) = first else { return Err(unauthenticated()) };
         let text = first.to_str().ok().and_then(bearer).filter(|_| second.is_none()).unwrap_or("");
         let presented = Presented::read(text);
-        let known = presented.id().and_then(|id| book.keys.get(id));
-        let is = presented.is(known.map(|known| &known.row.digest));
-        match known.filter(|known| is && known.row.expires_at.is_none_or(|end| head.now < end)) {
-            Some(known) => Ok(known),
-            None => Err(self.failed(head, known.map(|known| &known.row.id))),
-        }
+        let known = book.keys.ring.find(&presented);
+        known.filter(|known| known.row.expires_at.is_none_or(|end| head.now < end)).ok_or_else(|| self.failed(head, presented.id()))
     }
 
+    /// `named` is what the key says of itself, whether or not there is such a one.
     fn failed(&self, head: &Head<'_>, named: Option<&Id>) -> Problem {
         match self.rates.fail(head.peer) {
             Ok(()) => {
@@ -224,18 +228,20 @@ impl Book {
 }
 
 /// The keys, read anew only when they changed; what the door counts for a key goes with it.
-async fn reread(store: &Store, old: &Book) -> Result<(i64, Arc<HashMap<Id, Arc<Known>>>), StoreError> {
+async fn reread(store: &Store, old: &Book) -> Result<(i64, Arc<Keys>), StoreError> {
     // Read before the keys: a change in between is read twice, never missed.
     let revision = store.keys_revision().await?;
     if old.read.is_some() && revision == old.revision {
         return Ok((revision, old.keys.clone()));
     }
     let rows = store.living_keys().await?.into_iter();
-    let known = |row: KeyRow| match old.keys.get(&row.id) {
+    let known = |row: KeyRow| match old.keys.by_id.get(&row.id) {
         Some(known) => (row.id.clone(), known.clone()),
         None => (row.id.clone(), Arc::new(Known::new(row))),
     };
-    Ok((revision, Arc::new(rows.map(known).collect())))
+    let by_id: HashMap<_, _> = rows.map(known).collect();
+    let ring = by_id.values().map(|known| (known.row.digest.clone(), known.clone())).collect();
+    Ok((revision, Arc::new(Keys { by_id, ring })))
 }
 
 impl Known {

@@ -4,18 +4,17 @@
 //! either engine. Nothing here knows a table.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{FromRow, Sqlite};
 
 use super::StoreError;
 use super::group::{Turn, Writer};
 use super::health::Health;
-use super::lent::{self, Lent, within};
-use super::queries::{CLOCK, Query};
+use super::lent::{Lender, Lent, Wait};
+use super::queries::{BEGIN, CLOCK, Query};
 use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
 
@@ -32,7 +31,7 @@ pub(super) enum Engine {
     /// One writer, who commits for many; readers see the last commit and never wait for it.
     Sqlite { writer: Writer, readers: SqlitePool },
     /// One pool for all.
-    Postgres(PgPool),
+    Postgres(Lender),
 }
 
 impl Db {
@@ -40,7 +39,7 @@ impl Db {
     pub(super) async fn read(&self) -> Result<Session, StoreError> {
         Ok(match &self.engine {
             Engine::Sqlite { readers, .. } => Session::SqliteRead(readers.acquire().await?, self.meddling.clone()),
-            Engine::Postgres(pool) => Session::Postgres(Lent::read(pool).await?, None),
+            Engine::Postgres(lender) => Session::Postgres(lender.read().await?, None),
         })
     }
 
@@ -51,7 +50,7 @@ impl Db {
         pass(&self.meddling, Place::Begin)?;
         Ok(match &self.engine {
             Engine::Sqlite { writer, .. } => Session::SqliteWrite(writer.turn().await?, self.meddling.clone()),
-            Engine::Postgres(pool) => Session::Postgres(Lent::write(pool).await?, Some(Arc::clone(&self.health))),
+            Engine::Postgres(lender) => Session::Postgres(lender.write(BEGIN).await?, Some(Arc::clone(&self.health))),
         })
     }
 
@@ -61,10 +60,7 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Engine::Postgres(pool) => {
-                // an unreachable server is not waited for: it notices by itself
-                let _ = tokio::time::timeout(lent::PATIENCE, pool.close()).await;
-            }
+            Engine::Postgres(lender) => lender.close().await,
         }
     }
 }
@@ -176,15 +172,15 @@ impl Session {
 
     /// All rows.
     pub(super) async fn all<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
-        let patience = self.runs()?;
-        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_all(connection)).await);
+        let wait = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| wait.answer(prepared.fetch_all(connection)).await);
         self.ran(found)
     }
 
     /// The row, if there is one.
     pub(super) async fn optional<T: Record>(&mut self, query: &Query, args: Vec<Arg>) -> Result<Option<T>, StoreError> {
-        let patience = self.runs()?;
-        let found = on!(self, query, args, as T, |prepared, connection| within(patience, prepared.fetch_optional(connection)).await);
+        let wait = self.runs()?;
+        let found = on!(self, query, args, as T, |prepared, connection| wait.answer(prepared.fetch_optional(connection)).await);
         self.ran(found)
     }
 
@@ -195,27 +191,24 @@ impl Session {
 
     /// The number of rows written.
     pub(super) async fn execute(&mut self, query: &Query, args: Vec<Arg>) -> Result<u64, StoreError> {
-        let patience = self.runs()?;
+        let wait = self.runs()?;
         let written = on!(self, query, args, |prepared, connection| {
-            within(patience, prepared.execute(connection)).await.map(|done| done.rows_affected())
+            wait.answer(prepared.execute(connection)).await.map(|done| done.rows_affected())
         });
         self.ran(written)
     }
 
-    /// A statement is about to run: how long its answer is waited for.
-    fn runs(&mut self) -> Result<Duration, StoreError> {
+    /// A statement is about to run: how its answer is waited for.
+    fn runs(&mut self) -> Result<Wait, StoreError> {
         match self {
-            Self::SqliteRead(..) => return Ok(Duration::MAX),
+            Self::SqliteRead(..) => Ok(Wait::EVER),
             Self::SqliteWrite(turn, meddling) => {
                 pass(meddling, Place::Statement)?;
                 turn.runs()?;
+                Ok(Wait::EVER)
             }
-            Self::Postgres(lent, _) => {
-                lent.runs()?;
-                return Ok(lent::PATIENCE);
-            }
+            Self::Postgres(lent, _) => lent.runs(),
         }
-        Ok(Duration::MAX)
     }
 
     /// How it ended. After a failure a transaction can only be undone, on both engines.
@@ -228,10 +221,16 @@ impl Session {
     }
 
     /// Microseconds since 1970: by the database's clock on PostgreSQL, because the clocks of several machines disagree; by
-    /// the one handed in on SQLite, where there is one process.
+    /// the one handed in on SQLite, where there is one process. A transaction on PostgreSQL has one time, that of its
+    /// beginning, which costs no question of its own.
     pub(super) async fn now(&mut self, ambient: &Ambient) -> Result<i64, StoreError> {
-        if self.is_sqlite() {
-            return Ok(ambient.now_micros());
+        match self {
+            Self::SqliteRead(..) | Self::SqliteWrite(..) => return Ok(ambient.now_micros()),
+            Self::Postgres(lent, _) => {
+                if let Some(began) = lent.began() {
+                    return Ok(began);
+                }
+            }
         }
         let (now,) = self.one::<(i64,)>(&CLOCK, args![]).await?;
         Ok(now)

@@ -76,6 +76,14 @@ pub struct DeliveryClaim {
     pub now: i64,
 }
 
+/// How many messages may be under way at once, from all processes.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct AtOnce {
+    pub to_one_address: u64,
+    pub of_one_project: u64,
+}
+
 /// What became of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -152,19 +160,19 @@ impl TryFrom<DeliveryRecord> for DeliveryRow {
 }
 
 impl Store {
-    /// Takes the next message that is due, for `lease`; at most `at_once` are under way to one address.
-    pub async fn claim_delivery(&self, lease: Duration, at_once: u64) -> Result<Option<DeliveryClaim>, StoreError> {
-        let at_once = i64::try_from(at_once).unwrap_or(i64::MAX);
+    /// Takes the next message that is due, for `lease`; no more are under way than `at_once` says.
+    pub async fn claim_delivery(&self, lease: Duration, at_once: AtOnce) -> Result<Option<DeliveryClaim>, StoreError> {
+        let [to_one, of_one] = [at_once.to_one_address, at_once.of_one_project].map(|most| i64::try_from(most).unwrap_or(i64::MAX));
         // most often there is nothing: found out without the writer's lock
         let mut session = self.read().await?;
         let now = session.now(&self.inner.ambient).await?;
-        if session.optional::<(String,)>(&queries::DELIVERY_DUE, args![now, at_once]).await?.is_none() {
+        if session.optional::<(String,)>(&queries::DELIVERY_DUE, args![now, to_one, of_one]).await?.is_none() {
             return Ok(None);
         }
         drop(session);
         let mut session = self.write().await?;
         let now = session.now(&self.inner.ambient).await?;
-        let claim = args![now, at_once, later(now, lease)];
+        let claim = args![now, to_one, of_one, later(now, lease)];
         let Some(record) = session.optional::<DeliveryRecord>(&queries::CLAIM_DELIVERY, claim).await? else {
             session.rollback().await?;
             return Ok(None);

@@ -243,23 +243,23 @@ async fn write(session: &mut Session, ambient: &Ambient, job: &Id, seq: i64, now
     Ok(())
 }
 
-/// Tells the status that a job has now.
+/// Tells the status that a job has just got, under the number that the change itself took.
 pub(super) async fn tell_status(session: &mut Session, ambient: &Ambient, record: &JobRecord, now: i64) -> Result<(), StoreError> {
     let job = Job::try_from(record.clone())?;
-    append(session, ambient, &job.id, now, &telling::status(&job)).await
+    write(session, ambient, &job.id, record.last_event, now, &telling::status(&job)).await
 }
 
-/// Tells the warnings of a job that it did not have in `known`.
+/// Tells those warnings of a job that are not among the `known`.
 pub(super) async fn tell_warnings(
     session: &mut Session,
     ambient: &Ambient,
-    record: &JobRecord,
+    job: &Id,
+    warnings: &[Warning],
     known: &[Warning],
     now: i64,
 ) -> Result<(), StoreError> {
-    let job = Job::try_from(record.clone())?;
-    for warning in job.warnings.iter().filter(|warning| !known.contains(warning)) {
-        append(session, ambient, &job.id, now, &telling::warning(warning)).await?;
+    for warning in warnings.iter().filter(|warning| !known.contains(warning)) {
+        append(session, ambient, job, now, &telling::warning(warning)).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::hints::{Hints, Outbox};
 use crate::id::Id;
 
-type Jobs = Arc<Mutex<HashMap<Id, watch::Sender<Heard>>>>;
+type Jobs = Arc<Mutex<HashMap<Id, Told>>>;
 
 /// The change hub: workers of the same process hear of new work and of a cancel in milliseconds, and waiting requests
 /// wake. Rows stay the truth; whoever waits reads again after waking.
@@ -29,6 +29,20 @@ pub struct Hub {
 struct Heard {
     changes: u64,
     cancel: bool,
+}
+
+/// What those hear who watch one job.
+#[derive(Debug, Default)]
+struct Told {
+    heard: watch::Sender<Heard>,
+    /// Requests of this process for its cancel that are not committed yet.
+    asking: watch::Sender<usize>,
+}
+
+impl Told {
+    fn is_heard(&self) -> bool {
+        self.heard.receiver_count() + self.asking.receiver_count() > 0
+    }
 }
 
 impl Hub {
@@ -54,8 +68,20 @@ impl Hub {
     /// A receiver for changes of one job: subscribe, read the row, then await `changed`.
     pub fn watch_job(&self, id: &Id) -> JobWatch {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard = jobs.entry(id.clone()).or_default().subscribe();
-        JobWatch { id: id.clone(), heard: Some(heard), jobs: Arc::clone(&self.jobs) }
+        let told = jobs.entry(id.clone()).or_default();
+        let (heard, asking) = (told.heard.subscribe(), told.asking.subscribe());
+        JobWatch { id: id.clone(), heard: Some((heard, asking)), jobs: Arc::clone(&self.jobs) }
+    }
+
+    /// Says that somebody is asking for the cancel of a job, until what is returned is dropped. Nothing is promised yet: a
+    /// fit may hold its breath, and leave the processors to those who store the wish.
+    pub(super) fn asking(&self, id: &Id) -> Asking {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let asking = jobs.get(id).map(|told| told.asking.clone());
+        if let Some(asking) = &asking {
+            asking.send_modify(|asking| *asking += 1);
+        }
+        Asking(asking)
     }
 
     /// Grows with every model published or deleted in this process: what a cache of "latest" versions compares.
@@ -99,7 +125,8 @@ impl Hub {
             self.models.send_modify(|epoch| *epoch += 1);
         }
         if hints.all {
-            self.jobs.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|job| job.send_modify(|heard| heard.changes += 1));
+            let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.values().for_each(|told| told.heard.send_modify(|heard| heard.changes += 1));
         }
         hints.jobs.iter().for_each(|id| self.tell(id, false));
         hints.cancels.iter().for_each(|id| self.tell(id, true));
@@ -107,8 +134,8 @@ impl Hub {
 
     fn tell(&self, id: &Id, cancel: bool) {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = jobs.get(id) {
-            job.send_modify(|heard| {
+        if let Some(told) = jobs.get(id) {
+            told.heard.send_modify(|heard| {
                 heard.changes += 1;
                 heard.cancel |= cancel;
             });
@@ -135,18 +162,29 @@ impl WorkWatch {
     }
 }
 
+/// See [`Hub::asking`].
+pub(super) struct Asking(Option<watch::Sender<usize>>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(asking) = &self.0 {
+            asking.send_modify(|asking| *asking -= 1);
+        }
+    }
+}
+
 /// See [`Hub::watch_job`].
 #[derive(Debug)]
 pub struct JobWatch {
     id: Id,
-    heard: Option<watch::Receiver<Heard>>,
+    heard: Option<(watch::Receiver<Heard>, watch::Receiver<usize>)>,
     jobs: Jobs,
 }
 
 impl JobWatch {
     /// Resolves at the next change after the subscription or the last call; never, when nothing happens.
     pub async fn changed(&mut self) {
-        if let Some(heard) = &mut self.heard
+        if let Some((heard, _)) = &mut self.heard
             && heard.changed().await.is_ok()
         {
             return;
@@ -156,8 +194,19 @@ impl JobWatch {
 
     /// Resolves once it is heard that cancel of the job was asked, after somebody began to watch it.
     pub async fn cancelled(&mut self) {
-        if let Some(heard) = &mut self.heard
+        if let Some((heard, _)) = &mut self.heard
             && heard.wait_for(|heard| heard.cancel).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Resolves when somebody in this process begins (`true`) or ceases (`false`) to ask for the job's cancel, whatever
+    /// came of it; to be told which of the two is `now`.
+    pub async fn asking(&mut self, now: bool) {
+        if let Some((_, asking)) = &mut self.heard
+            && asking.wait_for(|asking| (*asking > 0) == now).await.is_ok()
         {
             return;
         }
@@ -169,7 +218,7 @@ impl Drop for JobWatch {
     fn drop(&mut self) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         self.heard = None;
-        if jobs.get(&self.id).is_some_and(|job| job.receiver_count() == 0) {
+        if jobs.get(&self.id).is_some_and(|told| !told.is_heard()) {
             jobs.remove(&self.id);
         }
     }
@@ -192,6 +241,21 @@ mod tests {
         work.changed(Duration::from_secs(3600)).await;
         hub.announce_cancel(&id);
         job.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn who_watches_a_job_hears_that_its_cancel_is_being_asked_and_that_it_is_not_any_more() {
+        let hub = Hub::default();
+        let id = Id::new(Kind::Job, &Ambient::system());
+        drop(hub.asking(&id));
+        let mut job = hub.watch_job(&id);
+        job.asking(false).await;
+        let (one, two) = (hub.asking(&id), hub.asking(&id));
+        job.asking(true).await;
+        drop(one);
+        job.asking(true).await;
+        drop(two);
+        job.asking(false).await;
     }
 
     #[test]

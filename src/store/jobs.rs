@@ -119,8 +119,8 @@ impl Store {
         ];
         let record = session.one::<JobRecord>(&queries::ENQUEUE, columns).await?;
         tell_status(session, &self.inner.ambient, &record, now).await?;
-        tell_warnings(session, &self.inner.ambient, &record, &[], now).await?;
         let queued = Job::try_from(record)?;
+        tell_warnings(session, &self.inner.ambient, &queued.id, &queued.warnings, &[], now).await?;
         if let Some(hook) = &job.webhook {
             webhooks::subscribe(session, &queued.project, &queued.id, hook).await?;
         }
@@ -166,6 +166,8 @@ impl Store {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
         to_the_end(async move {
             let mut again = store.again();
+            // until it is committed, and the fit told to stop, or until it has failed
+            let _asking = store.hub().asking(&id);
             loop {
                 match store.request_cancel_now(&project, &id).await {
                     Err(error) if again.after_any(&error).await => {}
@@ -203,16 +205,17 @@ impl Store {
 
     /// Cancels a queued job, or asks for it where the job is running; `None` when there was nothing to change.
     pub(super) async fn cancel_in(&self, session: &mut Session, project: &str, id: &Id, now: i64) -> Result<Option<JobRecord>, StoreError> {
-        let Some(record) = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await? else {
-            let asked = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await?;
-            if let Some(record) = &asked {
-                tell_status(session, &self.inner.ambient, record, now).await?;
-            }
-            return Ok(asked);
-        };
-        tell_status(session, &self.inner.ambient, &record, now).await?;
-        webhooks::record(session, &self.inner.ambient, &record.id).await?;
-        Ok(Some(record))
+        // a running one first: its fit is in a hurry to end
+        if let Some(record) = session.optional::<JobRecord>(&queries::ASK_CANCEL, args![project, id]).await? {
+            tell_status(session, &self.inner.ambient, &record, now).await?;
+            return Ok(Some(record));
+        }
+        let cancelled = session.optional::<JobRecord>(&queries::CANCEL_QUEUED, args![project, id, now]).await?;
+        if let Some(record) = &cancelled {
+            tell_status(session, &self.inner.ambient, record, now).await?;
+            webhooks::record(session, &self.inner.ambient, &record.id).await?;
+        }
+        Ok(cancelled)
     }
 
     /// Deletes a job that has ended; its model stays.

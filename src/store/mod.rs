@@ -4,6 +4,7 @@
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
 mod again;
+mod away;
 mod blobs;
 mod bulk;
 mod checkpoints;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blobs::Incoming;
-pub use deliveries::{Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
+pub use deliveries::{AtOnce, Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;
 pub use events::{Event, EventKind, FeedPlace, Level, Pulse};
 pub use hub::{Hub, JobWatch, WorkWatch};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
@@ -16,6 +16,7 @@ use super::StoreError;
 use super::db::{Db, Engine, args};
 use super::group::Writer;
 use super::health::Health;
+use super::lent::Lender;
 use super::queries::{MIGRATIONS, SETTINGS};
 use super::simulation::Meddling;
 
@@ -24,9 +25,6 @@ pub(super) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 const BUSY: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
-const CONNECTIONS: u32 = 10;
-/// A connection to PostgreSQL is waited for this long.
-const ACQUIRE: Duration = Duration::from_secs(2);
 
 /// The number of the schema this program writes.
 pub(super) fn newest_schema() -> i64 {
@@ -133,8 +131,8 @@ pub(super) async fn postgres(url: &str) -> Result<Db, StoreError> {
     migrating.close().await?;
     // sooner than we stop waiting: a server that is slow says so itself, and its answer leaves the connection usable
     let bounds = [("statement_timeout", "2s"), ("lock_timeout", "1500ms"), ("idle_in_transaction_session_timeout", "10s")];
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options.options(bounds)).await?;
-    let db = Db { engine: Engine::Postgres(pool), health: Arc::default(), meddling: None };
+    let lender = Lender::open(options.options(bounds)).await?;
+    let db = Db { engine: Engine::Postgres(lender), health: Arc::default(), meddling: None };
     for (name, value) in settings(&db).await? {
         if value == "off" {
             tracing::warn!(setting = name, "PostgreSQL runs with {name} = off: a power cut can lose what was acknowledged");

@@ -1,7 +1,8 @@
 //! Every SQL text of the program, one for both engines except where they differ.
 //!
 //! Each arrow between two statuses of a job is one text with `SET status = '…'` and `WHERE … status = '…'`; a test
-//! compares them with the transition table of `job.rs`. Another test prepares every text on both engines.
+//! compares them with the transition table of `job.rs`. Another test prepares every text on both engines. An arrow takes the
+//! number of the event that tells of it in the same statement; where many jobs are rescued at once, one by one afterwards.
 
 /// A query, by name, in the words of each engine; empty for an engine that never runs it.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ macro_rules! job_columns {
         "id, project, kind, status, cancel_requested, reason, model, dataset_id, dataset_name, dataset_version, \
          dataset_sha256, priority, created_at, started_at, finished_at, attempt, max_attempts, spec, spec_resolved, \
          estimate, metadata, fraction, progress, warnings, result, error, request_id, retry_of, \
-         memory_bytes, revision"
+         memory_bytes, revision, last_event"
     };
 }
 
@@ -98,20 +99,21 @@ macro_rules! listeners_of_job {
     };
 }
 
-/// The next delivery due at `$1` to an address with fewer than `$2` under way.
+/// The next delivery due at `$1` to an address with fewer than `$2` under way, of a project with fewer than `$3`.
 macro_rules! delivery_due {
     () => {
         "SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
          AND url NOT IN (SELECT url FROM webhook_deliveries WHERE lease_until > $1 GROUP BY url HAVING COUNT(*) >= $2) \
+         AND project NOT IN (SELECT project FROM webhook_deliveries WHERE lease_until > $1 GROUP BY project HAVING COUNT(*) >= $3) \
          ORDER BY next_at, id LIMIT 1"
     };
 }
 
-/// Takes it until `$3`.
+/// Takes it until `$4`.
 macro_rules! claim_delivery {
     ($lock:literal) => {
         concat!(
-            "UPDATE webhook_deliveries SET lease_until = $3, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
+            "UPDATE webhook_deliveries SET lease_until = $4, attempts = attempts + 1, step = step + 1 WHERE status = 'pending' AND id = (",
             delivery_due!(),
             $lock,
             ") RETURNING ",
@@ -211,7 +213,7 @@ macro_rules! end {
         concat!(
             "UPDATE jobs SET ",
             $changes,
-            ", owner = NULL, lease_until = NULL, revision = revision + 1 \
+            ", owner = NULL, lease_until = NULL, revision = revision + 1, last_event = last_event + 1 \
              WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING ",
             job_columns!()
         )
@@ -234,9 +236,19 @@ macro_rules! rescue {
     };
 }
 
+/// Microseconds since 1970.
+macro_rules! clock {
+    () => {
+        "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    };
+}
+
+/// Begins a transaction on PostgreSQL, and says when: one message.
+pub(super) const BEGIN: &str = concat!("BEGIN; ", clock!());
+
 queries! {
     /// The clock leases live on.
-    CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+    CLOCK => "", clock!();
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
     /// Tells the other processes.
@@ -267,8 +279,8 @@ queries! {
     ENQUEUE => concat!(
         "INSERT INTO jobs (id, project, kind, status, model, dataset_id, dataset_name, dataset_version, dataset_sha256, priority, \
          created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id, memory_bytes, \
-         start_deadline, retry_of) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-         $18, $19, $20, $21) RETURNING ", job_columns!()
+         start_deadline, retry_of, last_event) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21, 1) RETURNING ", job_columns!()
     );
     /// Passes into a queue side by side with others, until the end of the transaction.
     SHARE_QUEUE => "", "SELECT pg_advisory_xact_lock_shared(hashtextextended('queue of ' || $1, 0))";
@@ -288,11 +300,11 @@ queries! {
                      COALESCE(CAST(SUM(CASE WHEN status = 'running' THEN 1 ELSE 0 END) AS BIGINT), 0) \
                      FROM jobs WHERE status = 'queued' OR status = 'running'";
     CANCEL_QUEUED => concat!(
-        "UPDATE jobs SET status = 'cancelled', reason = 'user', cancel_requested = 1, finished_at = $3, revision = revision + 1 \
-         WHERE project = $1 AND id = $2 AND status = 'queued' RETURNING ", job_columns!()
+        "UPDATE jobs SET status = 'cancelled', reason = 'user', cancel_requested = 1, finished_at = $3, revision = revision + 1, \
+         last_event = last_event + 1 WHERE project = $1 AND id = $2 AND status = 'queued' RETURNING ", job_columns!()
     );
     ASK_CANCEL => concat!(
-        "UPDATE jobs SET cancel_requested = 1, revision = revision + 1 \
+        "UPDATE jobs SET cancel_requested = 1, revision = revision + 1, last_event = last_event + 1 \
          WHERE project = $1 AND id = $2 AND status = 'running' AND cancel_requested = 0 RETURNING ", job_columns!()
     );
     DELETE_JOB => "DELETE FROM jobs WHERE project = $1 AND id = $2 AND status IN ('succeeded', 'failed', 'cancelled')";
@@ -308,7 +320,7 @@ queries! {
     NEXT_JOB => next_job!(""), next_job!(" FOR UPDATE SKIP LOCKED");
     CLAIM => concat!(
         "UPDATE jobs SET status = 'running', claim = $1, owner = $2, lease_until = $3, started_at = $4, start_deadline = NULL, \
-         attempt = attempt + 1, revision = revision + 1 WHERE id = $5 AND status = 'queued' RETURNING ", job_columns!()
+         attempt = attempt + 1, revision = revision + 1, last_event = last_event + 1 WHERE id = $5 AND status = 'queued' RETURNING ", job_columns!()
     );
     TAKE_TURN => "INSERT INTO turns (project, last) VALUES ($1, $2) ON CONFLICT (project) DO UPDATE SET last = excluded.last \
                   WHERE turns.last < excluded.last";

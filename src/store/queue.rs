@@ -103,37 +103,46 @@ impl Store {
             _ => None,
         };
         let mut session = self.write().await?;
+        let now = session.now(&self.inner.ambient).await?;
+        let stop = args![&claim.job.id, claim.number, now];
+        if matches!(ending, Ending::Cancelled) {
+            // nothing of the row matters but that it is still the claim's, which this asks by itself
+            let Some(record) = session.optional::<JobRecord>(&queries::STOP, stop).await? else {
+                return ended_before(session, claim, &ending).await;
+            };
+            self.commit_end(session, &record, now).await?;
+            return self.announce_end(record);
+        }
         let Some(record) = session.optional::<JobRecord>(&queries::CLAIMED, args![&claim.job.id, claim.number]).await? else {
             return ended_before(session, claim, &ending).await;
         };
         let before = Job::try_from(record)?;
-        let now = session.now(&self.inner.ambient).await?;
         let ended = match ending {
-            _ if before.cancel_requested => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
-            Ending::Cancelled => session.optional(&queries::STOP, args![&before.id, claim.number, now]).await?,
+            _ if before.cancel_requested => session.optional(&queries::STOP, stop).await?,
+            Ending::Cancelled => None,
             Ending::HandedBack => session.optional(&queries::HAND_BACK, args![&before.id, claim.number]).await?,
             Ending::Interrupted { error } if before.attempt >= before.max_attempts => {
-                fail(&mut session, claim, &before, now, &error, Some(Reason::AttemptsExhausted), Vec::new()).await?
+                self.fail(&mut session, claim, &before, now, &error, Some(Reason::AttemptsExhausted), Vec::new()).await?
             }
             Ending::Interrupted { .. } => {
                 let again = later(now, self.pause_after(before.attempt));
                 session.optional(&queries::RETRY, args![&before.id, claim.number, again]).await?
             }
-            Ending::Failed { error, reason, warnings } => fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
+            Ending::Failed { error, reason, warnings } => self.fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
             Ending::Succeeded { model } => match draft {
                 Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
                 None => None,
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
-        tell_warnings(&mut session, &self.inner.ambient, &record, &before.warnings, now).await?;
-        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
-        self.commit_end(session, &record).await?;
+        self.commit_end(session, &record, now).await?;
         self.announce_end(record)
     }
 
-    /// What a job has done so far is of no use once it has ended; one that goes back to the queue keeps it.
-    async fn commit_end(&self, mut session: Session, record: &JobRecord) -> Result<(), StoreError> {
+    /// Tells of the ending and makes it durable. What a job has done so far is of no use once it has ended; one that goes
+    /// back to the queue keeps it.
+    async fn commit_end(&self, mut session: Session, record: &JobRecord, now: i64) -> Result<(), StoreError> {
+        tell_status(&mut session, &self.inner.ambient, record, now).await?;
         webhooks::record(&mut session, &self.inner.ambient, &record.id).await?;
         let left = if record.is_final() { checkpoints::forget(&mut session, &record.id).await? } else { Vec::new() };
         session.commit().await?;
@@ -205,17 +214,33 @@ impl Store {
         let nonzeros = model.card.sparsity.nonzeros;
         let result = job::fit_result(&job.model, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
         let warnings = joined_warnings(job, model.card.warnings.clone());
+        // before the ending: who hears of that listens no longer
+        tell_warnings(&mut session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
         let end = args![&job.id, claim.number, now, to_text(&result)?, to_text(&warnings)?];
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
-        tell_warnings(&mut session, &self.inner.ambient, &record, &job.warnings, now).await?;
-        tell_status(&mut session, &self.inner.ambient, &record, now).await?;
         let kept = artefact.draft.keep();
-        self.commit_end(session, &record).await?;
+        self.commit_end(session, &record, now).await?;
         drop(kept);
         self.hub().announce_models();
         self.announce_end(record)
+    }
+
+    async fn fail(
+        &self,
+        session: &mut Session,
+        claim: &Claim,
+        job: &Job,
+        now: i64,
+        error: &Failure,
+        reason: Option<Reason>,
+        warnings: Vec<Warning>,
+    ) -> Result<Option<JobRecord>, StoreError> {
+        let warnings = joined_warnings(job, warnings);
+        tell_warnings(session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
+        let end = args![&job.id, claim.number, now, reason.map(Reason::as_str), to_text(error)?, to_text(&warnings)?];
+        session.optional(&queries::FAIL, end).await
     }
 
     /// Requeues (or fails, once attempts are used up) jobs whose lease ran out, and jobs of `dead_owner` at once.
@@ -312,20 +337,6 @@ async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> R
         _ => false,
     };
     Ok(if ours { Finished::Stored(Box::new(job)) } else { Finished::Fenced })
-}
-
-async fn fail(
-    session: &mut Session,
-    claim: &Claim,
-    job: &Job,
-    now: i64,
-    error: &Failure,
-    reason: Option<Reason>,
-    warnings: Vec<Warning>,
-) -> Result<Option<JobRecord>, StoreError> {
-    let warnings = to_text(&joined_warnings(job, warnings))?;
-    let end = args![&job.id, claim.number, now, reason.map(Reason::as_str), to_text(error)?, warnings];
-    session.optional(&queries::FAIL, end).await
 }
 
 /// Warnings of the submission, then those of the fit that say something new.

@@ -77,6 +77,8 @@ pub(super) struct JobRecord {
     retry_of: Option<String>,
     memory_bytes: i64,
     revision: i64,
+    /// Number of the last event; after a change of status that of the event which tells of it.
+    pub(super) last_event: i64,
 }
 
 #[derive(FromRow)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Acquire, Connection};
 use tokio::time::timeout;
 
@@ -48,8 +48,8 @@ impl Store {
 
     /// Hears what other processes tell, until the connection is lost; to be called again then.
     pub async fn hear_others(&self) -> Result<(), StoreError> {
-        let Engine::Postgres(pool) = &self.inner.db.engine else { return std::future::pending().await };
-        let mut listener = within(PATIENCE, listen(pool)).await?;
+        let Engine::Postgres(lender) = &self.inner.db.engine else { return std::future::pending().await };
+        let mut listener = within(PATIENCE, listen(lender.options())).await?;
         // what was told before is not heard any more
         self.hub().hear(Hints { all: true, ..Hints::default() });
         loop {
@@ -67,9 +67,9 @@ impl Store {
 }
 
 /// On a connection of its own: it is busy for as long as the process lives.
-async fn listen(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+async fn listen(options: PgConnectOptions) -> Result<PgListener, sqlx::Error> {
     let own = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
-    let mut listener = PgListener::connect_with(&own.connect_lazy_with((*pool.connect_options()).clone())).await?;
+    let mut listener = PgListener::connect_with(&own.connect_lazy_with(options)).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     Ok(listener)

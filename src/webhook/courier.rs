@@ -13,12 +13,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::schedule::delay;
 use super::sender::{Answer, Message, Sender};
 use super::sign::{Secret, sign};
-use crate::store::{Attempt, DeliveryClaim, Store, StoreError};
+use crate::store::{self, Attempt, DeliveryClaim, Store, StoreError};
 
 /// Messages under way at once, from this process.
-const AT_ONCE: usize = 16;
-/// Messages under way at once to one address, from all processes.
-const AT_ONCE_TO_ONE: u64 = 4;
+const AT_ONCE: usize = 32;
+/// A receiver that hangs holds few places, and a project whose receivers all hang not most of them.
+const AT_ONCE_AT_MOST: store::AtOnce = store::AtOnce { to_one_address: 4, of_one_project: 8 };
 /// A claim is lost after this time; an attempt never takes as long.
 const LEASE: Duration = Duration::from_secs(30);
 /// The outbox is looked at about this often.
@@ -144,7 +144,7 @@ async fn run(store: Store, sender: Sender, outcomes: Arc<Outcomes>, mut stopped:
                 tracing::error!(%error, "sending a message panicked; it will be sent again");
             }
         }
-        match store.claim_delivery(LEASE, AT_ONCE_TO_ONE).await {
+        match store.claim_delivery(LEASE, AT_ONCE_AT_MOST).await {
             Ok(Some(claim)) => {
                 let (store, sender, outcomes) = (store.clone(), sender.clone(), outcomes.clone());
                 errands.spawn(async move {

@@ -78,6 +78,7 @@ async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: 
     tokio::select! {
         outcome = load_and_fit(worker, claim, spec, &shared) => Ok(ending(outcome?, shared.halted())),
         never = hear_cancel(&worker.store, claim, &shared) => match never {},
+        never = hear_asking(&worker.store, claim, &shared) => match never {},
         never = prove_life(worker, claim, &shared) => match never {},
         never = hear_stop(stopping, &shared) => match never {},
         never = hear_time(limit, keep_best, &shared) => match never {},
@@ -101,6 +102,18 @@ async fn hear_cancel(store: &Store, claim: &Claim, shared: &Shared) -> Infallibl
     }
     shared.halt(Halt::Cancel);
     pending().await
+}
+
+/// While its cancel is being asked in this process the fit holds its breath: the processors it had are for those who
+/// store the wish. If that fails, it goes on as if nothing had been.
+async fn hear_asking(store: &Store, claim: &Claim, shared: &Shared) -> Infallible {
+    let mut changes = store.hub().watch_job(&claim.job.id);
+    loop {
+        changes.asking(true).await;
+        shared.hold(true);
+        changes.asking(false).await;
+        shared.hold(false);
+    }
 }
 
 /// Heartbeats, sooner than they must be when there is progress to tell.

@@ -1,14 +1,17 @@
 //! Stopping: of the process, and of one fit.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::job::Progress;
 use crate::train::Leave;
+
+/// A fit holds its breath at most this long at a time.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Whether the process is stopping.
 #[derive(Clone, Debug)]
@@ -56,6 +59,9 @@ pub(super) enum Halt {
 pub(super) struct Shared {
     halt: AtomicU8,
     halted: watch::Sender<bool>,
+    /// The fit waits for a moment: nothing is lost by it, and no result depends on it.
+    held: AtomicBool,
+    breath: (Mutex<()>, Condvar),
     progress: Mutex<Progress>,
     began: Instant,
     /// When the first look at the matrix was done.
@@ -69,6 +75,8 @@ impl Shared {
         Self {
             halt: AtomicU8::new(Halt::No as u8),
             halted: watch::Sender::new(false),
+            held: AtomicBool::new(false),
+            breath: (Mutex::new(()), Condvar::new()),
             progress: Mutex::new(progress),
             began: Instant::now(),
             prepared: OnceLock::new(),
@@ -80,6 +88,24 @@ impl Shared {
         // a second reason changes nothing: the fit stops for the first
         let _ = self.halt.compare_exchange(Halt::No as u8, why as u8, Ordering::AcqRel, Ordering::Acquire);
         self.halted.send_replace(true);
+        self.hold(false);
+    }
+
+    /// Makes the fit's threads wait where they are, or go on.
+    pub(super) fn hold(&self, held: bool) {
+        let (waiting, woken) = &self.breath;
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.store(held && self.halted() == Halt::No, Ordering::Release);
+        drop(waiting);
+        woken.notify_all();
+    }
+
+    fn wait_while_held(&self) {
+        let (waiting, woken) = &self.breath;
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = woken.wait_timeout_while(waiting, BREATH, |()| self.held.load(Ordering::Acquire));
+        // who was held for too long is held no more
+        self.held.store(false, Ordering::Release);
     }
 
     /// Resolves once there is a reason to halt.
@@ -103,8 +129,11 @@ impl Shared {
         }
     }
 
-    /// Called from inside the solver: one atomic load, and never a wait for those who read the progress.
+    /// Called from inside the solver: two atomic loads, and never a wait for those who read the progress.
     pub(super) fn observe(&self, progress: &Progress) -> ControlFlow<Leave> {
+        if self.held.load(Ordering::Relaxed) {
+            self.wait_while_held();
+        }
         let halted = self.halt.load(Ordering::Relaxed);
         if halted != Halt::No as u8 {
             let best = self.keep_best && halted == Halt::TimeLimit as u8;
@@ -138,6 +167,26 @@ mod tests {
             assert_eq!(shared.halted(), Halt::Cancel);
         }
         assert_eq!(shared.observe(&Progress::default()), ControlFlow::Break(Leave::Nothing));
+    }
+
+    #[test]
+    fn a_fit_that_is_held_goes_on_or_stops_as_it_is_told() {
+        for halt in [false, true] {
+            let shared = Shared::new(Progress::default(), false);
+            shared.hold(true);
+            std::thread::scope(|scope| {
+                let fit = scope.spawn(|| shared.observe(&Progress::default()));
+                if halt {
+                    shared.halt(Halt::Cancel)
+                } else {
+                    shared.hold(false)
+                }
+                let told = if halt { ControlFlow::Break(Leave::Nothing) } else { ControlFlow::Continue(()) };
+                assert_eq!(fit.join().expect("it ends"), told);
+            });
+            shared.hold(true);
+            assert_eq!(shared.held.load(Ordering::Relaxed), !halt, "what has stopped is not held");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use sparsefit::ambient::Ambient;
 use sparsefit::job::{Failure, Status};
 use sparsefit::store::{Cancellation, Ending, Enqueued, Finished, JobFilter, Store, StoreConfig, StoreError};
 use sparsefit::worker::{Memory, Pool};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
 use tokio::time::timeout;
 
 use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, with_jobs};
@@ -84,6 +86,40 @@ async fn a_database_that_is_silent_or_gone_is_an_error_until_it_is_back() {
         timeout(LONGEST, back).await.expect("it comes back without a restart");
         enqueue(&store, new_job(&dataset, "m")).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_database_that_is_known_to_be_away() {
+    let Some((_house, store, proxy)) = by_wire().await else { return };
+    let (_, jobs) = with_jobs(&store, 1).await;
+    for wire in [Wire::Silent, Wire::Cut] {
+        proxy.set(wire);
+        let known = async { while !store.job(P, &jobs[0].id).await.unwrap_err().to_string().contains("is away") {} };
+        timeout(LONGEST, known).await.expect("the lookout notices");
+        let asked = [store.claim("w").await.map(drop), store.pulse(P, &jobs[0].id).await.map(drop), store.ping().await];
+        assert!(asked.iter().all(|asked| asked.as_ref().unwrap_err().to_string().contains("is away")), "{wire:?}: {asked:?}");
+        proxy.set(Wire::Whole);
+        let back = async { while store.ping().await.is_err() {} };
+        timeout(LONGEST, back).await.expect("the lookout notices that, too");
+        // connections that died at rest are told from others before they are used
+        for _ in 0..12 {
+            store.job(P, &jobs[0].id).await.expect("all is well");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_holds_one_statement_up_is_not_away() {
+    let Some(house) = House::postgres().await else { return };
+    let store = house.open().await;
+    let (_, jobs) = with_jobs(&store, 1).await;
+    let mut other = PgConnection::connect(house.url().unwrap()).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE jobs").await.unwrap();
+    let refused = store.request_cancel(P, &jobs[0].id).await.unwrap_err();
+    let StoreError::Database(sqlx::Error::Database(refused)) = &refused else { panic!("{refused:?}") };
+    assert_eq!(refused.code().as_deref(), Some("55P03"), "PostgreSQL itself says that a lock was not to be had");
+    other.execute("ROLLBACK").await.unwrap();
+    assert!(matches!(store.request_cancel(P, &jobs[0].id).await.unwrap(), Cancellation::Cancelled(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,7 +72,8 @@ on_both_engines! {
         a_refused_ending_leaves_no_file, a_store_whose_directory_is_gone_is_not_writable;
     webhooks: every_change_is_told_to_those_who_listen_in_its_project, a_change_and_its_message_are_committed_together_or_not_at_all,
         a_refused_ending_tells_nothing_and_a_rescue_tells_what_it_ended, a_hook_that_a_job_names_hears_of_that_job_alone,
-        no_message_is_claimed_twice_and_one_address_gets_a_few_at_once, only_the_present_attempt_settles_a_message,
+        no_message_is_claimed_twice_and_one_address_gets_a_few_at_once,
+        a_project_whose_receivers_all_hang_leaves_places_to_others, only_the_present_attempt_settles_a_message,
         an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
     away: a_queue_has_no_more_than_its_bound_however_many_submit;
     checkpoints: parts_come_back_in_order_and_go_with_the_ending, only_the_holder_of_a_claim_adds_to_a_checkpoint,

@@ -8,8 +8,8 @@ use sparsefit::hook::{Event, Hook};
 use sparsefit::id::Id;
 use sparsefit::job::{Failure, Progress, Status};
 use sparsefit::store::{
-    Attempt, Beat, Cancellation, DeliveryRow, DeliveryState, Ending, Finished, NewHook, NewJob, Resent, Store, WebhookAdded, WebhookChange,
-    WebhookRow,
+    AtOnce, Attempt, Beat, Cancellation, DeliveryRow, DeliveryState, Ending, Finished, NewHook, NewJob, Resent, Store, WebhookAdded,
+    WebhookChange, WebhookRow,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
@@ -19,6 +19,11 @@ use crate::house::{House, P, add_dataset, claim, enqueue, model, new_job, with_j
 use crate::schema::sqlite;
 
 const LEASE: Duration = Duration::from_secs(3600);
+
+/// So many to one address, and as many as there are of one project.
+fn at_once(to_one_address: u64) -> AtOnce {
+    AtOnce { to_one_address, of_one_project: u64::MAX }
+}
 
 async fn endpoint(store: &Store, project: &str, events: &[Event]) -> WebhookRow {
     let hook = Hook { url: "https://hooks.example/x".into(), events: events.to_vec() };
@@ -141,7 +146,7 @@ pub(crate) async fn a_hook_that_a_job_names_hears_of_that_job_alone(house: House
     assert_eq!(told(&store, None).await, ["job.started", "job.succeeded"]);
     assert!(messages(&store, None).await.iter().all(|message| message.job.as_ref() == Some(&mine.id)));
     // the first such hook made the project's secret
-    let sent = store.claim_delivery(LEASE, 9).await.unwrap().unwrap();
+    let sent = store.claim_delivery(LEASE, at_once(9)).await.unwrap().unwrap();
     assert_eq!((sent.secrets, sent.delivery.url), (vec!["whsec_one".to_owned()], "https://hooks.example/mine".to_owned()));
     store.delete_job(P, &mine.id).await.unwrap();
     assert_eq!(messages(&store, None).await.len(), 2, "what was told stays told");
@@ -159,17 +164,18 @@ pub(crate) async fn no_message_is_claimed_twice_and_one_address_gets_a_few_at_on
         add_dataset(&first, P, "d", false).await;
     }
     // bounded: two, and then none until one of them is settled
-    let two = [first.claim_delivery(LEASE, 2).await.unwrap().unwrap(), first.claim_delivery(LEASE, 2).await.unwrap().unwrap()];
-    assert!(first.claim_delivery(LEASE, 2).await.unwrap().is_none());
+    let two =
+        [first.claim_delivery(LEASE, at_once(2)).await.unwrap().unwrap(), first.claim_delivery(LEASE, at_once(2)).await.unwrap().unwrap()];
+    assert!(first.claim_delivery(LEASE, at_once(2)).await.unwrap().is_none());
     assert!(first.settle_delivery(&two[0], Attempt::Delivered { status: 204 }).await.unwrap());
-    let third = first.claim_delivery(LEASE, 2).await.unwrap().unwrap();
-    assert!(first.claim_delivery(LEASE, 2).await.unwrap().is_none());
+    let third = first.claim_delivery(LEASE, at_once(2)).await.unwrap().unwrap();
+    assert!(first.claim_delivery(LEASE, at_once(2)).await.unwrap().is_none());
     let mut tasks = JoinSet::new();
     for courier in 0..6 {
         let store = stores[courier % stores.len()].clone();
         tasks.spawn(async move {
             let mut claimed = Vec::new();
-            while let Some(claim) = store.claim_delivery(LEASE, 1000).await.unwrap() {
+            while let Some(claim) = store.claim_delivery(LEASE, at_once(1000)).await.unwrap() {
                 claimed.push(claim.delivery.id);
             }
             claimed
@@ -181,19 +187,39 @@ pub(crate) async fn no_message_is_claimed_twice_and_one_address_gets_a_few_at_on
     assert_eq!(claimed.into_iter().collect::<HashSet<_>>().len(), MESSAGES);
 }
 
+pub(crate) async fn a_project_whose_receivers_all_hang_leaves_places_to_others(house: House) {
+    let store = house.open().await;
+    for _ in 0..6 {
+        endpoint(&store, P, &[Event::DatasetReady]).await;
+    }
+    add_dataset(&store, P, "d", false).await;
+    endpoint(&store, "other", &[Event::DatasetReady]).await;
+    add_dataset(&store, "other", "d", false).await;
+    let few = AtOnce { to_one_address: u64::MAX, of_one_project: 4 };
+    let mut told = Vec::new();
+    while let Some(claim) = store.claim_delivery(LEASE, few).await.unwrap() {
+        let theirs = store.webhook(P, claim.delivery.endpoint.as_ref().unwrap()).await.unwrap().is_some();
+        told.push((theirs, claim));
+    }
+    assert_eq!(told.iter().map(|(theirs, _)| *theirs).collect::<Vec<_>>(), [true, true, true, true, false]);
+    assert!(store.settle_delivery(&told[0].1, Attempt::Delivered { status: 204 }).await.unwrap());
+    assert!(store.claim_delivery(LEASE, few).await.unwrap().is_some(), "a place that is free again");
+    assert!(store.claim_delivery(LEASE, few).await.unwrap().is_none());
+}
+
 pub(crate) async fn only_the_present_attempt_settles_a_message(house: House) {
     let store = house.open().await;
     let told_of = endpoint(&store, P, &[Event::DatasetReady]).await;
     add_dataset(&store, P, "d", false).await;
-    let dead = store.claim_delivery(Duration::ZERO, 9).await.unwrap().unwrap();
-    let alive = store.claim_delivery(LEASE, 9).await.unwrap().expect("the first lease ran out");
+    let dead = store.claim_delivery(Duration::ZERO, at_once(9)).await.unwrap().unwrap();
+    let alive = store.claim_delivery(LEASE, at_once(9)).await.unwrap().expect("the first lease ran out");
     assert_eq!((dead.delivery.attempts, alive.delivery.attempts, alive.step), (1, 2, 2));
     assert!(!store.settle_delivery(&dead, Attempt::Delivered { status: 200 }).await.unwrap());
     assert_eq!(messages(&store, Some(&told_of.id)).await[0].state, DeliveryState::Pending);
     let again = Attempt::Again { after: LEASE, status: Some(500), error: "answered 500".into() };
     assert!(store.settle_delivery(&alive, again.clone()).await.unwrap());
     assert!(!store.settle_delivery(&alive, again).await.unwrap(), "once");
-    assert!(store.claim_delivery(LEASE, 9).await.unwrap().is_none(), "not yet due");
+    assert!(store.claim_delivery(LEASE, at_once(9)).await.unwrap().is_none(), "not yet due");
     let message = messages(&store, Some(&told_of.id)).await.remove(0);
     assert_eq!(
         (message.state, message.last_status, message.last_error.as_deref()),
@@ -203,7 +229,7 @@ pub(crate) async fn only_the_present_attempt_settles_a_message(house: House) {
 
     // sent again by hand: due at once, a series of its own
     assert!(matches!(store.resend_delivery(P, Some(&told_of.id), &message.id).await.unwrap(), Resent::Pending(_)));
-    let third = store.claim_delivery(LEASE, 9).await.unwrap().unwrap();
+    let third = store.claim_delivery(LEASE, at_once(9)).await.unwrap().unwrap();
     assert_eq!((third.delivery.attempts, third.step), (3, 1));
     assert!(store.settle_delivery(&third, Attempt::GivenUp { status: None, error: "no connection".into() }).await.unwrap());
     assert_eq!(messages(&store, Some(&told_of.id)).await[0].state, DeliveryState::Failed);
@@ -221,7 +247,7 @@ pub(crate) async fn an_endpoint_that_wants_nothing_gets_nothing(house: House) {
     }
     let moved = WebhookChange { url: Some("https://elsewhere.example/".into()), ..WebhookChange::default() };
     assert_eq!(store.change_webhook(P, &told_of.id, moved).await.unwrap().unwrap().description, "told");
-    let gone = store.claim_delivery(LEASE, 9).await.unwrap().unwrap();
+    let gone = store.claim_delivery(LEASE, at_once(9)).await.unwrap().unwrap();
     assert_eq!(gone.delivery.url, "https://elsewhere.example/");
     assert!(store.settle_delivery(&gone, Attempt::Gone { status: 410 }).await.unwrap());
     assert!(!store.webhook(P, &told_of.id).await.unwrap().unwrap().enabled);
@@ -237,7 +263,7 @@ pub(crate) async fn an_endpoint_that_wants_nothing_gets_nothing(house: House) {
     assert!(!store.delete_webhook("other", &told_of.id).await.unwrap());
     assert!(store.delete_webhook(P, &told_of.id).await.unwrap());
     assert!(!store.delete_webhook(P, &told_of.id).await.unwrap());
-    assert!(store.claim_delivery(LEASE, 9).await.unwrap().is_none());
+    assert!(store.claim_delivery(LEASE, at_once(9)).await.unwrap().is_none());
     assert!(messages(&store, Some(&told_of.id)).await.is_empty());
 }
 
@@ -248,7 +274,7 @@ pub(crate) async fn a_rotated_secret_signs_beside_the_new_one(house: House) {
     assert!(!store.rotate_secret("other", Some(&told_of.id), "whsec_foreign").await.unwrap());
     assert!(store.rotate_secret(P, None, "whsec_jobs").await.unwrap());
     add_dataset(&store, P, "d", false).await;
-    assert_eq!(store.claim_delivery(LEASE, 9).await.unwrap().unwrap().secrets, ["whsec_second", "whsec_first"]);
+    assert_eq!(store.claim_delivery(LEASE, at_once(9)).await.unwrap().unwrap().secrets, ["whsec_second", "whsec_first"]);
     let mut endpoints = 1;
     loop {
         let hook = Hook { url: "https://hooks.example/x".into(), events: vec![Event::JobFailed] };

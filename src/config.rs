@@ -10,6 +10,7 @@ use crate::access::Quotas;
 use crate::dataset::IngestLimits;
 use crate::model::PredictLimits;
 use crate::spec::SpecLimits;
+use crate::trace::Endpoint;
 use crate::webhook::Net;
 
 /// Options of `sparsefit serve`; each is also `SPARSEFIT_<NAME>` in the environment.
@@ -49,6 +50,9 @@ pub struct Config {
     /// What each project may have at once.
     #[command(flatten)]
     pub quotas: QuotaOptions,
+    /// Base address of an OTLP collector to which spans are sent over HTTP, as `http://collector:4318`; absent = none are made.
+    #[arg(long, env = "SPARSEFIT_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<Endpoint>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,
@@ -113,6 +117,9 @@ pub struct WorkerConfig {
     /// control group's.
     #[arg(long, env = "SPARSEFIT_FIT_MEMORY_MB")]
     pub fit_memory_mb: Option<u64>,
+    /// Base address of an OTLP collector to which spans are sent over HTTP, as `http://collector:4318`; absent = none are made.
+    #[arg(long, env = "SPARSEFIT_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<Endpoint>,
     /// Log as JSON lines.
     #[arg(long, env = "SPARSEFIT_LOG_JSON")]
     pub log_json: bool,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::id::Id;
+use crate::traceparent::Traceparent;
 
 /// Where a job is in its life. `cancelling` is not stored: it is `running` with cancel asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,6 +189,8 @@ pub struct Job {
     pub result: Option<Value>,
     pub error: Option<Failure>,
     pub request_id: String,
+    /// The trace of that request, and the span in it below which the job is worked.
+    pub traceparent: Option<Traceparent>,
     /// The job that this one tries again.
     pub retry_of: Option<Id>,
     /// What the fit may take at most; granted to it before it runs.

@@ -8,6 +8,8 @@ pub mod fault;
 pub mod id;
 pub mod json;
 pub mod measure;
+mod tls;
+pub mod traceparent;
 
 pub mod matrix;
 pub mod solver;
@@ -21,6 +23,7 @@ pub mod spec;
 pub mod train;
 
 pub mod store;
+pub mod trace;
 pub mod webhook;
 pub mod worker;
 

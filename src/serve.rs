@@ -21,6 +21,7 @@ use crate::listen::listen;
 use crate::measure::Measures;
 use crate::process;
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::trace::Traces;
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
 use crate::worker::{Memory, Pool};
 
@@ -41,6 +42,9 @@ pub enum StartError {
     /// A worker process without a database to share.
     #[error("a worker process needs --database-url postgres://…; over SQLite `sparsefit serve` works the queue itself")]
     Alone,
+    /// Spans cannot be sent as asked.
+    #[error("traces: {0}")]
+    Traces(String),
     /// The store cannot be opened.
     #[error("opening the store: {0}")]
     Store(#[from] StoreError),
@@ -56,6 +60,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
     workers: Pool,
     couriers: Couriers,
+    traces: Traces,
 }
 
 impl Server {
@@ -85,21 +90,24 @@ impl Server {
     }
 
     async fn run(listener: TcpListener, store: Store, config: &Config, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
+        let boot = boot_id(&ambient);
+        let traces = Traces::to(config.otlp_endpoint.as_ref(), &boot, &ambient).map_err(StartError::Traces)?;
         limits.connections = limits.connections.min(process::connections_possible());
         let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
         let measures = Arc::new(Measures::default());
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
-        limits.fit_threads = fit_threads(config.fit_threads) as u64;
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
+        let threads = fit_threads(config.fit_threads);
+        limits.fit_threads = threads as u64;
+        let workers = Pool::start(&store, &boot, config.workers, threads, &memory, measures.clone(), &traces);
         let webhooks = Guard::new(&config.webhook_allow_net);
         let couriers = Couriers::start(&store, Sender::new(webhooks.clone()));
-        let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes());
+        let life = life(&workers, config.workers, &drained, webhooks, couriers.outcomes(), &traces);
         let api = Api::new(store.clone(), limits, ambient, addr, &config.hosts, life, measures.clone());
         let accepting = tokio::spawn(listen(listener, api::router(api), limits, measures, drained));
         tracing::info!(%addr, ?limits, "serving");
-        Ok(Self { addr, store, draining, accepting, workers, couriers })
+        Ok(Self { addr, store, draining, accepting, workers, couriers, traces })
     }
 
     /// Says what happened once the disk has failed: then the process should end with an error.
@@ -121,6 +129,7 @@ impl Server {
         if let Err(error) = accepting {
             tracing::error!(%error, "the accept loop failed");
         }
+        self.traces.shutdown().await;
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -141,12 +150,15 @@ pub struct Workshop {
     draining: watch::Sender<bool>,
     accepting: Option<JoinHandle<()>>,
     workers: Pool,
+    traces: Traces,
 }
 
 impl Workshop {
     /// Starts the workers.
     pub async fn start(config: &WorkerConfig, mut limits: Limits, ambient: Ambient) -> Result<Self, StartError> {
         let url = config.database_url.as_deref().ok_or(StartError::Alone)?;
+        let boot = boot_id(&ambient);
+        let traces = Traces::to(config.otlp_endpoint.as_ref(), &boot, &ambient).map_err(StartError::Traces)?;
         let listener = match config.listen {
             Some(addr) => Some(TcpListener::bind(addr).await.map_err(|error| StartError::Listen(addr, error))?),
             None => None,
@@ -156,17 +168,18 @@ impl Workshop {
         let (draining, drained) = watch::channel(false);
         let memory = fit_memory(config.fit_memory_mb);
         limits.fit_memory_bytes = limits.fit_memory_bytes.min(memory.total());
-        limits.fit_threads = fit_threads(config.fit_threads) as u64;
-        let workers = Pool::start(&store, &boot_id(&ambient), config.workers, fit_threads(config.fit_threads), &memory, measures.clone());
+        let threads = fit_threads(config.fit_threads);
+        limits.fit_threads = threads as u64;
+        let workers = Pool::start(&store, &boot, config.workers, threads, &memory, measures.clone(), &traces);
         let addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let accepting = listener.zip(addr).map(|(listener, addr)| {
             // webhooks are sent by the servers
-            let life = life(&workers, config.workers, &drained, Guard::new(&[]), Arc::default());
+            let life = life(&workers, config.workers, &drained, Guard::new(&[]), Arc::default(), &traces);
             let api = Api::new(store.clone(), limits, ambient, addr, &[], life, measures.clone());
             tokio::spawn(listen(listener, api::health_router(api), limits, measures, drained))
         });
         tracing::info!(workers = config.workers, addr = addr.map(tracing::field::display), "working");
-        Ok(Self { addr, store, draining, accepting, workers })
+        Ok(Self { addr, store, draining, accepting, workers, traces })
     }
 
     /// Says what happened once the disk has failed: then the process should end with an error.
@@ -184,6 +197,7 @@ impl Workshop {
         {
             tracing::error!(%error, "the accept loop failed");
         }
+        self.traces.shutdown().await;
         self.store.close().await;
         tracing::info!("stopped");
     }
@@ -201,9 +215,17 @@ fn boot_id(ambient: &Ambient) -> String {
     Id::new(Kind::Request, ambient).to_string().replace(Kind::Request.prefix(), "boot_")
 }
 
-fn life(workers: &Pool, wanted: usize, draining: &watch::Receiver<bool>, webhooks: Guard, webhook_outcomes: Arc<Outcomes>) -> Life {
+fn life(
+    workers: &Pool,
+    wanted: usize,
+    draining: &watch::Receiver<bool>,
+    webhooks: Guard,
+    webhook_outcomes: Arc<Outcomes>,
+    traces: &Traces,
+) -> Life {
     let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
-    Life { draining: draining.clone(), workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes }
+    let (draining, traces) = (draining.clone(), traces.clone());
+    Life { draining, workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes, traces }
 }
 
 /// MiB; none = what the machine can spare.

@@ -1,6 +1,9 @@
 //! The real program as several processes: an API without workers and workers without an API over one PostgreSQL and one
 //! directory, some of them killed or stopped; and one over SQLite whose disk fails.
 
+#[allow(dead_code)] // shared, and each looks at another part
+#[path = "support/collector.rs"]
+mod collector;
 #[path = "support/postgres.rs"]
 mod fixture;
 
@@ -191,6 +194,29 @@ async fn jobs_submitted_at_one_process_are_worked_by_others_once_each_and_cancel
     }
     api.signal(Signal::TERM);
     assert_eq!(api.ends().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_another_process_does_for_a_request_belongs_to_its_trace() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let Some(house) = House::new().await else { return };
+    let collector = collector::Collector::start().await;
+    let to = ["--listen", "127.0.0.1:0", "--otlp-endpoint", &collector.endpoint()];
+    let (api, worker) = (house.program("serve", &[&["--workers", "0"], &to[..]].concat()), house.program("worker", &to));
+    let client = Client::new(api.address());
+    upload(&client, "small", numbers(20, 5)).await;
+    let body = json!({"type": "fit", "model": "m", "dataset": {"name": "small"}, "spec": {"lambda": {"mode": "value", "value": 0.1}}});
+    let headers = [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+    let job = client.post_json("/api/v1/jobs", &headers, &body).await.expect("an answer").json().expect("JSON");
+    let ended = until(&client, job["links"]["self"].as_str().expect("a link"), "succeeded").await;
+    assert_eq!((&job["trace_id"], &ended["trace_id"]), (&json!(TRACE), &json!(TRACE)));
+    for program in [api, worker] {
+        program.signal(Signal::TERM);
+        assert_eq!(tokio::task::spawn_blocking(|| program.ends().code()).await.expect("it is waited for"), Some(0));
+    }
+    let (request, attempt) = (collector.one(TRACE, "POST /api/v1/jobs"), collector.one(TRACE, "attempt fit"));
+    assert_eq!((request.parent.as_str(), &attempt.parent), ("00f067aa0ba902b7", &request.span));
+    assert_ne!(attempt.instance, request.instance, "two processes");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use sparsefit::job::{Job, Status};
 use sparsefit::model::CertificateStatus;
 use sparsefit::spec::parse_job;
 use sparsefit::store::{Cancellation, DatasetRow, NewJob, Store};
+use sparsefit::trace::Traces;
 use sparsefit::worker::{Memory, Pool, Worked, run_one};
 
 use house::{House, P, enqueue, new_job, upload};
@@ -86,13 +87,13 @@ async fn until(store: &Store, job: &Job, status: Status) -> Job {
 async fn a_real_fit_hears_a_shutdown_and_a_cancel(house: House) {
     let store = house.open().await;
     let job = endless(&store).await;
-    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine(), Arc::default());
+    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine(), Arc::default(), &Traces::default());
     until(&store, &job, Status::Running).await;
     pool.shutdown().await;
     let back = store.job(P, &job.id).await.unwrap().unwrap();
     assert_eq!((back.status, back.attempt), (Status::Queued, 0));
 
-    let pool = Pool::start(&store, "worker-2", 1, 2, &Memory::of_machine(), Arc::default());
+    let pool = Pool::start(&store, "worker-2", 1, 2, &Memory::of_machine(), Arc::default(), &Traces::default());
     until(&store, &job, Status::Running).await;
     assert!(matches!(store.request_cancel(P, &job.id).await.unwrap(), Cancellation::Asked(_)));
     until(&store, &job, Status::Cancelled).await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::body;
-use super::door::RequestId;
+use super::door::Origin;
 use super::error::Problem;
 use super::idempotency::{self, Turn};
 use super::job_filter;
@@ -63,7 +63,7 @@ struct JobOut<'a> {
     metadata: &'a Value,
     deduplicated: bool,
     request_id: &'a str,
-    trace_id: Option<&'a str>,
+    trace_id: Option<String>,
     links: Links,
 }
 
@@ -126,7 +126,7 @@ fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
         metadata: &job.metadata,
         deduplicated: false,
         request_id: &job.request_id,
-        trace_id: None,
+        trace_id: job.traceparent.map(|traceparent| traceparent.trace_id()),
         links: Links { this: href(job), events: format!("{}/events", href(job)), cancel: format!("{}/cancel", href(job)) },
     })
 }
@@ -135,7 +135,7 @@ fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
 pub(crate) async fn submit(
     State(api): State<Api>,
     caller: Caller,
-    Extension(RequestId(request_id)): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     mut query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -154,7 +154,7 @@ pub(crate) async fn submit(
     let project = caller.project();
     let asked = spec::parse_job(&body, &api.limits.spec)?;
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
-    let job = resolve(&api, project, asked, &dataset, &request_id).await?;
+    let job = resolve(&api, project, asked, &dataset, origin).await?;
     if validate_only {
         let NewJob { spec_resolved, estimate, warnings, .. } = job;
         return Ok(Json(ValidationOut { object: "job_validation", spec_resolved, estimate, warnings }).into_response());
@@ -225,7 +225,7 @@ fn no_dataset() -> Problem {
 }
 
 /// Fills every default from the data set. Its files are opened only when the request speaks of features by name.
-async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, request_id: &Id) -> Result<NewJob, Problem> {
+async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
     let by_name = asked.spec.pointer("/penalty/factors").is_some_and(|factors| factors.as_object().is_some_and(|map| !map.is_empty()));
     let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
@@ -242,7 +242,8 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         estimate: value(&estimate)?,
         metadata: asked.metadata,
         warnings,
-        request_id: request_id.to_string(),
+        request_id: origin.request_id.to_string(),
+        traceparent: origin.traceparent,
         memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
         start_within: fit.limits.start_within(),
         retry_of: None,
@@ -254,7 +255,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
 pub(crate) async fn retry(
     State(api): State<Api>,
     caller: Caller,
-    Extension(RequestId(request_id)): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     Segments(id): Segments<String>,
     query: Query,
     request: Request,
@@ -277,12 +278,12 @@ pub(crate) async fn retry(
             format!("the job is {}; only a failed or cancelled one is tried again", status_word(&old)),
         ));
     }
-    let job = again(&api, old, &request_id).await?;
+    let job = again(&api, old, origin).await?;
     begin(&api, job, turn.as_ref(), &fingerprint, wait_preferred(&head.headers)).await
 }
 
 /// The same job once more, as it was resolved then; what it may cost is asked anew.
-async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> {
+async fn again(api: &Api, old: Job, origin: Origin) -> Result<NewJob, Problem> {
     let dataset = api.store.dataset(&old.project, &old.dataset.name, Some(old.dataset.version)).await?.ok_or_else(no_dataset)?;
     let fit: ResolvedFit = serde_json::from_value(old.spec_resolved.clone()).map_err(|error| Problem::internal(error.to_string()))?;
     let estimate = spec::estimate(&dataset.meta, &fit, api.limits.fit_threads);
@@ -297,7 +298,8 @@ async fn again(api: &Api, old: Job, request_id: &Id) -> Result<NewJob, Problem> 
         estimate: value(&estimate)?,
         metadata: old.metadata,
         warnings: old.warnings,
-        request_id: request_id.to_string(),
+        request_id: origin.request_id.to_string(),
+        traceparent: origin.traceparent,
         memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
         start_within: fit.limits.start_within(),
         retry_of: Some(old.id),

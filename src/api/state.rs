@@ -20,6 +20,7 @@ use crate::ambient::Ambient;
 use crate::config::Limits;
 use crate::measure::{Measures, StoreFigures};
 use crate::store::Store;
+use crate::trace::Traces;
 use crate::webhook::{Guard, Outcomes};
 
 const FIGURES_KEPT: Duration = Duration::from_secs(5);
@@ -121,6 +122,8 @@ pub struct Life {
     pub webhooks: Guard,
     /// What came of sending them.
     pub webhook_outcomes: Arc<Outcomes>,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 impl Life {

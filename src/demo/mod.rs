@@ -92,6 +92,7 @@ fn config(folder: &Path) -> Config {
         requests_per_second: 0,
         quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
+        otlp_endpoint: None,
         log_json: false,
         log: "warn".to_owned(),
     }

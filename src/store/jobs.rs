@@ -94,6 +94,7 @@ impl Store {
         }
         self.room_for_model(session, &job.project).await?;
         let now = session.now(&self.inner.ambient).await?;
+        let traceparent = job.traceparent.map(|traceparent| traceparent.to_string());
         let columns = args![
             id,
             job.project,
@@ -113,6 +114,7 @@ impl Store {
             to_text(&Progress::default())?,
             to_text(&job.warnings)?,
             job.request_id,
+            traceparent.as_deref(),
             i64::try_from(job.memory_bytes).unwrap_or(i64::MAX),
             job.start_within.map(|within| later(now, within)),
             job.retry_of.as_ref().map(Id::as_str),

@@ -41,7 +41,7 @@ macro_rules! job_columns {
     () => {
         "id, project, kind, status, cancel_requested, reason, model, dataset_id, dataset_name, dataset_version, \
          dataset_sha256, priority, created_at, started_at, finished_at, attempt, max_attempts, spec, spec_resolved, \
-         estimate, metadata, fraction, progress, warnings, result, error, request_id, retry_of, \
+         estimate, metadata, fraction, progress, warnings, result, error, request_id, traceparent, retry_of, \
          memory_bytes, revision, last_event"
     };
 }
@@ -278,9 +278,9 @@ queries! {
 
     ENQUEUE => concat!(
         "INSERT INTO jobs (id, project, kind, status, model, dataset_id, dataset_name, dataset_version, dataset_sha256, priority, \
-         created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id, memory_bytes, \
+         created_at, max_attempts, spec, spec_resolved, estimate, metadata, progress, warnings, request_id, traceparent, memory_bytes, \
          start_deadline, retry_of, last_event) VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-         $16, $17, $18, $19, $20, $21, 1) RETURNING ", job_columns!()
+         $16, $17, $18, $19, $20, $21, $22, 1) RETURNING ", job_columns!()
     );
     /// Passes into a queue side by side with others, until the end of the transaction.
     SHARE_QUEUE => "", "SELECT pg_advisory_xact_lock_shared(hashtextextended('queue of ' || $1, 0))";

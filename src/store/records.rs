@@ -12,6 +12,7 @@ use super::{DatasetRow, KeyRow, ModelRow, NamesBlob, StoreError};
 use crate::access::{Digest, Scopes};
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status};
+use crate::traceparent::Traceparent;
 
 #[derive(FromRow)]
 pub(super) struct DatasetRecord {
@@ -74,6 +75,7 @@ pub(super) struct JobRecord {
     result: Option<String>,
     error: Option<String>,
     request_id: String,
+    traceparent: Option<String>,
     retry_of: Option<String>,
     memory_bytes: i64,
     revision: i64,
@@ -201,6 +203,7 @@ impl TryFrom<JobRecord> for Job {
             result: record.result.as_deref().map(from_text).transpose()?,
             error: record.error.as_deref().map(from_text).transpose()?,
             request_id: record.request_id,
+            traceparent: record.traceparent.as_deref().and_then(Traceparent::parse),
             retry_of: record.retry_of.map(|text| id(Kind::Job, &text)).transpose()?,
             memory_bytes: u64::try_from(record.memory_bytes).map_err(|_| StoreError::Row("a negative size".into()))?,
             revision: record.revision,

@@ -13,6 +13,7 @@ use crate::dataset::{Meta, Names};
 use crate::id::Id;
 use crate::job::{DatasetRef, Failure, Job, Priority, Reason, Status, Warning};
 use crate::model::{Card, Model};
+use crate::traceparent::Traceparent;
 
 /// A page of a list, newest first.
 #[derive(Clone, Debug)]
@@ -97,6 +98,8 @@ pub struct NewJob {
     pub metadata: Value,
     pub warnings: Vec<Warning>,
     pub request_id: String,
+    /// The trace of that request.
+    pub traceparent: Option<Traceparent>,
     /// What the fit may take at most.
     pub memory_bytes: u64,
     /// It fails unless it is started within this time.

@@ -16,8 +16,8 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -26,6 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::guard::Guard;
 use super::target::{Host, Target};
+use crate::tls::{connector, native_roots};
 
 /// Resolving, connecting and shaking hands take no longer than this; nor does the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -129,30 +130,12 @@ impl Sender {
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| "the name cannot be that of a certificate".to_owned())?,
             Host::Address(address) => ServerName::from(*address),
         };
-        let system = async || connector(tokio::task::spawn_blocking(native_roots).await.unwrap_or_else(|_| RootCertStore::empty()));
+        let system =
+            async || connector(tokio::task::spawn_blocking(|| native_roots("webhooks")).await.unwrap_or_else(|_| RootCertStore::empty()));
         let tls = self.tls.get_or_init(system).await;
         let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
         Ok(Box::new(stream))
     }
-}
-
-fn native_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        tracing::warn!(errors = ?found.errors, "this machine trusts no certificates: webhooks over https will fail");
-    }
-    roots
-}
-
-fn connector(roots: RootCertStore) -> TlsConnector {
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider knows TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -18,6 +18,7 @@ use crate::job::{Failure, Job, Reason, Status};
 use crate::model::Model;
 use crate::spec::{OnLimit, ResolvedFit};
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
+use crate::trace::{Side, Span};
 use crate::train::{Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
@@ -47,7 +48,7 @@ enum Outcome {
 }
 
 /// Works a claimed job to its end and stores the ending.
-pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping) -> Result<(), StoreError> {
+pub(super) async fn work(worker: &Worker, claim: Claim, attempt: &mut Span, stopping: &mut Stopping) -> Result<(), StoreError> {
     let _busy = worker.measures.busy();
     if let (1, Some(started_at)) = (claim.job.attempt, claim.job.started_at) {
         worker.measures.job_waited(seconds(claim.job.created_at, started_at));
@@ -64,9 +65,43 @@ pub(super) async fn work(worker: &Worker, claim: Claim, stopping: &mut Stopping)
     };
     let Some(ending) = ending else {
         tracing::warn!(job = %claim.job.id, claim = claim.number, "the lease was lost; the result is thrown away");
+        attempt.fail("lease_lost");
         return Ok(());
     };
-    finish(worker, &claim, ending).await
+    trace_ending(attempt, &ending);
+    let _finishing = part(worker, &claim, "finish");
+    match finish(worker, &claim, ending).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            attempt.fail("lease_lost");
+            Ok(())
+        }
+        Err(error) => {
+            attempt.fail("not_stored");
+            Err(error)
+        }
+    }
+}
+
+/// The span of a part of the attempt.
+fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
+    worker.traces.begin(|| name.to_owned(), Side::Part, claim.job.traceparent.as_ref())
+}
+
+/// Says how the attempt ended. The detail of an error may quote names, and is not for a collector.
+fn trace_ending(attempt: &mut Span, ending: &Ending) {
+    let (word, error) = match ending {
+        Ending::Succeeded { .. } => ("succeeded", None),
+        Ending::Failed { error, .. } => ("failed", Some(error)),
+        Ending::Cancelled => ("cancelled", None),
+        Ending::Interrupted { error } => ("interrupted", Some(error)),
+        Ending::HandedBack => ("handed_back", None),
+    };
+    attempt.put("ending", || word);
+    if let Some(error) = error {
+        attempt.put("error.type", || error.code.clone());
+        attempt.fail(word);
+    }
 }
 
 /// Runs the fit and watches over it. `None` = the claim was lost.
@@ -173,6 +208,7 @@ async fn hear_time(limit: Option<Duration>, keep_best: bool, shared: &Shared) ->
 }
 
 async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
+    let loading = part(worker, claim, "load");
     // A large file is read whole when it is first opened: nobody who halts the job waits for that.
     let opened = tokio::select! {
         opened = worker.store.open_dataset(&claim.dataset) => opened,
@@ -191,10 +227,13 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
         () = shared.until_halted() => return Ok(Outcome::Stopped),
     };
     let keeper = Arc::new(keeper);
+    drop(loading);
+    let fitting = part(worker, claim, "fit");
     let outcome = tokio::select! {
         outcome = fit_on_a_thread(worker, claim, dataset, spec, shared, &keeper, before) => outcome?,
         never = keeper.keep(worker.keep_every) => match never {},
     };
+    drop(fitting);
     if matches!(outcome, Outcome::Stopped) && shared.halted() == Halt::Shutdown {
         // the process has little time left: what is not stored by then is done again
         let _ = tokio::time::timeout(HAND_BACK_PATIENCE, keeper.store_what_waits()).await;
@@ -317,8 +356,8 @@ fn measure_end(worker: &Worker, job: &Job, ending: &Ending) {
     }
 }
 
-/// Stores the ending; a finished fit is kept while the store is away for a short time.
-async fn finish(worker: &Worker, claim: &Claim, ending: Ending) -> Result<(), StoreError> {
+/// Stores the ending, unless the claim is no longer ours; a finished fit is kept while the store is away for a short time.
+async fn finish(worker: &Worker, claim: &Claim, ending: Ending) -> Result<bool, StoreError> {
     let since = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -326,12 +365,12 @@ async fn finish(worker: &Worker, claim: &Claim, ending: Ending) -> Result<(), St
             Ok(Finished::Stored(job)) => {
                 measure_end(worker, &job, &ending);
                 tracing::info!(job = %job.id, status = job.status.as_str(), attempt = job.attempt, "job ended");
-                return Ok(());
+                return Ok(true);
             }
             Ok(Finished::Fenced) => {
                 worker.measures.write_fenced();
                 tracing::warn!(job = %claim.job.id, claim = claim.number, "the ending was refused: the claim is no longer ours");
-                return Ok(());
+                return Ok(false);
             }
             Err(error) if since.elapsed() < FINISH_PATIENCE => {
                 tracing::warn!(job = %claim.job.id, %error, "the ending was not stored; trying again");

@@ -24,6 +24,7 @@ use crate::measure::Measures;
 use crate::model::Model;
 use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
+use crate::trace::{Side, Traces};
 use crate::train::{self, Run, TrainError};
 use halt::Stopping;
 
@@ -38,7 +39,7 @@ pub enum Worked {
 
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
-    step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX), Arc::default()), &mut Stopping::never()).await
+    step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX), Arc::default(), &Traces::default()), &mut Stopping::never()).await
 }
 
 /// What fits.
@@ -55,21 +56,30 @@ struct Worker {
     keep_every: Duration,
     fit: Arc<Fit>,
     measures: Arc<Measures>,
+    traces: Traces,
 }
 
 impl Worker {
-    fn new(store: &Store, owner: &str, threads: usize, memory: &Memory, measures: Arc<Measures>) -> Self {
-        let (store, memory) = (store.clone(), memory.clone());
-        Self { store, owner: owner.into(), threads, memory, keep_every: keeper::EVERY, fit: Arc::new(train::fit), measures }
+    fn new(store: &Store, owner: &str, threads: usize, memory: &Memory, measures: Arc<Measures>, traces: &Traces) -> Self {
+        let (store, memory, traces) = (store.clone(), memory.clone(), traces.clone());
+        Self { store, owner: owner.into(), threads, memory, keep_every: keeper::EVERY, fit: Arc::new(train::fit), measures, traces }
     }
 }
 
 /// [`run_one`] that hands its job back, attempt unspent, once `stopping` says so.
 async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
-    let Some((claim, grant)) = worker.memory.claim(&worker.store, &worker.owner).await? else { return Ok(Worked::Idle) };
-    let job = &claim.job;
-    let span = tracing::info_span!("job", job = %job.id, attempt = job.attempt, request_id = job.request_id);
-    let worked = attempt::work(worker, claim, stopping).instrument(span).await;
+    let Some((mut claim, grant)) = worker.memory.claim(&worker.store, &worker.owner).await? else { return Ok(Worked::Idle) };
+    let job = &mut claim.job;
+    let mut attempt = worker.traces.begin(|| format!("attempt {}", job.kind), Side::Consumer, job.traceparent.as_ref());
+    attempt.put("job", || job.id.to_string());
+    attempt.put("attempt", || job.attempt);
+    attempt.put("kind", || job.kind.clone());
+    attempt.put("request_id", || job.request_id.clone());
+    // from here on what is done belongs to the attempt
+    job.traceparent = attempt.traceparent().or(job.traceparent);
+    let trace_id = job.traceparent.map(|traceparent| traceparent.trace_id());
+    let span = tracing::info_span!("job", job = %job.id, attempt = job.attempt, request_id = job.request_id, trace_id);
+    let worked = attempt::work(worker, claim, &mut attempt, stopping).instrument(span).await;
     drop(grant);
     worked.map(|()| Worked::Job)
 }

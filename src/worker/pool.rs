@@ -12,6 +12,7 @@ use super::halt::Stopping;
 use super::{Memory, Worked, Worker, step};
 use crate::measure::Measures;
 use crate::store::{Store, StoreError, WorkWatch};
+use crate::trace::Traces;
 
 /// Without a hint a worker looks for new work about this often.
 const POLL: Duration = Duration::from_secs(1);
@@ -37,8 +38,16 @@ pub struct Pool {
 impl Pool {
     /// Starts `workers` workers, each fitting with `threads` threads and all within `memory`; `owner` names this life of
     /// the process. Rescue and sweep run even without workers.
-    pub fn start(store: &Store, owner: &str, workers: usize, threads: usize, memory: &Memory, measures: Arc<Measures>) -> Self {
-        Self::of(&Worker::new(store, owner, threads, memory, measures), workers)
+    pub fn start(
+        store: &Store,
+        owner: &str,
+        workers: usize,
+        threads: usize,
+        memory: &Memory,
+        measures: Arc<Measures>,
+        traces: &Traces,
+    ) -> Self {
+        Self::of(&Worker::new(store, owner, threads, memory, measures, traces), workers)
     }
 
     pub(super) fn of(worker: &Worker, workers: usize) -> Self {

@@ -14,6 +14,7 @@ use crate::dataset::{Encoding, Format, Upload, ingest};
 use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
 use crate::spec;
 use crate::store::{Cancellation, DatasetRow, Enqueued, NewJob, StoreConfig};
+use crate::trace::Traces;
 
 mod resume;
 
@@ -88,6 +89,7 @@ impl House {
             metadata: json!({}),
             warnings,
             request_id: "req_1".into(),
+            traceparent: None,
             memory_bytes,
             start_within: None,
             retry_of: None,
@@ -100,7 +102,7 @@ impl House {
     }
 
     fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync + 'static) -> Worker {
-        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory, Arc::default()) }
+        Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory, Arc::default(), &Traces::default()) }
     }
 
     async fn step(&self, worker: &Worker) -> Worked {

@@ -226,6 +226,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         requests_per_second: 0,
         quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
+        otlp_endpoint: None,
         log_json: false,
         log: "error".into(),
     }

@@ -19,4 +19,5 @@ mod protocol;
 mod quotas;
 mod schema;
 mod shutdown;
+mod traces;
 mod webhooks;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sparsefit::ambient::Ambient;
 use sparsefit::job::{Failure, Status};
 use sparsefit::store::{Cancellation, Ending, Enqueued, Finished, JobFilter, Store, StoreConfig, StoreError};
+use sparsefit::trace::Traces;
 use sparsefit::worker::{Memory, Pool};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
@@ -130,8 +131,8 @@ async fn what_one_process_commits_another_hears() {
     let (id, epoch) = (jobs[0].id.clone(), there.hub().models_epoch());
     let mut watch = there.hub().watch_job(&id);
     let (one, two) = (
-        Pool::start(&here, "here", 0, 1, &Memory::of_machine(), Arc::default()),
-        Pool::start(&there, "there", 0, 1, &Memory::of_machine(), Arc::default()),
+        Pool::start(&here, "here", 0, 1, &Memory::of_machine(), Arc::default(), &Traces::default()),
+        Pool::start(&there, "there", 0, 1, &Memory::of_machine(), Arc::default(), &Traces::default()),
     );
     // who begins to listen takes everything for changed
     timeout(LONGEST, watch.changed()).await.expect("the listener listens");

@@ -150,6 +150,7 @@ pub(crate) fn any_job() -> NewJob {
         metadata: json!({"team": "Wachstum ü"}),
         warnings: vec![warning("submitted")],
         request_id: "req_1".into(),
+        traceparent: None,
         memory_bytes: 0,
         start_within: None,
         retry_of: None,

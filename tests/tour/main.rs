@@ -52,6 +52,7 @@ async fn server(folder: &Path) -> Server {
         requests_per_second: 0,
         quotas: QuotaOptions::default(),
         webhook_allow_net: Vec::new(),
+        otlp_endpoint: None,
         log_json: false,
         log: "warn".to_owned(),
     };

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use sparsefit::access::{Keyring, Presented, Token};
 use sparsefit::ambient::Ambient;
+use sparsefit::id::Id;
 
 const EACH: usize = 50_000;
 
@@ -37,17 +38,19 @@ fn main() -> std::io::Result<()> {
     let ambient = Ambient::system();
     let minted: Vec<_> = (0..256).map(|_| Token::mint(&ambient)).collect();
     let stored: Keyring<usize> = minted.iter().enumerate().map(|(number, (_, token))| (token.digest(), number)).collect();
-    // Every id is as good as another: what reading its own digits costs is told to whoever sent them.
-    let known: Vec<String> = minted.iter().map(|(id, _)| id.as_str().replace("key_", "sk_")).collect();
+    // As many of the one kind as of the other, and each as often: a processor learns what it is shown again, and what
+    // reading the digits of an id costs is told to whoever sent them.
+    let ids = |minted: &[(Id, Token)]| minted.iter().map(|(id, _)| id.as_str().replace("key_", "sk_")).collect::<Vec<_>>();
+    let unknown: Vec<_> = (0..minted.len()).map(|_| Token::mint(&ambient)).collect();
+    let ids = [ids(&unknown), ids(&minted)];
     let mut kinds = [Moments::default(), Moments::default()];
     let mut turn = [0u8; 2];
     while kinds.iter().any(|kind| kind.count < EACH as f64) {
         let (_, token) = Token::mint(&ambient);
         ambient.random.fill(&mut turn);
         let which = usize::from(turn[0] & 1);
-        let known = &known[usize::from(turn[1]) % known.len()];
-        let (head, secret) = token.reveal().split_at(known.len());
-        let text = format!("{}{secret}", if which == 0 { head } else { known });
+        let id = &ids[which][usize::from(turn[1]) % minted.len()];
+        let text = format!("{id}{}", &token.reveal()[id.len()..]);
         let since = Instant::now();
         let found = black_box(stored.find(&Presented::read(black_box(&text))));
         let took = since.elapsed().as_nanos() as f64;

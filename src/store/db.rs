@@ -14,9 +14,12 @@ use super::StoreError;
 use super::group::{Turn, Writer};
 use super::health::Health;
 use super::lent::{Lender, Lent, Wait};
-use super::queries::{BEGIN, CLOCK, Query};
+use super::queries::{CLOCK, Query};
 use super::simulation::{Meddling, Place, pass, text};
 use crate::ambient::Ambient;
+
+/// Begins a transaction on PostgreSQL and reads the clock: one message.
+const BEGIN: &str = "BEGIN; SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 
 /// A database.
 #[derive(Clone, Debug)]
@@ -265,5 +268,15 @@ impl Session {
             Self::SqliteWrite(turn, _) => turn.rollback().await,
             Self::Postgres(lent, _) => lent.rollback().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_begins_with_the_one_clock() {
+        assert_eq!(BEGIN.strip_prefix("BEGIN; "), Some(CLOCK.postgres));
     }
 }

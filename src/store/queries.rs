@@ -1,8 +1,7 @@
 //! Every SQL text of the program, one for both engines except where they differ.
 //!
-//! Each arrow between two statuses of a job is one text with `SET status = '…'` and `WHERE … status = '…'`; a test
-//! compares them with the transition table of `job.rs`. Another test prepares every text on both engines. An arrow takes the
-//! number of the event that tells of it in the same statement; where many jobs are rescued at once, one by one afterwards.
+//! Each arrow between two statuses of a job is one text with `SET status = '…'` and `WHERE … status = '…'`, which also counts
+//! the event that tells of it (not in a rescue). Tests compare them with the table of `job.rs` and prepare all on both engines.
 
 /// A query, by name, in the words of each engine; empty for an engine that never runs it.
 #[derive(Clone, Copy, Debug)]
@@ -236,19 +235,9 @@ macro_rules! rescue {
     };
 }
 
-/// Microseconds since 1970.
-macro_rules! clock {
-    () => {
-        "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
-    };
-}
-
-/// Begins a transaction on PostgreSQL, and says when: one message.
-pub(super) const BEGIN: &str = concat!("BEGIN; ", clock!());
-
 queries! {
     /// The clock leases live on.
-    CLOCK => "", clock!();
+    CLOCK => "", "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
     /// Whether commits survive a power cut.
     SETTINGS => "", "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
     /// Tells the other processes.

@@ -122,13 +122,13 @@ impl Store {
             Ending::Cancelled => None,
             Ending::HandedBack => session.optional(&queries::HAND_BACK, args![&before.id, claim.number]).await?,
             Ending::Interrupted { error } if before.attempt >= before.max_attempts => {
-                self.fail(&mut session, claim, &before, now, &error, Some(Reason::AttemptsExhausted), Vec::new()).await?
+                self.fail(&mut session, claim, &before, now, (&error, Some(Reason::AttemptsExhausted), Vec::new())).await?
             }
             Ending::Interrupted { .. } => {
                 let again = later(now, self.pause_after(before.attempt));
                 session.optional(&queries::RETRY, args![&before.id, claim.number, again]).await?
             }
-            Ending::Failed { error, reason, warnings } => self.fail(&mut session, claim, &before, now, &error, reason, warnings).await?,
+            Ending::Failed { error, reason, warnings } => self.fail(&mut session, claim, &before, now, (&error, reason, warnings)).await?,
             Ending::Succeeded { model } => match draft {
                 Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
                 None => None,
@@ -233,9 +233,7 @@ impl Store {
         claim: &Claim,
         job: &Job,
         now: i64,
-        error: &Failure,
-        reason: Option<Reason>,
-        warnings: Vec<Warning>,
+        (error, reason, warnings): (&Failure, Option<Reason>, Vec<Warning>),
     ) -> Result<Option<JobRecord>, StoreError> {
         let warnings = joined_warnings(job, warnings);
         tell_warnings(session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;

@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -60,16 +61,17 @@ impl FromStr for Endpoint {
 /// What sends batches to the endpoint.
 pub(super) fn exporter(endpoint: &Endpoint) -> Result<Exporter, String> {
     let tls = (endpoint.0.scheme() == "https").then(|| tls::connector(tls::native_roots("traces")));
+    let why = Arc::<Mutex<String>>::default();
     let inner = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_http_client(Post { tls })
+        .with_http_client(Post { tls, why: why.clone() })
         .with_endpoint(endpoint.0.as_str())
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(PATIENCE)
         // the next batch is soon enough: what waits for another try would hold up a graceful stop
         .with_retry_policy(RetryPolicy::disabled())
         .build();
-    Ok(Exporter { inner: inner.map_err(|error| error.to_string())?, lost: Lost::default() })
+    Ok(Exporter { inner: inner.map_err(|error| error.to_string())?, lost: Lost::default(), why })
 }
 
 /// The library's exporter, whose failures are counted here.
@@ -77,6 +79,7 @@ pub(super) fn exporter(endpoint: &Endpoint) -> Result<Exporter, String> {
 pub(super) struct Exporter {
     inner: opentelemetry_otlp::SpanExporter,
     lost: Lost,
+    why: Arc<Mutex<String>>,
 }
 
 impl SpanExporter for Exporter {
@@ -84,13 +87,20 @@ impl SpanExporter for Exporter {
         let spans = batch.len() as u64;
         match self.inner.export(batch).await {
             Ok(()) => self.lost.none(),
-            Err(error) => self.lost.some(spans, &error),
+            Err(error) => {
+                let why = self.why.lock().map(|mut why| std::mem::take(&mut *why)).unwrap_or_default();
+                self.lost.some(spans, &error, &why);
+            }
         }
         // said and counted: the library would say it once more for each batch
         Ok(())
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        let lost = self.lost.spans.load(Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(lost, "so many spans were not taken by the collector in all");
+        }
         self.inner.shutdown_with_timeout(timeout)
     }
 
@@ -106,17 +116,17 @@ struct Lost {
     spans: AtomicU64,
     /// Since the collector last heard; while there are some, it is away.
     in_a_row: AtomicU64,
-    said: std::sync::Mutex<Option<Instant>>,
+    said: Mutex<Option<Instant>>,
 }
 
 impl Lost {
-    fn some(&self, spans: u64, error: &dyn std::error::Error) {
+    fn some(&self, spans: u64, error: &dyn std::error::Error, why: &str) {
         let lost = self.spans.fetch_add(spans, Ordering::Relaxed) + spans;
         self.in_a_row.fetch_add(spans, Ordering::Relaxed);
         let Ok(mut said) = self.said.lock() else { return };
         if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             *said = Some(Instant::now());
-            tracing::warn!(%error, lost, "the collector did not take spans; they are dropped");
+            tracing::warn!(%error, why, lost, "the collector did not take spans; they are dropped");
         }
     }
 
@@ -132,6 +142,8 @@ impl Lost {
 #[derive(Clone)]
 struct Post {
     tls: Option<TlsConnector>,
+    /// Why the last exchange failed: the library keeps that to itself.
+    why: Arc<Mutex<String>>,
 }
 
 impl std::fmt::Debug for Post {
@@ -149,14 +161,18 @@ impl HttpClient for Post {
         'a: 'b,
         Self: 'b,
     {
-        let tls = self.tls.clone();
+        let (tls, why) = (self.tls.clone(), self.why.clone());
         Box::pin(async move {
             // The library's thread has no runtime and waits for nothing else, so it may block on one of its own.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request, tls)).await });
             // a name that is still being resolved is not waited for
             runtime.shutdown_background();
-            answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            let answer = answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+            if let (Err(error), Ok(mut why)) = (&answer, why.lock()) {
+                *why = error.to_string();
+            }
+            answer
         })
     }
 }

@@ -78,6 +78,7 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
             metadata: json!({}),
             warnings: Vec::new(),
             request_id: "storm".into(),
+            traceparent: None,
             webhook: None,
             memory_bytes: 0,
             start_within: None,

@@ -79,6 +79,7 @@ fn new_job(dataset: &DatasetRow) -> NewJob {
         metadata: json!({}),
         warnings: Vec::new(),
         request_id: "req_1".into(),
+        traceparent: None,
         webhook: None,
         memory_bytes: 0,
         start_within: None,

@@ -137,8 +137,9 @@ async fn submit(client: &Client, model: &str, dataset: &str, spec: Value) -> Str
 async fn until(client: &Client, job: &str, status: &str) -> Value {
     let waited = async {
         loop {
-            // not for long: a status that is there already is waited past
-            let answer = client.send("GET", job, &[("prefer", "wait=1")], Default::default()).await.expect("an answer");
+            // one that comes and goes is looked for, never waited for: the wait ends with the next change, and that may be the end
+            let wait = if status == "running" { "wait=0" } else { "wait=10" };
+            let answer = client.send("GET", job, &[("prefer", wait)], Default::default()).await.expect("an answer");
             let now = answer.json().expect("JSON");
             if now["status"] == status {
                 return now;
@@ -155,7 +156,7 @@ async fn versions(client: &Client, model: &str) -> Value {
 
 /// Long enough to be seen running, and then some.
 fn long() -> Value {
-    json!({"lambda": {"mode": "path", "n": 40, "min_ratio": 1e-2}, "selection": {"method": "cv", "folds": 3}, "solver": {"tol": 1e-8}})
+    json!({"lambda": {"mode": "path", "n": 100, "min_ratio": 1e-3}, "selection": {"method": "cv", "folds": 5}, "solver": {"tol": 1e-9}})
 }
 
 fn endless() -> Value {

@@ -1,12 +1,13 @@
 //! Group commit on SQLite: one writer at a time, many writers a commit.
 //!
-//! Writers stand in line for the one connection that writes. Each works in a savepoint of its own inside a transaction
-//! that the first of them opened. Whoever is done releases his savepoint, lets go of the connection and waits; the
-//! commit stands in the same line, so everybody who came before it is in the group, and one sync of the disk serves
-//! all. Nobody is told "done" before that sync.
+//! Writers stand in line for the one connection that writes. The first of them opens a transaction; each who comes after
+//! him works in a savepoint of his own inside it. Whoever is done releases his savepoint, lets go of the connection and
+//! waits; the commit stands in the same line, so everybody who came before it is in the group, and one sync of the disk
+//! serves all. Nobody is told "done" before that sync.
 //!
-//! A writer that fails, or goes away at any moment, undoes his savepoint and nothing else. Where SQLite gave up the whole
-//! transaction by itself (a full disk, most often), the whole group hears that it failed. Knows no table and no query.
+//! A writer that fails, or goes away at any moment, undoes his savepoint and nothing else; the first, with whom nobody
+//! is yet, his transaction. Where SQLite gave up the whole transaction by itself (a full disk, most often), the whole
+//! group hears that it failed. Knows no table and no query.
 
 #[cfg(test)]
 mod tests;
@@ -41,9 +42,9 @@ struct Line {
     /// `None` once closed.
     connection: Option<SqliteConnection>,
     health: Arc<Health>,
-    /// The open transaction and those whose savepoints are in it.
+    /// The open transaction and those whose work is in it.
     group: Option<Group>,
-    /// A savepoint was begun and neither released nor undone: its writer is at work, or has gone.
+    /// A turn was begun and has neither joined the group nor been undone: its writer is at work, or has gone.
     begun: bool,
     /// When the database was last found locked by somebody else: those who waited meanwhile need not wait again.
     locked_out: Option<Instant>,
@@ -119,39 +120,41 @@ impl Line {
         })
     }
 
-    /// Opens the transaction where none is open, and a savepoint in it.
+    /// Opens the transaction, or where one is open a savepoint in it.
     async fn begin(&mut self) -> Result<(), StoreError> {
         self.begun = true;
-        if self.group.is_none() {
-            self.wrong = None;
-            if let Err(error) = self.run("BEGIN IMMEDIATE").await {
-                self.begun = false;
-                self.locked_out = Some(Instant::now());
-                return Err(error);
-            }
-            self.group = Some(Group::default());
+        if self.group.is_some() {
+            return self.run("SAVEPOINT turn").await;
         }
-        self.run("SAVEPOINT turn").await
+        self.wrong = None;
+        if let Err(error) = self.run("BEGIN IMMEDIATE").await {
+            self.begun = false;
+            self.locked_out = Some(Instant::now());
+            return Err(error);
+        }
+        self.group = Some(Group::default());
+        Ok(())
     }
 
-    /// Undoes a savepoint whose writer failed or has gone, and the transaction where nobody else is in it.
+    /// Undoes what a writer left who failed or has gone: his savepoint, and the transaction where nobody else is in it.
     async fn tidy(&mut self) -> Result<(), StoreError> {
-        if self.begun {
-            let wrong = self.wrong.take();
-            // refused where the savepoint was never begun, or was released after all, or the transaction is gone
-            if self.group.is_some() && (self.run("ROLLBACK TO turn").await.is_err() || self.run("RELEASE turn").await.is_err()) {
-                self.look_for_transaction(wrong).await?;
-            }
-            if self.group.is_none() {
-                // refused where none was begun
-                let _ = self.run("ROLLBACK").await;
-            }
-            self.begun = false;
+        if !self.begun {
+            return Ok(());
         }
-        if self.group.as_ref().is_some_and(|group| group.members == 0) {
+        // until it is undone it stays begun, whatever becomes of this future
+        if self.group.as_ref().is_none_or(|group| group.members == 0) {
             self.group = None;
-            self.run("ROLLBACK").await?;
+            // refused where none was begun, or SQLite gave it up
+            let _ = self.run("ROLLBACK").await;
+            self.begun = false;
+            return Ok(());
         }
+        let wrong = self.wrong.take();
+        // refused where the savepoint was never begun, or was released after all, or the transaction is gone
+        if self.run("ROLLBACK TO turn").await.is_err() || self.run("RELEASE turn").await.is_err() {
+            self.look_for_transaction(wrong).await?;
+        }
+        self.begun = false;
         Ok(())
     }
 
@@ -196,7 +199,7 @@ impl Group {
     }
 }
 
-/// A writer's turn: a savepoint of his own. Dropped without a commit, it is undone.
+/// A writer's turn. Dropped without a commit, it is undone.
 #[derive(Debug)]
 pub(super) struct Turn {
     /// Until the turn ends.
@@ -231,7 +234,9 @@ impl Turn {
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         self.runs()?;
         let line = self.line.as_mut().ok_or(StoreError::Database(sqlx::Error::PoolClosed))?;
-        line.run("RELEASE turn").await?;
+        if line.group.as_ref().is_some_and(|group| group.members > 0) {
+            line.run("RELEASE turn").await?;
+        }
         let mut outcome = match line.group.as_mut() {
             Some(group) => {
                 group.members += 1;

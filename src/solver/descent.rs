@@ -7,16 +7,19 @@
 
 use super::clock::Clock;
 use super::dual::{Side, dual_value};
+use super::gram::Products;
 use super::inner::{Coordinates, minimise};
 use super::linear;
-use super::quadratic::{Gram, Quadratic, Residual};
+use super::quadratic::Residual;
 use super::{Loss, Point, Problem, Stop};
-use crate::matrix::{Column, Number};
+use crate::matrix::{Column, ColumnsView, Number};
 
 /// The inner goal as a share of the outer.
 const INNER: f64 = 0.3;
-/// Largest working set solved by its Gram matrix.
-const GRAM_LIMIT: usize = 3000;
+/// A λ further below the last one than this is come to in steps of it.
+const STAGE: f64 = 0.4;
+/// How far a step on the way is solved, as a share of the gap it begins with.
+const ON_THE_WAY: f64 = 0.03;
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
@@ -24,6 +27,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     values: &'a [V],
     pub(crate) clock: Clock<'p>,
     pub(super) w: Vec<f64>,
+    /// Where `w` is not 0, rising.
+    support: Vec<u32>,
     pub(super) b: f64,
     /// `b` before the last evaluation moved it.
     b_before: f64,
@@ -39,8 +44,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) lambda: f64,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
-    /// Gram matrix of the squared loss and the columns it is for.
-    pub(super) kept_gram: Option<(Vec<u32>, Vec<f64>)>,
+    /// What is known of XᵀSX, S the shares: the second derivatives of the squared loss.
+    pub(super) products: Products,
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -73,6 +78,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             values,
             clock,
             gradient: Vec::new(),
+            support: (0..w.len() as u32).filter(|&j| w[j as usize] != 0.0).collect(),
             w,
             b,
             b_before: b,
@@ -82,7 +88,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             dual: Vec::new(),
             lambda: 0.0,
             tol: problem.options.tol,
-            kept_gram: None,
+            products: Products::default(),
         }
     }
 
@@ -106,21 +112,33 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.problem.data.x.column(j as usize, self.values)
     }
 
+    fn matrix(&self) -> (ColumnsView<'a>, &'a [V]) {
+        (self.problem.data.x, self.values)
+    }
+
     /// Solves at `lambda` from where the engine is. Without any penalty there is no bound to scale a dual point to:
     /// a λ below 1e-14·λ_max is taken as that, and the point says so.
     pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
-        let previous = self.lambda;
-        self.lambda = lambda;
         let unit = match self.problem.null_objective() {
             0.0 => 1.0,
             null => null,
         };
         let tol = self.tol;
-        let mut primal = self.evaluate();
+        let mut primal = f64::INFINITY;
         if self.gradient.len() != self.w.len() {
+            primal = self.evaluate();
             self.full_pass();
+        }
+        while lambda < STAGE * STAGE.sqrt() * self.lambda && !self.clock.cancelled {
+            self.pass_by(STAGE * self.lambda);
+            primal = f64::INFINITY;
+        }
+        let previous = self.lambda;
+        self.lambda = lambda;
+        if primal.is_infinite() {
+            primal = self.evaluate();
         }
         let mut best_dual = f64::NEG_INFINITY;
         let (mut last_gap, mut cap, mut sharper, mut stalled) = (f64::INFINITY, 0, 1.0, 0);
@@ -129,21 +147,20 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.cancelled {
                 break Stop::Cancelled;
             }
-            let columns = 0..self.w.len() as u32;
-            best_dual =
-                best_dual.max(dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient[j as usize], &mut self.clock));
+            best_dual = best_dual.max(self.dual_of_all());
             if self.clock.cancelled {
                 break Stop::Cancelled;
             }
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
-            self.clock.progress.nonzeros = self.w.iter().filter(|w| **w != 0.0).count();
+            self.clock.progress.nonzeros = self.support.len();
             if gap <= tol {
                 break Stop::Converged;
             }
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
             }
+            tr!("round lambda {:.3e} gap {gap:.3e} primal {primal:.9e} dual {best_dual:.9e} support {} touched {:.1}", self.lambda, self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
             let (set, complete) = self.choose(previous, &mut cap, gap > 0.5 * last_gap);
             if gap > 0.3 * last_gap && last_primal - primal < 0.1 * last_gap * unit {
                 sharper *= 0.2;
@@ -161,6 +178,27 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
+    /// One round at a λ on the way to another.
+    fn pass_by(&mut self, lambda: f64) {
+        let previous = std::mem::replace(&mut self.lambda, lambda);
+        let primal = self.evaluate();
+        let gap = primal - self.dual_of_all();
+        if gap.is_nan() || self.clock.cancelled {
+            return;
+        }
+        tr!("pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}", self.lambda, gap/self.problem.null_objective(), self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
+        let (set, _) = self.choose(previous, &mut 0, false);
+        self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
+        self.evaluate();
+        self.full_pass();
+    }
+
+    /// The dual value at the last full pass.
+    fn dual_of_all(&mut self) -> f64 {
+        let columns = 0..self.w.len() as u32;
+        dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient[j as usize], &mut self.clock)
+    }
+
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
     pub(super) fn evaluate(&mut self) -> f64 {
         self.refresh();
@@ -172,20 +210,21 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     fn refresh(&mut self) {
         self.eta = self.problem.start(self.b);
-        for j in 0..self.w.len() {
-            if self.w[j] != 0.0 {
-                let column = self.column(j as u32);
-                if !self.clock.touch(column.nnz()) {
-                    return;
-                }
-                column.add_to(self.w[j], &mut self.eta);
+        for &j in &self.support {
+            let column = self.problem.data.x.column(j as usize, self.values);
+            if !self.clock.touch(column.nnz()) {
+                return;
             }
+            column.add_to(self.w[j as usize], &mut self.eta);
         }
     }
 
     fn penalty(&self) -> f64 {
-        let each = |(j, w): (usize, &f64)| self.problem.l1[j] * w.abs() + 0.5 * self.problem.l2[j] * w * w;
-        self.lambda * self.w.iter().enumerate().filter(|(_, w)| **w != 0.0).map(each).sum::<f64>()
+        let each = |&j: &u32| {
+            let (j, w) = (j as usize, self.w[j as usize]);
+            self.problem.l1[j] * w.abs() + 0.5 * self.problem.l2[j] * w * w
+        };
+        self.lambda * self.support.iter().map(each).sum::<f64>()
     }
 
     /// θ less its part in the span of the unpenalised columns, in the metric of the curvatures: what one Newton step
@@ -196,12 +235,17 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         // No floor under the curvatures: they keep θ inside the domain of the conjugate.
         let h = self.curvatures(&self.theta, 0.0);
-        let columns: Vec<_> = self.problem.free.iter().map(|&j| self.column(j)).collect();
-        let m = columns.len();
+        let m = self.problem.free.len();
         let intercept = self.problem.options.intercept;
-        let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
+        let mut model = Residual::new(self.matrix(), &self.problem.free, &h, self.theta.clone(), intercept, &mut self.clock);
         let all: Vec<usize> = (0..m).collect();
-        let mut g = model.gram(&all, &mut self.clock);
+        if !model.multiply(&all, &mut self.clock) {
+            return self.theta.clone();
+        }
+        let mut g = vec![0.0; m * m];
+        for k in 0..m {
+            g[k * m..][..m].copy_from_slice(model.products.row(k));
+        }
         for k in 0..m {
             // A column whose rows have no curvature left has no gradient left either.
             let pivot = g[k * m + k];
@@ -253,11 +297,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut candidates: Vec<(f64, u32)> = Vec::new();
         let mut live = 0;
         for j in 0..self.w.len() {
-            if problem.scale[j] == 0.0 || (problem.l1[j] == 0.0 && problem.l2[j] == 0.0) {
+            let l1 = problem.l1[j];
+            if l1 == 0.0 && problem.l2[j] == 0.0 {
                 continue;
             }
             live += 1;
-            let bound = self.lambda * problem.l1[j];
+            let bound = self.lambda * l1;
             let ratio = if bound > 0.0 { self.gradient[j].abs() / bound } else { f64::INFINITY };
             if self.w[j] != 0.0 {
                 kept.push(j as u32);
@@ -299,45 +344,31 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
         let problem = self.problem;
         let size = 2.0 * problem.mean_loss(&self.eta, &mut self.clock);
-        let usable =
-            |kept: &(Vec<u32>, Vec<f64>)| kept.0.len() <= 4 * set.len() + 256 && set.iter().all(|j| kept.0.binary_search(j).is_ok());
-        let kept = self.kept_gram.take().filter(usable);
-        let set = kept.as_ref().map_or(set, |kept| &kept.0);
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
-        let gram = match &kept {
-            Some((_, gram)) => Some(gram.clone()),
-            None => worth_a_gram(&model, &mut self.clock).then(|| model.to_gram(&mut self.clock)),
-        };
-        if self.clock.cancelled {
-            return;
+        tr!("  set {} nnz {} goal {:.2e} known {}", set.len(), model.columns.iter().map(|c|c.nnz()).sum::<usize>(), goal/self.problem.null_objective(), self.products.len());
+        model.products = std::mem::take(&mut self.products);
+        if model.products.len() > 2 * self.support.len() + 256 {
+            model.products.keep(|j| self.w[j as usize] != 0.0);
         }
-        match gram {
-            Some(gram) => {
-                let gradients = model.gradients(&mut self.clock);
-                minimise(&mut Gram::new(&gram, gradients), &mut at, goal, size, max_epochs, &mut self.clock);
-                self.write(set, &at.w);
-                self.kept_gram = Some((set.to_vec(), gram));
-            }
-            None => {
-                minimise(&mut model, &mut at, goal, size, max_epochs, &mut self.clock);
-                self.write(set, &at.w);
-            }
-        }
+        minimise(&mut model, &mut at, goal, size, max_epochs, &mut self.clock);
+        self.products = model.products;
+        self.write(set, &at.w);
     }
 
     /// The squared loss on the columns `set`.
     pub(super) fn quadratic(&self, set: &[u32]) -> Residual<'p, V> {
         let problem = self.problem;
-        let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
         let pick = |from: &[f64]| -> Vec<f64> { set.iter().map(|&j| from[j as usize]).collect() };
         let mass = if problem.options.intercept { 1.0 } else { 0.0 };
         let (center, spread) = (pick(&problem.center), pick(&problem.spread));
-        Residual::with_moments(columns, center, spread, &problem.share, mass, self.theta.clone())
+        Residual::with_moments(self.matrix(), set, center, spread, &problem.share, mass, self.theta.clone())
     }
 
     fn write(&mut self, set: &[u32], w: &[f64]) {
+        // every coefficient that is not 0 belongs to the set
         set.iter().zip(w).for_each(|(&j, &w)| self.w[j as usize] = w);
+        self.support = set.iter().copied().filter(|&j| self.w[j as usize] != 0.0).collect();
     }
 
     /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective.
@@ -354,18 +385,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let inner_goal = if gap.is_finite() { (0.3 * goal).max(0.03 * gap) } else { goal.max(1e-3 * primal) };
             last_gap = gap;
             let h = self.curvatures(&self.theta, 1e-10);
-            let columns: Vec<_> = set.iter().map(|&j| self.column(j)).collect();
-            let mut model = Residual::new(columns, &h, self.theta.clone(), intercept, &mut self.clock);
+            let mut model = Residual::new(self.matrix(), set, &h, self.theta.clone(), intercept, &mut self.clock);
             let mut at = self.coordinates(set);
             let size = 2.0 * primal;
-            if worth_a_gram(&model, &mut self.clock) {
-                let gram = model.to_gram(&mut self.clock);
-                let gradients = model.gradients(&mut self.clock);
-                let mut quick = Gram::new(&gram, gradients);
-                minimise(&mut quick, &mut at, inner_goal, size, max_epochs, &mut self.clock);
-            } else {
-                minimise(&mut model, &mut at, inner_goal, size, max_epochs, &mut self.clock);
-            }
+            minimise(&mut model, &mut at, inner_goal, size, max_epochs, &mut self.clock);
             let lower = self.line_search(set, &at.w, &h, primal);
             match lower {
                 Some(lower) => primal = lower,
@@ -438,11 +461,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
         let deviance = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
         let stop = if self.clock.cancelled { Stop::Cancelled } else { stop };
-        let support = || (0..self.w.len()).filter(|&j| self.w[j] != 0.0);
         Point {
             lambda: self.lambda,
-            columns: support().map(|j| j as u32).collect(),
-            values: support().map(|j| self.w[j]).collect(),
+            columns: self.support.clone(),
+            values: self.support.iter().map(|&j| self.w[j as usize]).collect(),
             intercept: self.b,
             relative_gap,
             deviance,
@@ -467,16 +489,4 @@ fn dual_over(
         (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
     });
     dual_value(problem, dual, sides, clock)
-}
-
-/// Whether building the Gram matrix of a working set is cheap against some sweeps, and sweeping it cheaper than the
-/// columns.
-fn worth_a_gram<V: Number>(model: &Residual<V>, clock: &mut Clock) -> bool {
-    let m = model.columns.len();
-    let nnz: usize = model.columns.iter().map(Column::nnz).sum();
-    if m > GRAM_LIMIT || m * m > 4 * nnz {
-        return false;
-    }
-    let all: Vec<usize> = (0..m).collect();
-    model.gram_cost(&all, clock) <= 30 * nnz
 }

@@ -18,14 +18,31 @@ pub(crate) struct Side {
 
 /// The best dual value among a few rescalings of `theta`, given the penalised columns; worth nothing when `clock` said
 /// stop.
-pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side> + Clone, clock: &mut Clock) -> f64 {
-    let hard = bound(sides.clone().filter(|s| s.l2 == 0.0));
-    let soft = bound(sides.clone().filter(|s| s.l1 > 0.0));
-    let has_l2 = sides.clone().any(|s| s.l2 > 0.0);
+pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, clock: &mut Clock) -> f64 {
     let line = Line::new(problem, theta);
+    // where the loss part has its top, for the squared loss
+    let best = if line.square > 0.0 { line.linear / line.square } else { 0.0 };
+    let reach = best.abs().max(1.0);
+    // largest t with t·|c| ≤ l1, over the columns without an L2 part and over all that have an L1 part
+    let (mut hard, mut soft) = (f64::INFINITY, f64::INFINITY);
+    let mut over = Vec::new();
+    let mut has_l2 = false;
+    for side in sides {
+        let fits = if side.c == 0.0 { f64::INFINITY } else { side.l1 / side.c.abs() };
+        if side.l2 > 0.0 {
+            has_l2 = true;
+            if fits < reach {
+                over.push(side);
+            }
+        } else {
+            hard = hard.min(fits);
+        }
+        if side.l1 > 0.0 {
+            soft = soft.min(fits);
+        }
+    }
     let mut scales = vec![1.0f64.min(hard)];
     if problem.loss == Loss::Squared {
-        let best = if line.square > 0.0 { line.linear / line.square } else { 0.0 };
         scales.push(best.clamp(-hard, hard));
         if has_l2 && soft > 0.0 {
             scales.push(best.clamp(-soft.min(hard), soft.min(hard)));
@@ -35,18 +52,10 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
         scales.push(1.0f64.min(hard).min(soft));
     }
     let penalty = |t: f64| -> f64 {
-        if !has_l2 {
-            return 0.0;
-        }
-        let over = |s: Side| ((t * s.c).abs() - s.l1).max(0.0);
-        sides.clone().filter(|s| s.l2 > 0.0).map(|s| over(s) * over(s) / (2.0 * s.l2)).sum()
+        let excess = |s: &Side| ((t * s.c).abs() - s.l1).max(0.0);
+        over.iter().map(|s| excess(s) * excess(s) / (2.0 * s.l2)).sum()
     };
     scales.into_iter().map(|t| line.value(t, clock) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
-}
-
-/// Largest t with t·|c| ≤ l1 for all.
-fn bound(sides: impl Iterator<Item = Side>) -> f64 {
-    sides.map(|s| if s.c == 0.0 { f64::INFINITY } else { s.l1 / s.c.abs() }).fold(f64::INFINITY, f64::min)
 }
 
 /// The loss part of the dual along t·θ.

@@ -1,17 +1,24 @@
-//! Minimises a quadratic model plus penalty on a working set: cyclic coordinate descent (Friedman, Hastie,
-//! Tibshirani, JSS 2010), Anderson acceleration (Bertrand & Massias, AISTATS 2021) and Newton steps on the support
-//! with a projected arc search. Every step but plain descent is taken only when the objective falls.
+//! Minimises a quadratic model plus penalty on a working set: which columns move, and by which method.
+//!
+//! The columns that can move (those not at 0 and those whose gradient passes its bound) are few against the working
+//! set. They are moved by cyclic coordinate descent on the columns (Friedman, Hastie, Tibshirani, JSS 2010) with
+//! Anderson acceleration (Bertrand & Massias, AISTATS 2021), or, once that has cost as much as their products with one
+//! another would, by [`Dense`] on those. Every step but plain descent is taken only when the objective falls.
 //!
 //! Knows neither losses nor the full problem. The choice between methods follows counted work, never a clock.
 
 use super::clock::Clock;
+use super::dense::Dense;
 use super::linear;
-use super::quadratic::Quadratic;
+use super::quadratic::Residual;
+use crate::matrix::Number;
 
 /// Iterates combined by Anderson acceleration.
-const MEMORY: usize = 5;
-/// Supports up to this size get Newton steps by a dense factor.
-const NEWTON_LIMIT: usize = 4000;
+pub(crate) const MEMORY: usize = 5;
+/// Most columns whose products are kept.
+const DENSE_LIMIT: usize = 4000;
+/// Where products have served before, what is missing may cost as much as so many visits of the working set.
+const TRUST: usize = 12;
 
 /// Coefficients and penalty `l1·|w| + l2/2·w²` of the coordinates of a working set.
 pub(crate) struct Coordinates {
@@ -25,88 +32,187 @@ impl Coordinates {
         self.l1[k] * w.abs() + 0.5 * self.l2[k] * w * w
     }
 
-    fn is_free(&self, k: usize) -> bool {
+    pub(crate) fn is_free(&self, k: usize) -> bool {
         self.l1[k] == 0.0 && self.l2[k] == 0.0
     }
 
     /// Change of the penalty along `d`.
-    fn change(&self, d: &[f64]) -> f64 {
+    pub(crate) fn change(&self, d: &[f64]) -> f64 {
         let moved = d.iter().enumerate().filter(|(_, d)| **d != 0.0);
         moved.map(|(k, d)| self.penalty(k, self.w[k] + d) - self.penalty(k, self.w[k])).sum()
+    }
+
+    /// The coefficients at `order`.
+    pub(crate) fn pick(&self, order: &[usize]) -> Vec<f64> {
+        order.iter().map(|&k| self.w[k]).collect()
+    }
+
+    fn part(&self, order: &[usize]) -> Self {
+        let pick = |from: &[f64]| order.iter().map(|&k| from[k]).collect();
+        Self { w: pick(&self.w), l1: pick(&self.l1), l2: pick(&self.l2) }
     }
 }
 
 /// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
 /// `size` bounds twice the loss term; it only weighs the second-order part of the estimate.
-pub(crate) fn minimise<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
-    let m = at.w.len();
-    let all: Vec<usize> = (0..m).filter(|&k| quadratic.curvature(k) + at.l2[k] > 0.0).collect();
-    let (mut credit, mut price_factor) = (0usize, 1usize);
+pub(crate) fn minimise<V: Number>(
+    model: &mut Residual<V>,
+    at: &mut Coordinates,
+    goal: f64,
+    size: f64,
+    max_epochs: u64,
+    clock: &mut Clock,
+) {
+    let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
+    let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
+    let mut pace = Pace::default();
+    let mut gradients = vec![0.0; at.w.len()];
     loop {
-        let mut work = sweep(quadratic, at, &all, clock);
-        let active: Vec<usize> = all.iter().copied().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
-        let mut history = vec![snapshot(at, &active)];
-        for _ in 0..MEMORY {
-            if clock.cancelled || clock.progress.epoch >= max_epochs {
-                break;
+        let mut estimate = Estimate::default();
+        for &k in &all {
+            if !clock.touch(model.visit_cost(k)) {
+                return;
             }
-            work += sweep(quadratic, at, &active, clock);
-            history.push(snapshot(at, &active));
+            gradients[k] = model.gradient(k);
+            estimate.add(at, k, gradients[k], model.curvature(k));
         }
-        if history.len() > MEMORY {
-            accelerate(quadratic, at, &active, &history, clock);
-        }
-        if clock.cancelled || gap_estimate(quadratic, at, &all, size, clock) <= goal || clock.progress.epoch >= max_epochs {
+        let gap = estimate.gap(size);
+        tr!("   columns: gap {gap:.2e} goal {goal:.2e} epoch {}", clock.progress.epoch);
+        if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
-        credit += work;
-        let support: Vec<usize> = all.iter().copied().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
-        if support.is_empty() || support.len() > NEWTON_LIMIT {
-            continue;
+        let moves = |k: &usize| at.w[*k] != 0.0 || at.is_free(*k) || gradients[*k].abs() > at.l1[*k];
+        let active: Vec<usize> = all.iter().copied().filter(moves).collect();
+        let nearer = goal.max(0.03 * gap);
+        let trust = if 2 * model.products.len() >= active.len() { TRUST * visit } else { 0 };
+        let expected = pace.work_to(gap, goal).max(trust);
+        if active.len() <= DENSE_LIMIT && expected > 0 && model.price(&active, clock) <= expected {
+            if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) {
+                return;
+            }
+        } else {
+            let work = on_columns(model, at, &active, nearer, pace.slow(), max_epochs, clock);
+            pace.went(gap, work);
         }
-        let s = support.len();
-        // Units: one gathered non-zero; a multiply-add of the factorisation costs about an eighth of one.
-        let price = s * s * s / 48;
-        if credit < price.saturating_mul(price_factor) {
-            continue;
-        }
-        let price = price + quadratic.gram_cost(&support, clock);
-        if credit < price.saturating_mul(price_factor) {
-            continue;
-        }
-        credit = 0;
-        let accepted = newton(quadratic, at, support, clock);
-        price_factor = if accepted { 1 } else { (price_factor * 2).min(1 << 10) };
-        if gap_estimate(quadratic, at, &all, size, clock) <= goal {
+        if clock.cancelled {
             return;
         }
     }
 }
 
-/// Counts a visit; only those of columns touch non-zeros of X.
-fn spend<Q: Quadratic>(cost: usize, clock: &mut Clock) -> bool {
-    if Q::BY_COLUMNS { clock.touch(cost) } else { clock.work(cost) }
+/// How fast a method comes nearer, and what the rest of its way would cost.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// The gap before the last cycle and its work.
+    last: Option<(f64, usize)>,
+    slow: bool,
 }
 
-/// One pass of coordinate descent over `order`; units of work spent.
-fn sweep<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, order: &[usize], clock: &mut Clock) -> usize {
+impl Pace {
+    /// A cycle was begun at `gap` and has cost `work`.
+    pub(crate) fn went(&mut self, gap: f64, work: usize) {
+        self.last = Some((gap, work));
+    }
+
+    /// Units of work to `goal` if every cycle does as the last, which has ended at `gap`; 0 before the first.
+    pub(crate) fn work_to(&mut self, gap: f64, goal: f64) -> usize {
+        let Some((before, work)) = self.last else { return 0 };
+        let rate = (gap / before).ln();
+        self.slow |= rate > -1.5;
+        if rate < 0.0 { ((goal / gap).ln() / rate * work as f64) as usize } else { usize::MAX }
+    }
+
+    /// Whether a cycle has disappointed: its end can then not be told from small steps.
+    pub(crate) fn slow(&self) -> bool {
+        self.slow
+    }
+}
+
+/// Moves the columns of `active` by their products. `false` when `clock` said stop before.
+#[allow(clippy::too_many_arguments)]
+fn on_products<V: Number>(
+    model: &mut Residual<V>,
+    at: &mut Coordinates,
+    active: &[usize],
+    gradients: &[f64],
+    goal: f64,
+    size: f64,
+    max_epochs: u64,
+    clock: &mut Clock,
+) -> bool {
+    if !model.multiply(active, clock) {
+        return false;
+    }
+    let mut part = at.part(active);
+    let here: Vec<f64> = active.iter().map(|&k| gradients[k]).collect();
+    let ids = active.iter().map(|&k| model.ids[k]);
+    Dense::new(&model.products, ids, &here).minimise(&mut part, goal, size, max_epochs, clock);
+    for (&k, &w) in active.iter().zip(&part.w) {
+        if w != at.w[k] {
+            model.step(k, w - at.w[k], clock);
+            at.w[k] = w;
+        }
+    }
+    true
+}
+
+/// Moves the columns of `active` by descent on the columns themselves; units of work.
+fn on_columns<V: Number>(
+    model: &mut Residual<V>,
+    at: &mut Coordinates,
+    active: &[usize],
+    goal: f64,
+    slow: bool,
+    max_epochs: u64,
+    clock: &mut Clock,
+) -> usize {
     let mut work = 0;
-    for &k in order {
-        let cost = quadratic.visit_cost(k);
-        work += cost;
-        if !spend::<Q>(cost, clock) {
+    let mut history = vec![at.pick(active)];
+    for _ in 0..=MEMORY {
+        let fallen = sweep(model, at, active, &mut work, clock);
+        if clock.cancelled || clock.progress.epoch >= max_epochs || (fallen <= 0.1 * goal && !slow) {
             return work;
         }
-        let curvature = quadratic.curvature(k);
-        let target = prox(quadratic.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
+        history.push(at.pick(active));
+    }
+    history.remove(0);
+    let scale: Vec<f64> = active.iter().map(|&k| model.curvature(k)).collect();
+    if let Some(d) = combine(at, active, &scale, &history, clock) {
+        take_if_better(model, at, &d, clock);
+    }
+    work
+}
+
+/// One pass of coordinate descent over `order`; the fall of the objective.
+fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> f64 {
+    let mut fallen = 0.0;
+    for &k in order {
+        let cost = model.visit_cost(k);
+        *work += cost;
+        if !clock.touch(cost) {
+            return fallen;
+        }
+        let curvature = model.curvature(k);
+        let target = prox(model.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
         let step = target - at.w[k];
         if step != 0.0 {
-            quadratic.step(k, step, clock);
+            model.step(k, step, clock);
+            *work += cost;
             at.w[k] = target;
+            fallen += 0.5 * (curvature + at.l2[k]) * step * step;
         }
     }
     clock.progress.epoch += 1;
-    work
+    fallen
+}
+
+/// Takes the step `d` when the objective falls.
+fn take_if_better<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, d: &[f64], clock: &mut Clock) {
+    let (slope, bend) = model.along(d, clock);
+    if 0.5 * bend - slope + at.change(d) < 0.0 {
+        model.commit();
+        at.w.iter_mut().zip(d).for_each(|(w, d)| *w += d);
+    }
 }
 
 /// argmin over w of ½·bend·w² − z·w + l1·|w|: soft thresholding.
@@ -124,41 +230,49 @@ pub(crate) fn prox(z: f64, l1: f64, bend: f64) -> f64 {
 ///
 /// With c = X̃ᵀq and the dual point t·q, the gap is Σ pen(w) − t·cᵀw + Σ pen*(t·c) + (1−t)²/2·‖q‖², where t ≤ 1 makes
 /// t·c feasible when the penalty has no L2 part. A free coordinate counts with the decrease it still allows.
-fn gap_estimate<Q: Quadratic>(quadratic: &Q, at: &Coordinates, all: &[usize], size: f64, clock: &mut Clock) -> f64 {
-    let mut t = 1.0f64;
-    let (mut penalty, mut product, mut conjugate, mut free) = (0.0, 0.0, 0.0, 0.0);
-    for &k in all {
-        if !spend::<Q>(quadratic.visit_cost(k), clock) {
-            return f64::INFINITY;
-        }
-        let c = quadratic.gradient(k);
+pub(crate) struct Estimate {
+    t: f64,
+    penalty: f64,
+    product: f64,
+    conjugate: f64,
+    free: f64,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self { t: 1.0, penalty: 0.0, product: 0.0, conjugate: 0.0, free: 0.0 }
+    }
+}
+
+impl Estimate {
+    /// Counts coordinate `k` with gradient `c`.
+    pub(crate) fn add(&mut self, at: &Coordinates, k: usize, c: f64, curvature: f64) {
         if at.is_free(k) {
-            free += c * c / (2.0 * quadratic.curvature(k));
-            continue;
+            self.free += c * c / (2.0 * curvature);
+            return;
         }
-        penalty += at.penalty(k, at.w[k]);
-        product += c * at.w[k];
+        self.penalty += at.penalty(k, at.w[k]);
+        self.product += c * at.w[k];
         let excess = (c.abs() - at.l1[k]).max(0.0);
         if excess > 0.0 {
             if at.l2[k] > 0.0 {
-                conjugate += excess * excess / (2.0 * at.l2[k]);
+                self.conjugate += excess * excess / (2.0 * at.l2[k]);
             } else {
-                t = t.min(at.l1[k] / c.abs());
+                self.t = self.t.min(at.l1[k] / c.abs());
             }
         }
     }
-    (penalty - t * product + conjugate + 0.5 * (1.0 - t) * (1.0 - t) * size).max(0.0) + free
+
+    pub(crate) fn gap(&self, size: f64) -> f64 {
+        let t = self.t;
+        (self.penalty - t * self.product + self.conjugate + 0.5 * (1.0 - t) * (1.0 - t) * size).max(0.0) + self.free
+    }
 }
 
-fn snapshot(at: &Coordinates, active: &[usize]) -> Vec<f64> {
-    active.iter().map(|&k| at.w[k]).collect()
-}
-
-/// Replaces the last iterate by the affine combination of the last ones with the smallest combined step.
-fn accelerate<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, active: &[usize], history: &[Vec<f64>], clock: &mut Clock) {
-    let scale: Vec<f64> = active.iter().map(|&k| quadratic.curvature(k)).collect();
+/// The step to the affine combination of the last iterates with the smallest combined step, in the metric of `scale`.
+pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
     let steps: Vec<Vec<f64>> = history.windows(2).map(|pair| pair[1].iter().zip(&pair[0]).map(|(new, old)| new - old).collect()).collect();
-    let inner = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(&scale).map(|((a, b), s)| a * b * s).sum() };
+    let inner = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(scale).map(|((a, b), s)| a * b * s).sum() };
     let mut g = vec![0.0; MEMORY * MEMORY];
     for a in 0..MEMORY {
         clock.work(active.len());
@@ -168,12 +282,12 @@ fn accelerate<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, active: &[u
     }
     let trace: f64 = (0..MEMORY).map(|a| g[a * MEMORY + a]).sum();
     if trace == 0.0 {
-        return;
+        return None;
     }
     (0..MEMORY).for_each(|a| g[a * MEMORY + a] += 1e-12 * trace);
     let mut z = vec![1.0; MEMORY];
     if !linear::cholesky_solve(&mut g, MEMORY, &mut z, clock) {
-        return;
+        return None;
     }
     let total: f64 = z.iter().sum();
     let mut d = vec![0.0; at.w.len()];
@@ -183,87 +297,7 @@ fn accelerate<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, active: &[u
         let crosses = at.l1[k] > 0.0 && combined * at.w[k] <= 0.0;
         d[k] = if crosses { -at.w[k] } else { combined - at.w[k] };
     }
-    take_if_better(quadratic, at, &d, clock);
-}
-
-/// Takes the step `d` when the objective falls.
-fn take_if_better<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, d: &[f64], clock: &mut Clock) -> bool {
-    let (slope, bend) = quadratic.along(d, clock);
-    let change = 0.5 * bend - slope + at.change(d);
-    let better = change < 0.0;
-    if better {
-        quadratic.commit();
-        at.w.iter_mut().zip(d).for_each(|(w, d)| *w += d);
-    }
-    better
-}
-
-/// Newton steps on the support while they cross zeros: each solves the optimality system of the present signs, then
-/// searches along the arc on which a coefficient that would change its sign stops at 0. Whether any was taken.
-fn newton<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, mut support: Vec<usize>, clock: &mut Clock) -> bool {
-    let full = quadratic.gram(&support, clock);
-    let stride = support.len();
-    let mut place: Vec<usize> = (0..stride).collect();
-    let mut any = false;
-    for _ in 0..50 {
-        let s = support.len();
-        let mut a = vec![0.0; s * s];
-        let mut d = vec![0.0; s];
-        for i in 0..s {
-            let k = support[i];
-            for j in 0..=i {
-                a[i * s + j] = full[place[i] * stride + place[j]];
-            }
-            a[i * s + i] = a[i * s + i] * (1.0 + 1e-10) + at.l2[k];
-            let sign = if at.w[k] == 0.0 { 0.0 } else { at.w[k].signum() };
-            d[i] = quadratic.gradient(k) - at.l1[k] * sign - at.l2[k] * at.w[k];
-            spend::<Q>(quadratic.visit_cost(k), clock);
-        }
-        if clock.cancelled || !linear::factorise(&mut a, s, clock) {
-            return any;
-        }
-        linear::substitute(&a, s, &mut d);
-        clock.progress.epoch += 1;
-        let Some(crossed) = arc(quadratic, at, &support, &d, clock) else { return any };
-        any = true;
-        if crossed == 0 {
-            return true;
-        }
-        let keep: Vec<bool> = support.iter().map(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
-        let mut kept = keep.iter();
-        support.retain(|_| kept.next().copied().unwrap_or(true));
-        let mut kept = keep.iter();
-        place.retain(|_| kept.next().copied().unwrap_or(true));
-        if support.is_empty() {
-            return true;
-        }
-    }
-    any
-}
-
-/// Shrinks the step until the objective falls; how many coefficients stopped at 0, or `None`. A full step without
-/// crossing counts as 0; a shortened one as 1, so that the caller tries again from there.
-fn arc<Q: Quadratic>(quadratic: &mut Q, at: &mut Coordinates, support: &[usize], step: &[f64], clock: &mut Clock) -> Option<usize> {
-    let mut length = 1.0;
-    for _ in 0..10 {
-        let mut d = vec![0.0; at.w.len()];
-        let mut crossed = 0;
-        for (&k, step) in support.iter().zip(step) {
-            let target = at.w[k] + length * step;
-            let crosses = !at.is_free(k) && at.l1[k] > 0.0 && target * at.w[k] <= 0.0 && at.w[k] != 0.0;
-            crossed += usize::from(crosses);
-            d[k] = if crosses { -at.w[k] } else { length * step };
-        }
-        if clock.cancelled {
-            return None;
-        }
-        // More than a third at once: the signs are far from settled, a shorter step is the better bet.
-        if crossed * 3 <= support.len() + 6 && take_if_better(quadratic, at, &d, clock) {
-            return Some(crossed);
-        }
-        length *= 0.4;
-    }
-    None
+    Some(d)
 }
 
 #[cfg(test)]

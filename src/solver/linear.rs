@@ -1,9 +1,17 @@
 //! Dense symmetric systems: Cholesky on a row-major lower triangle.
 //!
-//! Knows nothing of columns and penalties.
+//! Knows nothing of columns and penalties. The arithmetic is written once, in lanes of a fixed width and without fused
+//! multiply-adds; wide registers, where the processor has them, only carry more lanes at a time and give the same bits.
+#![allow(unsafe_code)]
 
 use super::clock::Clock;
-use crate::matrix::dot;
+
+/// Columns factorised at a time.
+const BLOCK: usize = 32;
+/// Rows of the block in a tile.
+const WIDE: usize = 4;
+/// Partial sums of a dot product.
+const LANES: usize = 4;
 
 /// Solves `A·x = b` in place for symmetric positive definite `a` (`n × n`, row-major, lower triangle read and
 /// overwritten by its factor). `false` when a pivot is not positive relative to its diagonal: `b` is then spoilt.
@@ -14,33 +22,72 @@ pub(crate) fn cholesky_solve(a: &mut [f64], n: usize, b: &mut [f64], clock: &mut
     }
 }
 
-/// Left-looking, by rows: every entry is one dot product of two rows. `false` also when `clock` says stop.
+/// Left-looking, by blocks of columns. `false` also when `clock` says stop.
 pub(crate) fn factorise(a: &mut [f64], n: usize, clock: &mut Clock) -> bool {
-    for i in 0..n {
-        if !clock.work(i * i / 16) {
+    for start in (0..n).step_by(BLOCK) {
+        let end = (start + BLOCK).min(n);
+        // four rows at a time, so that each row of the block is read once for four
+        for top in (start..n).step_by(4) {
+            if !clock.work(4 * start * (end - start) / 16) {
+                return false;
+            }
+            less_products(a, n, top..(top + 4).min(n), start..end);
+        }
+        if !diagonal_block(a, n, start..end) {
             return false;
         }
-        let (above, rest) = a.split_at_mut(i * n);
-        let row = &mut rest[..n];
-        for j in 0..i {
-            let other = &above[j * n..j * n + j + 1];
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        let columns = columns_of(a, n, start..end);
+        for row in a[end * n..].chunks_exact_mut(n) {
+            if !clock.work(BLOCK * BLOCK / 16) {
+                return false;
+            }
+            solve_row(&mut row[start..end], &columns);
         }
-        let diagonal = row[i];
-        let pivot = diagonal - dot(&row[..i], &row[..i]);
-        if pivot.is_nan() || pivot <= 1e-14 * diagonal {
-            return false;
-        }
-        row[i] = pivot.sqrt();
     }
     true
+}
+
+/// The factor of one block on the diagonal, whose entries have only the block's own columns left to take off.
+fn diagonal_block(a: &mut [f64], n: usize, block: std::ops::Range<usize>) -> bool {
+    for i in block.clone() {
+        let (above, rest) = a.split_at_mut(i * n);
+        let row = &mut rest[block.start..=i];
+        for j in 0..i - block.start {
+            let other = &above[(block.start + j) * n + block.start..][..=j];
+            row[j] = (row[j] - row[..j].iter().zip(other).map(|(a, b)| a * b).sum::<f64>()) / other[j];
+        }
+        let (diagonal, before) = row.split_last_mut().expect("a row reaches its diagonal");
+        let pivot = *diagonal - before.iter().map(|x| x * x).sum::<f64>();
+        if pivot.is_nan() || pivot <= 1e-14 * diagonal.abs() {
+            return false;
+        }
+        *diagonal = pivot.sqrt();
+    }
+    true
+}
+
+/// The columns of a factorised diagonal block, padded with zeros, and the reciprocals of its diagonal.
+struct BlockColumns {
+    columns: [[f64; BLOCK]; BLOCK],
+    reciprocals: [f64; BLOCK],
+}
+
+fn columns_of(a: &[f64], n: usize, block: std::ops::Range<usize>) -> BlockColumns {
+    let mut made = BlockColumns { columns: [[0.0; BLOCK]; BLOCK], reciprocals: [0.0; BLOCK] };
+    for (k, j) in block.clone().enumerate() {
+        made.reciprocals[k] = 1.0 / a[j * n + j];
+        for (l, i) in (j + 1..block.end).enumerate() {
+            made.columns[k][k + 1 + l] = a[i * n + j];
+        }
+    }
+    made
 }
 
 /// Solves with a factor made by [`factorise`].
 pub(crate) fn substitute(a: &[f64], n: usize, b: &mut [f64]) {
     for i in 0..n {
         let row = &a[i * n..i * n + i + 1];
-        b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
+        b[i] = (b[i] - crate::matrix::dot(&row[..i], &b[..i])) / row[i];
     }
     for i in (0..n).rev() {
         let row = &a[i * n..i * n + i + 1];
@@ -48,6 +95,119 @@ pub(crate) fn substitute(a: &[f64], n: usize, b: &mut [f64]) {
         let x = b[i];
         b[..i].iter_mut().zip(row).for_each(|(b, r)| *b -= x * r);
     }
+}
+
+/// Makes the function under the widest registers there are. All twins give the same bits.
+macro_rules! widest {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) = $body:ident) => {
+        $(#[$doc])*
+        fn $name($($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn with_avx512($($arg: $type),*) {
+                    $body($($arg),*);
+                }
+                #[target_feature(enable = "avx2")]
+                fn with_avx2($($arg: $type),*) {
+                    $body($($arg),*);
+                }
+                if is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor was just asked.
+                    return unsafe { with_avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor was just asked.
+                    return unsafe { with_avx2($($arg),*) };
+                }
+            }
+            $body($($arg),*);
+        }
+    };
+}
+
+widest! {
+    /// Takes from each entry (row, column) the product of the two rows left of `columns.start`.
+    fn less_products(a: &mut [f64], n: usize, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) = less_products_in_lanes
+}
+
+widest! {
+    /// Solves `x·Lᵀ = row` for the block behind `columns`.
+    fn solve_row(row: &mut [f64], columns: &BlockColumns) = solve_row_in_lanes
+}
+
+#[inline(always)]
+fn less_products_in_lanes(a: &mut [f64], n: usize, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+    let depth = columns.start;
+    let mut j = columns.start;
+    while j < columns.end {
+        let wide = (columns.end - j).min(WIDE);
+        let sums: [[f64; WIDE]; 4] = if rows.len() == 4 && wide == WIDE {
+            let at = |i: usize| &a[i * n..i * n + depth];
+            let (top, left) = (rows.start, j);
+            products([at(top), at(top + 1), at(top + 2), at(top + 3)], std::array::from_fn::<_, WIDE, _>(|c| at(left + c)))
+        } else {
+            let mut sums = [[0.0; WIDE]; 4];
+            for (r, i) in rows.clone().enumerate() {
+                for c in 0..wide {
+                    let (row, other) = (&a[i * n..i * n + depth], &a[(j + c) * n..(j + c) * n + depth]);
+                    sums[r][c] = products([row], [other])[0][0];
+                }
+            }
+            sums
+        };
+        for (r, i) in rows.clone().enumerate() {
+            for c in 0..wide {
+                if j + c <= i {
+                    a[i * n + j + c] -= sums[r][c];
+                }
+            }
+        }
+        j += wide;
+    }
+}
+
+/// All products of rows by rows.
+#[inline(always)]
+fn products<const R: usize, const C: usize>(rows: [&[f64]; R], others: [&[f64]; C]) -> [[f64; C]; R] {
+    let mut lanes = [[[0.0; LANES]; C]; R];
+    let rows8 = rows.map(|row| row.as_chunks::<LANES>());
+    let others8 = others.map(|row| row.as_chunks::<LANES>());
+    let chunks = rows8[0].0.len();
+    for k in 0..chunks {
+        for r in 0..R {
+            let x = &rows8[r].0[k];
+            for c in 0..C {
+                let y = &others8[c].0[k];
+                for l in 0..LANES {
+                    lanes[r][c][l] += x[l] * y[l];
+                }
+            }
+        }
+    }
+    let mut sums = [[0.0; C]; R];
+    for r in 0..R {
+        for c in 0..C {
+            let l = &lanes[r][c];
+            let rest: f64 = rows8[r].1.iter().zip(others8[c].1).map(|(a, b)| a * b).sum();
+            sums[r][c] = (l[0] + l[2]) + (l[1] + l[3]) + rest;
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn solve_row_in_lanes(row: &mut [f64], block: &BlockColumns) {
+    let mut x = [0.0; BLOCK];
+    x[..row.len()].copy_from_slice(row);
+    for (k, column) in block.columns.iter().enumerate().take(row.len()) {
+        let solved = x[k] * block.reciprocals[k];
+        for l in 0..BLOCK {
+            x[l] -= solved * column[l];
+        }
+        x[k] = solved;
+    }
+    row.copy_from_slice(&x[..row.len()]);
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::matrix::Number;
 pub struct Trail {
     /// The intercept that the gradient was computed from; `None` while it is the gradient of the null model.
     pub seen: Option<f64>,
-    /// Columns whose Gram matrix is kept, rising.
+    /// Columns whose products with one another are kept, rising.
     pub gram: Vec<u32>,
 }
 
@@ -32,7 +32,7 @@ pub struct Start<'s> {
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// What the next λ will depend on.
     pub(super) fn trail(&self) -> Trail {
-        Trail { seen: self.seen, gram: self.kept_gram.as_ref().map_or_else(Vec::new, |kept| kept.0.clone()) }
+        Trail { seen: self.seen, gram: self.products.known() }
     }
 
     /// As the engine was that left `start`.
@@ -47,10 +47,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             None => engine.gradient.clone_from(&problem.null_gradient),
         }
-        if !trail.gram.is_empty() && !engine.clock.cancelled {
-            let model = engine.quadratic(&trail.gram);
-            engine.kept_gram = Some((trail.gram.clone(), model.to_gram(&mut engine.clock)));
-        }
+        let mut model = engine.quadratic(&trail.gram);
+        model.multiply(&(0..trail.gram.len()).collect::<Vec<_>>(), &mut engine.clock);
+        engine.products = model.products;
         engine.b = point.intercept;
         engine
     }

@@ -35,6 +35,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// `b_before` of the last full pass; `None` while the gradient is that of the null model.
     pub(super) seen: Option<f64>,
     eta: Vec<f64>,
+    /// Mean loss at the last evaluation.
+    loss: f64,
     /// −share·loss'(η).
     theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
@@ -84,6 +86,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             b_before: b,
             seen: None,
             eta: Vec::new(),
+            loss: 0.0,
             theta: Vec::new(),
             dual: Vec::new(),
             lambda: 0.0,
@@ -126,23 +129,22 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             null => null,
         };
         let tol = self.tol;
-        let mut primal = f64::INFINITY;
+        if self.theta.is_empty() {
+            self.evaluate();
+        }
         if self.gradient.len() != self.w.len() {
-            primal = self.evaluate();
             self.full_pass();
         }
-        while lambda < STAGE * STAGE.sqrt() * self.lambda && !self.clock.cancelled {
-            self.pass_by(STAGE * self.lambda);
-            primal = f64::INFINITY;
+        let mut growth = Growth::default();
+        while lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
+            self.pass_by(STAGE * self.lambda, &mut growth);
         }
         let previous = self.lambda;
         self.lambda = lambda;
-        if primal.is_infinite() {
-            primal = self.evaluate();
-        }
+        let mut primal = self.primal();
         let mut best_dual = f64::NEG_INFINITY;
-        let (mut last_gap, mut cap, mut sharper, mut stalled) = (f64::INFINITY, 0, 1.0, 0);
-        let (mut gap, mut last_primal) = (f64::INFINITY, f64::INFINITY);
+        let (mut last_gap, mut sharper, mut stalled) = (f64::INFINITY, 1.0, 0);
+        let (mut gap, mut last_primal, mut goal) = (f64::INFINITY, f64::INFINITY, 0.0);
         let stop = loop {
             if self.clock.cancelled {
                 break Stop::Cancelled;
@@ -161,15 +163,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 break Stop::LimitReached;
             }
             tr!("round lambda {:.3e} gap {gap:.3e} primal {primal:.9e} dual {best_dual:.9e} support {} touched {:.1}", self.lambda, self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
-            let (set, complete) = self.choose(previous, &mut cap, gap > 0.5 * last_gap);
-            if gap > 0.3 * last_gap && last_primal - primal < 0.1 * last_gap * unit {
+            let (set, complete) = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
+            // the goal within the set, not the set, is what held it up
+            if gap > 0.3 * last_gap && goal > 0.1 * gap * unit {
                 sharper *= 0.2;
             }
             if complete && primal >= last_primal && gap >= 0.9 * last_gap {
                 stalled += 1;
             }
             (last_gap, last_primal) = (gap, primal);
-            let goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
+            goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
             self.improve(&set, primal, goal, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.full_pass();
@@ -179,15 +182,15 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// One round at a λ on the way to another.
-    fn pass_by(&mut self, lambda: f64) {
+    fn pass_by(&mut self, lambda: f64, growth: &mut Growth) {
         let previous = std::mem::replace(&mut self.lambda, lambda);
-        let primal = self.evaluate();
+        let primal = self.primal();
         let gap = primal - self.dual_of_all();
         if gap.is_nan() || self.clock.cancelled {
             return;
         }
         tr!("pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}", self.lambda, gap/self.problem.null_objective(), self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
-        let (set, _) = self.choose(previous, &mut 0, false);
+        let (set, _) = self.choose(previous, growth, false);
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();
         self.full_pass();
@@ -205,7 +208,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.b_before = self.b;
         self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
         self.dual = self.project();
-        self.problem.mean_loss(&self.eta, &mut self.clock) + self.penalty()
+        self.loss = self.problem.mean_loss(&self.eta, &mut self.clock);
+        self.primal()
+    }
+
+    /// F at the last evaluation.
+    fn primal(&self) -> f64 {
+        self.loss + self.penalty()
     }
 
     fn refresh(&mut self) {
@@ -290,12 +299,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// The next working set, rising, and whether it holds every column that could move.
-    fn choose(&self, previous: f64, cap: &mut usize, slow: bool) -> (Vec<u32>, bool) {
+    fn choose(&self, previous: f64, growth: &mut Growth, slow: bool) -> (Vec<u32>, bool) {
         let problem = self.problem;
         let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
         let mut kept: Vec<u32> = problem.free.clone();
         let mut candidates: Vec<(f64, u32)> = Vec::new();
-        let mut live = 0;
+        let (mut live, mut violators, mut entries) = (0, 0, 0);
         for j in 0..self.w.len() {
             let l1 = problem.l1[j];
             if l1 == 0.0 && problem.l2[j] == 0.0 {
@@ -308,20 +317,21 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 kept.push(j as u32);
             } else if ratio >= if slow { 0.0 } else { strong } {
                 candidates.push((ratio, j as u32));
+                if ratio >= 1.0 {
+                    violators += 1;
+                    entries += problem.data.x.range(j).len();
+                }
             }
         }
-        *cap = if *cap == 0 {
-            2 * kept.len() + 64
-        } else if slow {
-            *cap * 2
-        } else {
-            (*cap).max(2 * kept.len())
-        };
-        let take = cap.saturating_sub(kept.len()).max(32).min(candidates.len());
+        // as many as cost little beside a pass over all columns
+        let cheap = violators.min(violators * (problem.data.x.nnz() / 16) / entries.max(1));
+        let take = growth.take(kept.len(), self.support.len(), violators, slow).max(cheap).min(candidates.len());
+        tr!("  choose: kept {} violators {violators} take {take} cheap {cheap}", kept.len());
         let by_ratio = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if take < candidates.len() {
             candidates.select_nth_unstable_by(take, by_ratio);
         }
+        growth.offered = kept.len() + take.min(violators);
         let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
         kept.extend(candidates[..take].iter().map(|c| c.1));
         kept.sort_unstable();
@@ -472,6 +482,41 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             full_passes: self.clock.touched as f64 / self.problem.data.x.nnz().max(1) as f64,
             stop,
         }
+    }
+}
+
+/// How working sets grow on the way to one λ.
+#[derive(Debug, Default)]
+struct Growth {
+    /// Columns of the last set that could move when it was chosen; 0 before the first.
+    offered: usize,
+    /// Columns taken into the last set.
+    taken: usize,
+}
+
+impl Growth {
+    /// The share of what was offered that came to be used.
+    fn used(&self, support: usize) -> f64 {
+        if self.offered == 0 { 0.0 } else { support as f64 / self.offered as f64 }
+    }
+
+    /// Whether columns get into one another's way so little that all that violate may as well be taken at once.
+    fn takes_all(&self, support: usize) -> bool {
+        self.used(support) > 0.9
+    }
+
+    /// How many columns to take beside the `kept` ones.
+    fn take(&mut self, kept: usize, support: usize, violators: usize, slow: bool) -> usize {
+        let expected = (self.used(support) * violators as f64) as usize;
+        let usual = (kept + 64).max(expected.min(6 * kept + 256));
+        self.taken = if self.takes_all(support) {
+            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
+        } else if slow {
+            (2 * self.taken).max(usual)
+        } else {
+            usual
+        };
+        self.taken
     }
 }
 

@@ -23,39 +23,65 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
     // where the loss part has its top, for the squared loss
     let best = if line.square > 0.0 { line.linear / line.square } else { 0.0 };
     let reach = best.abs().max(1.0);
-    // largest t with t·|c| ≤ l1, over the columns without an L2 part and over all that have an L1 part
-    let (mut hard, mut soft) = (f64::INFINITY, f64::INFINITY);
+    // the tightest of l1/|c| over the columns without an L2 part, and over all that have an L1 part
+    let (mut hard, mut soft) = (Tightest::default(), Tightest::default());
     let mut over = Vec::new();
     let mut has_l2 = false;
     for side in sides {
-        let fits = if side.c == 0.0 { f64::INFINITY } else { side.l1 / side.c.abs() };
+        let c = side.c.abs();
         if side.l2 > 0.0 {
             has_l2 = true;
-            if fits < reach {
+            if side.l1 < reach * c {
                 over.push(side);
             }
+            if side.l1 > 0.0 {
+                soft.see(side.l1, c);
+            }
         } else {
-            hard = hard.min(fits);
-        }
-        if side.l1 > 0.0 {
-            soft = soft.min(fits);
+            hard.see(side.l1, c);
         }
     }
+    let hard = hard.ratio();
+    let soft = soft.ratio().min(hard);
     let mut scales = vec![1.0f64.min(hard)];
     if problem.loss == Loss::Squared {
         scales.push(best.clamp(-hard, hard));
         if has_l2 && soft > 0.0 {
-            scales.push(best.clamp(-soft.min(hard), soft.min(hard)));
+            scales.push(best.clamp(-soft, soft));
         }
     }
     if has_l2 && soft > 0.0 {
-        scales.push(1.0f64.min(hard).min(soft));
+        scales.push(1.0f64.min(soft));
     }
     let penalty = |t: f64| -> f64 {
         let excess = |s: &Side| ((t * s.c).abs() - s.l1).max(0.0);
         over.iter().map(|s| excess(s) * excess(s) / (2.0 * s.l2)).sum()
     };
     scales.into_iter().map(|t| line.value(t, clock) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The smallest ratio l1/|c|, found without dividing.
+struct Tightest {
+    l1: f64,
+    c: f64,
+}
+
+impl Default for Tightest {
+    fn default() -> Self {
+        Self { l1: 1.0, c: 0.0 }
+    }
+}
+
+impl Tightest {
+    fn see(&mut self, l1: f64, c: f64) {
+        if l1 * self.c < self.l1 * c {
+            *self = Self { l1, c };
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        if self.c == 0.0 { f64::INFINITY } else { self.l1 / self.c }
+    }
 }
 
 /// The loss part of the dual along t·θ.

@@ -2,7 +2,8 @@
 //!
 //! X̃ᵀHX̃ for the columns that were ever asked for, grown by appending: what is there is not computed again. An entry
 //! is a sum over the rows in their order whatever was appended when, so that a path that goes on in another process
-//! finds the same bits. Built by rows (a row with k of the columns costs k²/2), never by columns against columns.
+//! finds the same bits. A column is multiplied with all new ones at a time, row by row: it costs its non-zeros and what
+//! meets there, and the sums stay in the nearest cache.
 
 use super::clock::Clock;
 use crate::matrix::{Column, ColumnsView, Number};
@@ -100,23 +101,27 @@ impl Products {
         let old = self.columns.len();
         let ids: Vec<u32> = self.columns.iter().copied().chain(new.iter().map(|new| new.id)).collect();
         let columns: Vec<Column<V>> = ids.iter().map(|&j| frame.column(j)).collect();
-        let Some(rows) = Rows::of(&columns, old, frame.h, clock) else { return false };
+        let Some(rows) = Rows::of(&columns[old..], frame.h.len(), clock) else { return false };
         self.make_room(ids.len());
-        let stride = self.stride;
-        for a in old..ids.len() {
-            self.square[a * stride..][..=a].fill(0.0);
-        }
-        if !rows.add_products(&mut self.square, stride, frame.h, clock) {
-            return false;
-        }
         self.centers.truncate(old);
         self.centers.extend(new.iter().map(|new| new.center));
-        for (a, wanted) in (old..).zip(&new) {
-            for b in 0..a {
-                let product = self.square[a * stride + b] - frame.mass * (self.centers[a] * self.centers[b]);
-                self.square[a * stride + b] = product;
-                self.square[b * stride + a] = product;
+        let stride = self.stride;
+        let mut sums = vec![0.0; new.len()];
+        for (c, column) in columns.iter().enumerate() {
+            if !clock.touch(column.nnz()) || !clock.work(rows.meetings(column)) {
+                return false;
             }
+            // among the new, each pair once
+            let first = c.saturating_sub(old);
+            sums.fill(0.0);
+            rows.multiply(column, first, frame.h, &mut sums);
+            for (a, sum) in (old..).zip(&sums).skip(first) {
+                let product = sum - frame.mass * (self.centers[a] * self.centers[c]);
+                self.square[a * stride + c] = product;
+                self.square[c * stride + a] = product;
+            }
+        }
+        for (a, wanted) in (old..).zip(&new) {
             // computed without cancellation
             self.square[a * stride + a] = wanted.curvature;
         }
@@ -125,7 +130,7 @@ impl Products {
             self.place[j as usize] = place as u32;
         }
         self.columns = ids;
-        clock.work(columns.len() * (columns.len() - old) / 4)
+        true
     }
 
     fn make_room(&mut self, size: usize) {
@@ -165,65 +170,77 @@ impl Products {
     }
 }
 
-/// The entries of some columns by rows, as far as they are needed for products with new columns.
+/// The entries of some columns by rows.
 struct Rows {
     /// Where each row begins.
-    starts: Vec<usize>,
-    /// Position of the column and value, positions rising in a row.
-    entries: Vec<(u32, f64)>,
-    /// Positions before this one need no products among themselves.
-    old: u32,
+    starts: Vec<u32>,
+    /// Positions of the columns, rising in a row, and their values.
+    positions: Vec<u32>,
+    values: Vec<f64>,
+    n_columns: usize,
 }
 
 impl Rows {
-    fn of<V: Number>(columns: &[Column<V>], old: usize, h: &[f64], clock: &mut Clock) -> Option<Self> {
-        let n = h.len();
-        let mut new_here = vec![false; n];
-        for column in &columns[old..] {
-            column.rows.iter().for_each(|&i| new_here[i as usize] = true);
-        }
-        let mut starts = vec![0usize; n + 1];
+    fn of<V: Number>(columns: &[Column<V>], n: usize, clock: &mut Clock) -> Option<Self> {
+        let mut starts = vec![0u32; n + 1];
         for column in columns {
             if !clock.touch(column.nnz()) {
                 return None;
             }
-            column.rows.iter().for_each(|&i| starts[i as usize + 1] += usize::from(new_here[i as usize]));
+            column.rows.iter().for_each(|&i| starts[i as usize + 1] += 1);
         }
         for i in 0..n {
             starts[i + 1] += starts[i];
         }
         let mut next = starts.clone();
-        let mut entries = vec![(0u32, 0.0f64); starts[n]];
+        let (mut positions, mut values) = (vec![0; starts[n] as usize], vec![0.0; starts[n] as usize]);
         for (position, column) in columns.iter().enumerate() {
             if !clock.touch(column.nnz()) {
                 return None;
             }
             for (i, x) in column.iter() {
-                if new_here[i] {
-                    entries[next[i]] = (position as u32, x);
-                    next[i] += 1;
+                let at = next[i] as usize;
+                (positions[at], values[at]) = (position as u32, x);
+                next[i] += 1;
+            }
+        }
+        Some(Self { starts, positions, values, n_columns: columns.len() })
+    }
+
+    fn range(&self, i: u32) -> std::ops::Range<usize> {
+        self.starts[i as usize] as usize..self.starts[i as usize + 1] as usize
+    }
+
+    /// How many products a column makes.
+    fn meetings<V>(&self, column: &Column<V>) -> usize {
+        // far between, one row in sixteen says enough
+        column.rows.iter().step_by(16).map(|&i| self.range(i).len()).sum::<usize>() * 16
+    }
+
+    /// Adds Σ h·x·z for each of these columns from position `first` on.
+    fn multiply<V: Number>(&self, column: &Column<V>, first: usize, h: &[f64], sums: &mut [f64]) {
+        for (&i, &x) in column.rows.iter().zip(column.values) {
+            let range = self.range(i);
+            let (x, h) = (x.into(), h[i as usize]);
+            if range.len() == self.n_columns {
+                add_products(&mut sums[first..], x, &self.values[range][first..], h);
+                continue;
+            }
+            for (&position, z) in self.positions[range.clone()].iter().zip(&self.values[range]) {
+                if position as usize >= first {
+                    sums[position as usize] += x * z * h;
                 }
             }
         }
-        Some(Self { starts, entries, old: old as u32 })
     }
+}
 
-    fn add_products(&self, square: &mut [f64], stride: usize, h: &[f64], clock: &mut Clock) -> bool {
-        for (i, &h) in h.iter().enumerate() {
-            let row = &self.entries[self.starts[i]..self.starts[i + 1]];
-            let first = row.partition_point(|(position, _)| *position < self.old);
-            if h == 0.0 || first == row.len() {
-                continue;
-            }
-            if !clock.work((row.len() - first) * row.len()) {
-                return false;
-            }
-            for (end, &(a, x)) in row.iter().enumerate().skip(first) {
-                let a = a as usize;
-                let line = &mut square[a * stride..][..=a];
-                row[..=end].iter().for_each(|&(b, z)| line[b as usize] += x * z * h);
-            }
-        }
-        true
-    }
+widest! {
+    /// sums += x·z·h.
+    fn add_products(sums: &mut [f64], x: f64, z: &[f64], h: f64) = add_products_in_lanes
+}
+
+#[inline(always)]
+fn add_products_in_lanes(sums: &mut [f64], x: f64, z: &[f64], h: f64) {
+    sums.iter_mut().zip(z).for_each(|(sum, z)| *sum += x * z * h);
 }

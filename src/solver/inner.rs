@@ -67,17 +67,22 @@ pub(crate) fn minimise<V: Number>(
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let mut pace = Pace::default();
     let mut gradients = vec![0.0; at.w.len()];
+    let mut moved = vec![false; at.w.len()];
     loop {
-        let mut estimate = Estimate::default();
+        // of all, and of those alone that the last cycle moved: what others have come to violate says nothing of its pace
+        let (mut estimate, mut of_moved) = (Estimate::default(), Estimate::default());
         for &k in &all {
             if !clock.touch(model.visit_cost(k)) {
                 return;
             }
             gradients[k] = model.gradient(k);
             estimate.add(at, k, gradients[k], model.curvature(k));
+            if moved[k] {
+                of_moved.add(at, k, gradients[k], model.curvature(k));
+            }
         }
         let gap = estimate.gap(size);
-        tr!("   columns: gap {gap:.2e} goal {goal:.2e} epoch {}", clock.progress.epoch);
+        tr!("   columns: gap {gap:.2e} of moved {:.2e} goal {goal:.2e} epoch {}", of_moved.gap(size), clock.progress.epoch);
         if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
@@ -85,14 +90,21 @@ pub(crate) fn minimise<V: Number>(
         let active: Vec<usize> = all.iter().copied().filter(moves).collect();
         let nearer = goal.max(0.03 * gap);
         let trust = if 2 * model.products.len() >= active.len() { TRUST * visit } else { 0 };
-        let expected = pace.work_to(gap, goal).max(trust);
+        let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
         if active.len() <= DENSE_LIMIT && expected > 0 && model.price(&active, clock) <= expected {
             if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) {
                 return;
             }
         } else {
-            let work = on_columns(model, at, &active, nearer, pace.slow(), max_epochs, clock);
+            let ([before, fallen], work) = on_columns(model, at, &active, nearer, pace.slow(), max_epochs, clock);
             pace.went(gap, work);
+            pace.brisk = fallen < 0.1 * before;
+            moved.fill(false);
+            active.iter().for_each(|&k| moved[k] = true);
+            // looking at the set again would cost as much as looking at everything, which comes next
+            if 2 * visit > model.nnz() && fallen <= 0.1 * goal && !pace.slow() {
+                return;
+            }
         }
         if clock.cancelled {
             return;
@@ -100,12 +112,14 @@ pub(crate) fn minimise<V: Number>(
     }
 }
 
-/// How fast a method comes nearer, and what the rest of its way would cost.
+/// How fast cycles come nearer, and what the rest of the way would cost.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// The gap before the last cycle and its work.
     last: Option<(f64, usize)>,
     slow: bool,
+    /// Steps shrink by far from sweep to sweep: a few more sweeps will do.
+    brisk: bool,
 }
 
 impl Pace {
@@ -119,6 +133,9 @@ impl Pace {
         let Some((before, work)) = self.last else { return 0 };
         let rate = (gap / before).ln();
         self.slow |= rate > -1.5;
+        if self.brisk {
+            return work;
+        }
         if rate < 0.0 { ((goal / gap).ln() / rate * work as f64) as usize } else { usize::MAX }
     }
 
@@ -156,7 +173,8 @@ fn on_products<V: Number>(
     true
 }
 
-/// Moves the columns of `active` by descent on the columns themselves; units of work.
+/// Moves the columns of `active` by descent on the columns themselves; the falls of the objective in the last two sweeps,
+/// and units of work.
 fn on_columns<V: Number>(
     model: &mut Residual<V>,
     at: &mut Coordinates,
@@ -165,13 +183,16 @@ fn on_columns<V: Number>(
     slow: bool,
     max_epochs: u64,
     clock: &mut Clock,
-) -> usize {
-    let mut work = 0;
+) -> ([f64; 2], usize) {
     let mut history = vec![at.pick(active)];
+    let (mut before, mut fallen, mut work) = (0.0, f64::INFINITY, 0);
     for _ in 0..=MEMORY {
-        let fallen = sweep(model, at, active, &mut work, clock);
-        if clock.cancelled || clock.progress.epoch >= max_epochs || (fallen <= 0.1 * goal && !slow) {
-            return work;
+        before = fallen;
+        fallen = sweep(model, at, active, &mut work, clock);
+        tr!("    sweep over {} fell {fallen:.3e} goal {goal:.3e}", active.len());
+        let done = fallen <= 0.1 * goal && fallen < 0.3 * before && !slow;
+        if clock.cancelled || clock.progress.epoch >= max_epochs || done {
+            return ([before, fallen], work);
         }
         history.push(at.pick(active));
     }
@@ -180,7 +201,7 @@ fn on_columns<V: Number>(
     if let Some(d) = combine(at, active, &scale, &history, clock) {
         take_if_better(model, at, &d, clock);
     }
-    work
+    ([before, fallen], work)
 }
 
 /// One pass of coordinate descent over `order`; the fall of the objective.

@@ -15,6 +15,9 @@ use std::ops::ControlFlow;
 use crate::matrix::ColumnsView;
 
 macro_rules! tr { ($($a:tt)*) => { if std::env::var_os("TR").is_some() { use std::time::*; eprintln!("{:.4} {}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()%1000.0, format!($($a)*)) } } }
+#[macro_use]
+mod wide;
+
 mod certificate;
 mod clock;
 mod descent;

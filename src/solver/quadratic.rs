@@ -147,6 +147,11 @@ impl<'a, V: Number> Residual<'a, V> {
         self.sum -= self.mass * self.shift;
     }
 
+    /// Non-zeros of the whole matrix.
+    pub(crate) fn nnz(&self) -> usize {
+        self.x.nnz()
+    }
+
     /// Units of work of one visit of coordinate k.
     pub(crate) fn visit_cost(&self, k: usize) -> usize {
         self.columns[k].nnz()

@@ -45,12 +45,15 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 engine.evaluate();
                 engine.full_pass();
             }
-            None => engine.gradient.clone_from(&problem.null_gradient),
+            None => {
+                engine.b = problem.null_model.1;
+                engine.gradient.clone_from(&problem.null_gradient);
+                engine.evaluate();
+            }
         }
         let mut model = engine.quadratic(&trail.gram);
         model.multiply(&(0..trail.gram.len()).collect::<Vec<_>>(), &mut engine.clock);
         engine.products = model.products;
-        engine.b = point.intercept;
         engine
     }
 }

@@ -5,6 +5,19 @@
 
 use super::{Column, Number};
 
+/// What one walk over a column tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    /// Σ s·x.
+    pub mean: f64,
+    /// Σ s·x².
+    pub square: f64,
+    /// Σ s over the non-zeros.
+    pub mass: f64,
+    /// Σ x·q.
+    pub product: f64,
+}
+
 impl<V: Number> Column<'_, V> {
     /// Σ_i x_i · q_i.
     pub fn dot(&self, q: &[f64]) -> f64 {
@@ -34,6 +47,43 @@ impl<V: Number> Column<'_, V> {
     /// (Σ h_i x_i, Σ h_i x_i², Σ h_i over the non-zeros).
     pub fn moments(&self, h: &[f64]) -> (f64, f64, f64) {
         self.iter().fold((0.0, 0.0, 0.0), |(sum, square, mass), (i, x)| (sum + h[i] * x, square + h[i] * x * x, mass + h[i]))
+    }
+
+    /// Moments under the weights `share`, and the product with `q`, in one walk.
+    pub fn moments_with(&self, share: &[f64], q: &[f64]) -> Moments {
+        let mut m = Moments::default();
+        for (i, x) in self.iter() {
+            let sx = share[i] * x;
+            m.mean += sx;
+            m.square += sx * x;
+            m.mass += share[i];
+            m.product += x * q[i];
+        }
+        m
+    }
+
+    /// As [`Column::moments_with`] where every row has the same weight.
+    pub fn moments_alike(&self, share: f64, q: &[f64]) -> Moments {
+        let (mut sums, mut squares, mut products) = ([0.0; 4], [0.0; 4], [0.0; 4]);
+        let (r4, r_rest) = self.rows.as_chunks::<4>();
+        let (x4, x_rest) = self.values.as_chunks::<4>();
+        for (r, x) in r4.iter().zip(x4) {
+            for k in 0..4 {
+                let x: f64 = x[k].into();
+                sums[k] += x;
+                squares[k] += x * x;
+                products[k] += x * q[r[k] as usize];
+            }
+        }
+        for (k, (&r, &x)) in r_rest.iter().zip(x_rest).enumerate() {
+            let x: f64 = x.into();
+            sums[k] += x;
+            squares[k] += x * x;
+            products[k] += x * q[r as usize];
+        }
+        let total = |l: [f64; 4]| (l[0] + l[1]) + (l[2] + l[3]);
+        let (mean, square) = (share * total(sums), share * total(squares));
+        Moments { mean, square, mass: share * self.nnz() as f64, product: total(products) }
     }
 
     /// The non-zeros with their rows.

@@ -10,4 +10,4 @@ mod kernels;
 
 pub use buffer::Buffer;
 pub use columns::{Column, Columns, ColumnsView, Number, Values, ValuesView};
-pub use kernels::dot;
+pub use kernels::{Moments, dot};

@@ -163,7 +163,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 break Stop::LimitReached;
             }
             tr!("round lambda {:.3e} gap {gap:.3e} primal {primal:.9e} dual {best_dual:.9e} support {} touched {:.1}", self.lambda, self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
-            let (set, complete) = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
+            let Choice { set, complete, settled } = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
             // the goal within the set, not the set, is what held it up
             if gap > 0.3 * last_gap && goal > 0.1 * gap * unit {
                 sharper *= 0.2;
@@ -172,7 +172,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 stalled += 1;
             }
             (last_gap, last_primal) = (gap, primal);
-            goal = unit * sharper * (INNER * tol).max(0.02 * gap.min(1.0));
+            // nothing new to speak of: the rest of the way can be gone at once
+            let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
+            goal = unit * sharper * (INNER * tol).max(rest);
             self.improve(&set, primal, goal, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.full_pass();
@@ -190,7 +192,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         tr!("pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}", self.lambda, gap/self.problem.null_objective(), self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
-        let (set, _) = self.choose(previous, growth, false);
+        let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();
         self.full_pass();
@@ -298,8 +300,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.gradient = gradient;
     }
 
-    /// The next working set, rising, and whether it holds every column that could move.
-    fn choose(&self, previous: f64, growth: &mut Growth, slow: bool) -> (Vec<u32>, bool) {
+    /// The next working set.
+    fn choose(&self, previous: f64, growth: &mut Growth, slow: bool) -> Choice {
         let problem = self.problem;
         let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
         let mut kept: Vec<u32> = problem.free.clone();
@@ -333,9 +335,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         growth.offered = kept.len() + take.min(violators);
         let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
+        let settled = complete && violators * 20 <= kept.len();
         kept.extend(candidates[..take].iter().map(|c| c.1));
         kept.sort_unstable();
-        (kept, complete)
+        Choice { set: kept, complete, settled }
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
@@ -483,6 +486,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             stop,
         }
     }
+}
+
+/// A working set.
+struct Choice {
+    /// Its columns, rising.
+    set: Vec<u32>,
+    /// Whether it holds every column that could move.
+    complete: bool,
+    /// Whether, besides, hardly any is new that could.
+    settled: bool,
 }
 
 /// How working sets grow on the way to one λ.

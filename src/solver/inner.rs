@@ -96,13 +96,14 @@ pub(crate) fn minimise<V: Number>(
                 return;
             }
         } else {
-            let ([before, fallen], work) = on_columns(model, at, &active, nearer, pace.slow(), max_epochs, clock);
+            let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, size), pace.slow(), max_epochs, clock);
             pace.went(gap, work);
-            pace.brisk = fallen < 0.1 * before;
+            pace.brisk = before.is_finite() && fallen < 0.1 * before;
+            pace.slow &= !pace.brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && fallen <= 0.1 * goal && !pace.slow() {
+            if 2 * visit > model.nnz() && fallen * fallen <= small_fall(goal, size) * before {
                 return;
             }
         }
@@ -110,6 +111,12 @@ pub(crate) fn minimise<V: Number>(
             return;
         }
     }
+}
+
+/// The fall of the objective in a sweep that belongs to a gap of `goal`: the gap goes with the violation of the dual
+/// constraints, the objective with its square.
+pub(crate) fn small_fall(goal: f64, size: f64) -> f64 {
+    if size > 0.0 { goal * (goal / size).min(0.1) } else { 0.0 }
 }
 
 /// How fast cycles come nearer, and what the rest of the way would cost.
@@ -179,7 +186,7 @@ fn on_columns<V: Number>(
     model: &mut Residual<V>,
     at: &mut Coordinates,
     active: &[usize],
-    goal: f64,
+    small: f64,
     slow: bool,
     max_epochs: u64,
     clock: &mut Clock,
@@ -189,8 +196,10 @@ fn on_columns<V: Number>(
     for _ in 0..=MEMORY {
         before = fallen;
         fallen = sweep(model, at, active, &mut work, clock);
-        tr!("    sweep over {} fell {fallen:.3e} goal {goal:.3e}", active.len());
-        let done = fallen <= 0.1 * goal && fallen < 0.3 * before && !slow;
+        tr!("    sweep over {} fell {fallen:.3e} small {small:.3e}", active.len());
+        // what the next would fall by, if each does as the last
+        let next = if before.is_finite() { fallen * (fallen / before) } else { fallen };
+        let done = next <= small && !slow;
         if clock.cancelled || clock.progress.epoch >= max_epochs || done {
             return ([before, fallen], work);
         }

@@ -6,7 +6,7 @@
 use super::clock::Clock;
 use super::descent::Engine;
 use super::{Data, Loss, Observe, Options, Penalty};
-use crate::matrix::{Column, ColumnsView, Number, ValuesView};
+use crate::matrix::{Column, ColumnsView, Moments, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,40 +64,42 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Looks at every non-zero about three times.
+    /// Looks at every non-zero once; more often at those of nearly constant columns, and where columns are unpenalised.
     pub fn new(data: Data<'a>, loss: Loss, penalty: Penalty<'a>, options: Options, observe: &Observe) -> Result<Self, Unfit> {
         let mut clock = Clock::new(observe);
         let share = check(&data, loss, &penalty)?;
-        let columns = match data.x.values {
-            ValuesView::Single(values) => statistics(data.x, values, &share, &options, &mut clock),
-            ValuesView::Double(values) => statistics(data.x, values, &share, &options, &mut clock),
-        };
-        let (center, scale, spread) = columns.ok_or(Unfit::Stopped)?;
-        if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
-            return Err(Unfit::NonFinite);
-        }
-        let factor = |j: usize| penalty.factors.map_or(1.0, |f| f[j]);
-        let l1: Vec<f64> = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
-        let l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
-        let free = (0..scale.len()).filter(|&j| scale[j] > 0.0 && factor(j) == 0.0).map(|j| j as u32).collect();
         let mut problem = Self {
             data,
             loss,
             penalty,
             options,
             share,
-            center,
-            scale,
-            spread,
-            l1,
-            l2,
-            free,
+            center: Vec::new(),
+            scale: Vec::new(),
+            spread: Vec::new(),
+            l1: Vec::new(),
+            l2: Vec::new(),
+            free: Vec::new(),
             null_gradient: Vec::new(),
             null_model: (Vec::new(), 0.0),
             null_objective: 0.0,
             null_intercept: 0.0,
             lambda_max: 0.0,
         };
+        let theta = problem.find_null_intercept(&mut clock);
+        let columns = match data.x.values {
+            ValuesView::Single(values) => statistics(data.x, values, &problem.share, &theta, &options, &mut clock),
+            ValuesView::Double(values) => statistics(data.x, values, &problem.share, &theta, &options, &mut clock),
+        };
+        let Statistics { center, scale, spread, gradient } = columns.ok_or(Unfit::Stopped)?;
+        if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
+            return Err(Unfit::NonFinite);
+        }
+        let factor = |j: usize| penalty.factors.map_or(1.0, |f| f[j]);
+        problem.l1 = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
+        problem.l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
+        problem.free = (0..scale.len()).filter(|&j| scale[j] > 0.0 && factor(j) == 0.0).map(|j| j as u32).collect();
+        (problem.center, problem.scale, problem.spread, problem.null_gradient) = (center, scale, spread, gradient);
         if !problem.find_null(&mut clock) {
             return Err(Unfit::Stopped);
         }
@@ -215,28 +217,37 @@ impl<'a> Problem<'a> {
         rows.map(|(s, t)| s * self.loss.curvature(t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
-    /// Whether it was done before `clock` said stop.
-    fn find_null(&mut self, clock: &mut Clock) -> bool {
+    /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.
+    fn find_null_intercept(&mut self, clock: &mut Clock) -> Vec<f64> {
         let mut b = 0.0;
         let mut eta = self.start(b);
-        self.balance(&mut eta, &mut b, clock);
+        let theta = self.balance(&mut eta, &mut b, clock);
         self.null_intercept = b;
         self.null_objective = self.mean_loss(&eta, clock);
-        let null = match self.data.x.values {
-            ValuesView::Single(values) => Engine::null(self, values, clock),
-            ValuesView::Double(values) => Engine::null(self, values, clock),
-        };
-        let Some((coefficients, b, gradient)) = null else { return false };
+        self.null_model = (Vec::new(), b);
+        theta
+    }
+
+    /// Whether it was done before `clock` said stop.
+    fn find_null(&mut self, clock: &mut Clock) -> bool {
+        self.null_model.0 = vec![0.0; self.scale.len()];
+        if !self.free.is_empty() {
+            let null = match self.data.x.values {
+                ValuesView::Single(values) => Engine::null(self, values, clock),
+                ValuesView::Double(values) => Engine::null(self, values, clock),
+            };
+            let Some((coefficients, b, gradient)) = null else { return false };
+            self.null_model = (coefficients, b);
+            self.null_gradient = gradient;
+        }
         let ratio = self.penalty.l1_ratio.max(1e-3);
         self.lambda_max = (0..self.scale.len())
             .filter_map(|j| {
                 let bound = self.penalty.factors.map_or(1.0, |f| f[j]) * self.scale[j] * ratio;
-                (bound > 0.0).then(|| gradient[j].abs() / bound)
+                (bound > 0.0).then(|| self.null_gradient[j].abs() / bound)
             })
             .fold(0.0, f64::max);
-        self.null_model = (coefficients, b);
-        self.null_gradient = gradient;
-        true
+        !clock.cancelled
     }
 }
 
@@ -275,39 +286,59 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
     Ok((0..n).map(|i| weight(i) / total).collect())
 }
 
-/// Centre, scale and spread of every column; `None` when `clock` said stop.
-fn statistics<V: Number>(x: ColumnsView, values: &[V], share: &[f64], options: &Options, clock: &mut Clock) -> Option<Statistics> {
+/// What one walk over the matrix tells of every column.
+struct Statistics {
+    center: Vec<f64>,
+    scale: Vec<f64>,
+    spread: Vec<f64>,
+    /// X̃ᵀθ.
+    gradient: Vec<f64>,
+}
+
+/// Statistics of every column, and its product with `theta`; `None` when `clock` said stop.
+fn statistics<V: Number>(
+    x: ColumnsView,
+    values: &[V],
+    share: &[f64],
+    theta: &[f64],
+    options: &Options,
+    clock: &mut Clock,
+) -> Option<Statistics> {
     let taking_part = share.iter().filter(|s| **s > 0.0).count();
-    let (mut center, mut scale, mut spread) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; x.len()]);
+    let alike = share.iter().all(|s| *s == share[0]);
+    let zeros = || vec![0.0; x.len()];
+    let mut all = Statistics { center: zeros(), scale: zeros(), spread: zeros(), gradient: zeros() };
+    let sum: f64 = theta.iter().sum();
     for j in 0..x.len() {
         let column = x.column(j, values);
         if !clock.touch(column.nnz()) {
             return None;
         }
-        let (mean, square, mass) = column.moments(share);
-        if !clock.touch(2 * column.nnz()) {
-            return None;
-        }
-        let variance = column.iter().map(|(i, x)| share[i] * (x - mean) * (x - mean)).sum::<f64>();
+        let Moments { mean, square, product, mass } = if alike { column.moments_alike(share[0], theta) } else { column.moments_with(share, theta) };
         // Rows without an entry are at 0; their share is what is left of 1.
-        let variance = variance + mean * mean * (1.0 - mass).max(0.0);
-        let still = is_constant(column, share, taking_part) || variance <= 1e-28 * square;
-        if options.intercept {
-            center[j] = mean;
+        let mut variance = (square - mean * mean).max(0.0);
+        let mut still = false;
+        if variance <= 1e-4 * square {
+            // Only a nearly constant column loses digits in the difference; it is worth a second look.
+            if !clock.touch(2 * column.nnz()) {
+                return None;
+            }
+            let inside = column.iter().map(|(i, x)| share[i] * (x - mean) * (x - mean)).sum::<f64>();
+            variance = inside + mean * mean * (1.0 - mass).max(0.0);
+            still = is_constant(column, share, taking_part) || variance <= 1e-28 * square;
         }
-        spread[j] = if options.intercept { variance } else { square };
         let dead = square == 0.0 || (still && (options.intercept || options.standardize));
-        scale[j] = match (dead, options.standardize) {
+        all.center[j] = if options.intercept { mean } else { 0.0 };
+        all.spread[j] = if options.intercept { variance } else { square };
+        all.scale[j] = match (dead, options.standardize) {
             (true, _) => 0.0,
             (false, true) => variance.sqrt(),
             (false, false) => 1.0,
         };
+        all.gradient[j] = if dead { 0.0 } else { product - all.center[j] * sum };
     }
-    Some((center, scale, spread))
+    Some(all)
 }
-
-/// Centre, scale and spread.
-type Statistics = (Vec<f64>, Vec<f64>, Vec<f64>);
 
 /// Whether all rows with weight hold one value.
 fn is_constant<V: Number>(column: Column<V>, share: &[f64], taking_part: usize) -> bool {

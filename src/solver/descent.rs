@@ -7,10 +7,12 @@
 
 use super::clock::Clock;
 use super::dual::{Side, dual_value};
+use super::gradient::Gradient;
 use super::gram::Products;
 use super::inner::{Coordinates, minimise};
 use super::linear;
 use super::quadratic::Residual;
+use super::standing::Reference;
 use super::{Loss, Point, Problem, Stop};
 use crate::matrix::{Column, ColumnsView, Number};
 
@@ -32,7 +34,7 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) b: f64,
     /// `b` before the last evaluation moved it.
     b_before: f64,
-    /// `b_before` of the last full pass; `None` while the gradient is that of the null model.
+    /// `b_before` of the last pass; `None` while the gradient is that of the null model.
     pub(super) seen: Option<f64>,
     eta: Vec<f64>,
     /// Mean loss at the last evaluation.
@@ -42,7 +44,9 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// θ made orthogonal to the unpenalised columns.
     dual: Vec<f64>,
     /// X̃ᵀdual, all columns.
-    pub(super) gradient: Vec<f64>,
+    pub(super) gradient: Gradient,
+    /// The point that the gradient's reference was computed at, with its `b_before`.
+    pub(super) reference: Option<Reference>,
     pub(super) lambda: f64,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
@@ -56,7 +60,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let (w, b) = problem.null_model.clone();
         let mut engine = Self::blank(problem, values, clock, w, b);
         engine.lambda = problem.lambda_max();
-        engine.gradient.clone_from(&problem.null_gradient);
+        engine.gradient = Gradient::given(problem.null_gradient.clone());
         engine
     }
 
@@ -70,7 +74,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         let mut engine = Self::blank(problem, values, clock, w, point.intercept);
         engine.lambda = point.lambda;
-        engine.gradient.clear();
         engine
     }
 
@@ -79,7 +82,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             problem,
             values,
             clock,
-            gradient: Vec::new(),
+            gradient: Gradient::default(),
+            reference: None,
             support: (0..w.len() as u32).filter(|&j| w[j as usize] != 0.0).collect(),
             w,
             b,
@@ -107,8 +111,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
-        engine.full_pass();
-        (!engine.clock.cancelled).then_some((engine.w, engine.b, engine.gradient))
+        engine.pass();
+        (!engine.clock.cancelled).then_some((engine.w, engine.b, engine.gradient.values))
     }
 
     pub(super) fn column(&self, j: u32) -> Column<'a, V> {
@@ -132,8 +136,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.theta.is_empty() {
             self.evaluate();
         }
-        if self.gradient.len() != self.w.len() {
-            self.full_pass();
+        if self.gradient.values.is_empty() {
+            self.pass();
         }
         let mut growth = Growth::default();
         while lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
@@ -177,7 +181,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             goal = unit * sharper * (INNER * tol).max(rest);
             self.improve(&set, primal, goal, self.problem.options.max_epochs);
             primal = self.evaluate();
-            self.full_pass();
+            self.pass();
         };
         let good_enough = stop == Stop::LimitReached && gap <= self.problem.options.tol;
         self.point(gap, if good_enough { Stop::Converged } else { stop })
@@ -195,13 +199,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();
-        self.full_pass();
+        self.pass();
     }
 
-    /// The dual value at the last full pass.
+    /// The dual value at the last pass.
     fn dual_of_all(&mut self) -> f64 {
-        let columns = 0..self.w.len() as u32;
-        dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient[j as usize], &mut self.clock)
+        self.gradient.look_closer(self.problem, self.values, &self.dual, self.lambda, &mut self.clock);
+        let (columns, slack) = (0..self.w.len() as u32, self.gradient.slack());
+        dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient.values[j as usize], slack, &mut self.clock)
     }
 
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
@@ -283,21 +288,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
     }
 
-    pub(super) fn full_pass(&mut self) {
+    /// Looks at every column that could matter.
+    pub(super) fn pass(&mut self) {
         self.seen = Some(self.b_before);
-        let sum: f64 = self.dual.iter().sum();
-        let mut gradient = std::mem::take(&mut self.gradient);
-        gradient.clear();
-        for j in 0..self.w.len() {
-            let column = self.column(j as u32);
-            if !self.clock.touch(column.nnz()) {
-                gradient.resize(self.w.len(), 0.0);
-                break;
-            }
-            let live = self.problem.scale[j] > 0.0;
-            gradient.push(if live { column.dot(&self.dual) - self.problem.center[j] * sum } else { 0.0 });
+        if self.gradient.look(self.problem, self.values, &self.dual, self.lambda, &mut self.clock) {
+            let values = self.support.iter().map(|&j| self.w[j as usize]).collect();
+            self.reference = Some(Reference { columns: self.support.clone(), values, seen: self.b_before });
         }
-        self.gradient = gradient;
     }
 
     /// The next working set.
@@ -314,7 +311,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             live += 1;
             let bound = self.lambda * l1;
-            let ratio = if bound > 0.0 { self.gradient[j].abs() / bound } else { f64::INFINITY };
+            let ratio = if bound > 0.0 { self.gradient.values[j].abs() / bound } else { f64::INFINITY };
             if self.w[j] != 0.0 {
                 kept.push(j as u32);
             } else if ratio >= if slow { 0.0 } else { strong } {
@@ -421,7 +418,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             products.push(if go_on { column.dot(&self.dual) - self.problem.center[j as usize] * sum } else { 0.0 });
         }
         let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, &mut self.clock)
+        primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, f64::INFINITY, &mut self.clock)
     }
 
     /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
@@ -538,13 +535,14 @@ fn dual_over(
     problem: &Problem,
     lambda: f64,
     dual: &[f64],
-    set: impl Iterator<Item = u32> + Clone,
-    c: impl Fn(u32) -> f64 + Clone,
+    set: impl Iterator<Item = u32>,
+    c: impl Fn(u32) -> f64,
+    slack: f64,
     clock: &mut Clock,
 ) -> f64 {
     let sides = set.filter_map(move |j| {
         let (l1, l2) = (lambda * problem.l1[j as usize], lambda * problem.l2[j as usize]);
         (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
     });
-    dual_value(problem, dual, sides, clock)
+    dual_value(problem, dual, sides, slack, clock)
 }

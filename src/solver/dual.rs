@@ -16,12 +16,12 @@ pub(crate) struct Side {
     pub(crate) c: f64,
 }
 
-/// The best dual value among a few rescalings of `theta`, given the penalised columns; worth nothing when `clock` said
-/// stop.
-pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, clock: &mut Clock) -> f64 {
+/// The best dual value among a few rescalings of `theta` by at most `slack`, given the penalised columns; worth nothing
+/// when `clock` said stop.
+pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, slack: f64, clock: &mut Clock) -> f64 {
     let line = Line::new(problem, theta);
     // where the loss part has its top, for the squared loss
-    let best = if line.square > 0.0 { line.linear / line.square } else { 0.0 };
+    let best = if line.square > 0.0 { (line.linear / line.square).clamp(-slack, slack) } else { 0.0 };
     let reach = best.abs().max(1.0);
     // the tightest of l1/|c| over the columns without an L2 part, and over all that have an L1 part
     let (mut hard, mut soft) = (Tightest::default(), Tightest::default());

@@ -24,6 +24,7 @@ mod descent;
 mod dense;
 mod dual;
 mod folds;
+mod gradient;
 mod gram;
 mod inner;
 mod linear;
@@ -39,7 +40,7 @@ pub use certificate::{Certificate, certify};
 pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, cross_validate};
 pub use path::{Point, lambda_grid, path, settle, solve};
 pub use problem::{Problem, Unfit};
-pub use standing::{Start, Trail};
+pub use standing::{Reference, Start, Trail};
 pub use support::ambiguous_support;
 pub use target::{TargetPoint, target_nonzeros};
 

@@ -1,11 +1,13 @@
 //! Where a path stands between two λ: what to keep of it so that another process goes on with the same bits.
 //!
-//! A λ depends on the problem, on the point before it and on two things that the point does not show: at which intercept
-//! the gradient was computed (the full pass comes before the last small move of the intercept), and for which columns a
-//! Gram matrix is kept. Both matrices and vectors are pure functions of these few numbers, so they are computed again.
+//! A λ depends on the problem, on the point before it and on what the point does not show: at which intercept the
+//! gradient was computed (the pass comes before the last small move of the intercept), which earlier point is its
+//! reference, and for which columns products are kept. All matrices and vectors are pure functions of these few numbers,
+//! so they are computed again.
 
 use super::clock::Clock;
 use super::descent::Engine;
+use super::gradient::Gradient;
 use super::{Point, Problem};
 use crate::matrix::Number;
 
@@ -16,6 +18,19 @@ pub struct Trail {
     pub seen: Option<f64>,
     /// Columns whose products with one another are kept, rising.
     pub gram: Vec<u32>,
+    /// The point at which every column was last looked at; `None` before the first.
+    pub reference: Option<Reference>,
+}
+
+/// A point that is gone by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reference {
+    /// Positions of its columns that are not at 0, rising.
+    pub columns: Vec<u32>,
+    /// Their coefficients.
+    pub values: Vec<f64>,
+    /// The intercept that its gradient was computed from.
+    pub seen: f64,
 }
 
 /// Where a path goes on.
@@ -29,25 +44,42 @@ pub struct Start<'s> {
     pub trail: &'s Trail,
 }
 
+impl Reference {
+    fn is(&self, point: &Point, seen: f64) -> bool {
+        self.columns == point.columns && self.values == point.values && self.seen == seen
+    }
+}
+
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// What the next λ will depend on.
     pub(super) fn trail(&self) -> Trail {
-        Trail { seen: self.seen, gram: self.products.known() }
+        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone() }
     }
 
     /// As the engine was that left `start`.
     pub(super) fn resumed(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, start: &Start) -> Self {
         let Start { point, trail, .. } = *start;
         let mut engine = Self::warm(problem, values, clock, point);
+        if let Some(reference) = &trail.reference {
+            let Reference { columns, values: w, seen } = reference.clone();
+            let then = Point { columns, values: w, intercept: seen, ..point.clone() };
+            let mut before = Self::warm(problem, values, engine.clock, &then);
+            before.evaluate();
+            before.pass();
+            (engine.gradient, engine.reference, engine.clock) = (before.gradient, before.reference, before.clock);
+        }
         match trail.seen {
             Some(seen) => {
                 engine.b = seen;
                 engine.evaluate();
-                engine.full_pass();
+                if !trail.reference.as_ref().is_some_and(|reference| reference.is(point, seen)) {
+                    engine.pass();
+                }
+                engine.seen = trail.seen;
             }
             None => {
                 engine.b = problem.null_model.1;
-                engine.gradient.clone_from(&problem.null_gradient);
+                engine.gradient = Gradient::given(problem.null_gradient.clone());
                 engine.evaluate();
             }
         }

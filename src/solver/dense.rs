@@ -100,7 +100,6 @@ impl<'g> Dense<'g> {
             }
             gap = self.gap(at, &all, size);
             let expected = pace.work_to(gap, goal);
-            tr!("    dense: gap {gap:.2e} goal {goal:.2e} active {} epoch {} work {work} expected {expected}", active.len(), clock.progress.epoch);
             if gap <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
                 return;
             }
@@ -113,7 +112,6 @@ impl<'g> Dense<'g> {
             }
             let accepted = self.newton(at, &support, clock);
             gap = self.gap(at, &all, size);
-            tr!("    newton on {s}: gap {gap:.2e} {accepted}");
             doubt = if accepted { 1 } else { (doubt * 4).min(1 << 10) };
             if gap <= goal {
                 return;
@@ -179,7 +177,6 @@ impl<'g> Dense<'g> {
             }
             let Some((crossed, whole)) = self.arc(at, support, &d, clock) else { return any };
             any = true;
-            tr!("      newton s {s} held {} crossed {}", border.held.len(), crossed.len());
             if crossed.is_empty() && whole || border.held.len() + crossed.len() > s / 4 + 4 {
                 return true;
             }

@@ -1,9 +1,7 @@
 //! The outer loop: certificate on the full problem, working set, inner solve, again.
 //!
-//! Working sets are ordered by distance to the dual constraint and grow geometrically (Johnson & Guestrin, ICML 2015;
-//! Massias, Gramfort, Salmon, ICML 2018); along a path they begin with the sequential strong rule (Tibshirani et al.,
-//! JRSS-B 2012). Whatever they leave out is checked by the gap of the full problem. The logistic loss is solved by
-//! proximal Newton steps with a line search, the squared loss is its own quadratic model.
+//! Whatever working sets leave out is checked by the gap of the full problem. The squared loss is its own quadratic model,
+//! the logistic loss is solved by proximal Newton steps.
 
 use super::clock::Clock;
 use super::dual::{Side, dual_value};
@@ -13,6 +11,7 @@ use super::inner::{Coordinates, minimise};
 use super::linear;
 use super::quadratic::Residual;
 use super::standing::Reference;
+use super::working_set::{Choice, Growth};
 use super::{Loss, Point, Problem, Stop};
 use crate::matrix::{Column, ColumnsView, Number};
 
@@ -30,19 +29,19 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(crate) clock: Clock<'p>,
     pub(super) w: Vec<f64>,
     /// Where `w` is not 0, rising.
-    support: Vec<u32>,
+    pub(super) support: Vec<u32>,
     pub(super) b: f64,
     /// `b` before the last evaluation moved it.
     b_before: f64,
     /// `b_before` of the last pass; `None` while the gradient is that of the null model.
     pub(super) seen: Option<f64>,
-    eta: Vec<f64>,
+    pub(super) eta: Vec<f64>,
     /// Mean loss at the last evaluation.
     loss: f64,
     /// −share·loss'(η).
-    theta: Vec<f64>,
+    pub(super) theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
-    dual: Vec<f64>,
+    pub(super) dual: Vec<f64>,
     /// X̃ᵀdual, all columns.
     pub(super) gradient: Gradient,
     /// The point that the gradient's reference was computed at, with its `b_before`.
@@ -119,7 +118,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.problem.data.x.column(j as usize, self.values)
     }
 
-    fn matrix(&self) -> (ColumnsView<'a>, &'a [V]) {
+    pub(super) fn matrix(&self) -> (ColumnsView<'a>, &'a [V]) {
         (self.problem.data.x, self.values)
     }
 
@@ -166,7 +165,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
             }
-            tr!("round lambda {:.3e} gap {gap:.3e} primal {primal:.9e} dual {best_dual:.9e} support {} touched {:.1}", self.lambda, self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
             let Choice { set, complete, settled } = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
             // the goal within the set, not the set, is what held it up
             if gap > 0.3 * last_gap && goal > 0.1 * gap * unit {
@@ -195,7 +193,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if gap.is_nan() || self.clock.cancelled {
             return;
         }
-        tr!("pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}", self.lambda, gap/self.problem.null_objective(), self.support.len(), self.clock.touched as f64/self.problem.data.x.nnz() as f64);
         let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();
@@ -235,7 +232,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    fn penalty(&self) -> f64 {
+    pub(super) fn penalty(&self) -> f64 {
         let each = |&j: &u32| {
             let (j, w) = (j as usize, self.w[j as usize]);
             self.problem.l1[j] * w.abs() + 0.5 * self.problem.l2[j] * w * w
@@ -245,7 +242,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     /// θ less its part in the span of the unpenalised columns, in the metric of the curvatures: what one Newton step
     /// on those columns would make of it. Exact for the squared loss.
-    fn project(&mut self) -> Vec<f64> {
+    pub(super) fn project(&mut self) -> Vec<f64> {
         if self.problem.free.is_empty() {
             return self.theta.clone();
         }
@@ -282,7 +279,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// share·loss'', with a floor under loss''.
-    fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
+    pub(super) fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
         let rows = self.problem.share.iter().zip(theta);
         rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
@@ -297,47 +294,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    /// The next working set.
-    fn choose(&self, previous: f64, growth: &mut Growth, slow: bool) -> Choice {
-        let problem = self.problem;
-        let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
-        let mut kept: Vec<u32> = problem.free.clone();
-        let mut candidates: Vec<(f64, u32)> = Vec::new();
-        let (mut live, mut violators, mut entries) = (0, 0, 0);
-        for j in 0..self.w.len() {
-            let l1 = problem.l1[j];
-            if l1 == 0.0 && problem.l2[j] == 0.0 {
-                continue;
-            }
-            live += 1;
-            let bound = self.lambda * l1;
-            let ratio = if bound > 0.0 { self.gradient.values[j].abs() / bound } else { f64::INFINITY };
-            if self.w[j] != 0.0 {
-                kept.push(j as u32);
-            } else if ratio >= if slow { 0.0 } else { strong } {
-                candidates.push((ratio, j as u32));
-                if ratio >= 1.0 {
-                    violators += 1;
-                    entries += problem.data.x.range(j).len();
-                }
-            }
-        }
-        // as many as cost little beside a pass over all columns
-        let cheap = violators.min(violators * (problem.data.x.nnz() / 16) / entries.max(1));
-        let take = growth.take(kept.len(), self.support.len(), violators, slow).max(cheap).min(candidates.len());
-        tr!("  choose: kept {} violators {violators} take {take} cheap {cheap}", kept.len());
-        let by_ratio = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-        if take < candidates.len() {
-            candidates.select_nth_unstable_by(take, by_ratio);
-        }
-        growth.offered = kept.len() + take.min(violators);
-        let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
-        let settled = complete && violators * 20 <= kept.len();
-        kept.extend(candidates[..take].iter().map(|c| c.1));
-        kept.sort_unstable();
-        Choice { set: kept, complete, settled }
-    }
-
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
     fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
         match self.problem.loss {
@@ -346,7 +302,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    fn coordinates(&self, set: &[u32]) -> Coordinates {
+    pub(super) fn coordinates(&self, set: &[u32]) -> Coordinates {
         let pick = |from: &[f64], by: f64| set.iter().map(|&j| by * from[j as usize]).collect();
         Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda) }
     }
@@ -356,7 +312,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let size = 2.0 * problem.mean_loss(&self.eta, &mut self.clock);
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
-        tr!("  set {} nnz {} goal {:.2e} known {}", set.len(), model.columns.iter().map(|c|c.nnz()).sum::<usize>(), goal/self.problem.null_objective(), self.products.len());
         model.products = std::mem::take(&mut self.products);
         if model.products.len() > 2 * self.support.len() + 256 {
             model.products.keep(|j| self.w[j as usize] != 0.0);
@@ -375,97 +330,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Residual::with_moments(self.matrix(), set, center, spread, &problem.share, mass, self.theta.clone())
     }
 
-    fn write(&mut self, set: &[u32], w: &[f64]) {
+    pub(super) fn write(&mut self, set: &[u32], w: &[f64]) {
         // every coefficient that is not 0 belongs to the set
         set.iter().zip(w).for_each(|(&j, &w)| self.w[j as usize] = w);
         self.support = set.iter().copied().filter(|&j| self.w[j as usize] != 0.0).collect();
-    }
-
-    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective.
-    fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
-        let problem = self.problem;
-        let intercept = problem.options.intercept;
-        let mut primal = primal;
-        let mut last_gap = f64::INFINITY;
-        for round in 0..100 {
-            let gap = if round == 0 { last_gap } else { self.gap_over(set, primal) };
-            if gap <= goal || self.clock.cancelled || self.clock.progress.epoch >= max_epochs {
-                return;
-            }
-            let inner_goal = if gap.is_finite() { (0.3 * goal).max(0.03 * gap) } else { goal.max(1e-3 * primal) };
-            last_gap = gap;
-            let h = self.curvatures(&self.theta, 1e-10);
-            let mut model = Residual::new(self.matrix(), set, &h, self.theta.clone(), intercept, &mut self.clock);
-            let mut at = self.coordinates(set);
-            let size = 2.0 * primal;
-            minimise(&mut model, &mut at, inner_goal, size, max_epochs, &mut self.clock);
-            let lower = self.line_search(set, &at.w, &h, primal);
-            match lower {
-                Some(lower) => primal = lower,
-                None => return,
-            }
-        }
-    }
-
-    /// Gap of the problem restricted to `set`.
-    fn gap_over(&mut self, set: &[u32], primal: f64) -> f64 {
-        self.dual = self.project();
-        let sum: f64 = self.dual.iter().sum();
-        let mut products = Vec::with_capacity(set.len());
-        for &j in set {
-            let column = self.column(j);
-            let go_on = self.clock.touch(column.nnz());
-            products.push(if go_on { column.dot(&self.dual) - self.problem.center[j as usize] * sum } else { 0.0 });
-        }
-        let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, f64::INFINITY, &mut self.clock)
-    }
-
-    /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
-    fn line_search(&mut self, set: &[u32], target: &[f64], h: &[f64], primal: f64) -> Option<f64> {
-        let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
-        let mut direction = vec![0.0; self.eta.len()];
-        for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {
-            let column = self.column(j);
-            self.clock.touch(column.nnz());
-            column.add_to(target[k] - start[k], &mut direction);
-        }
-        let mut shift = 0.0;
-        if self.problem.options.intercept {
-            // The intercept that the quadratic model eliminated: Σ(θ − h·direction) / Σh.
-            let rest: f64 = self.theta.iter().zip(h).zip(&direction).map(|((t, h), d)| t - h * d).sum();
-            shift = rest / h.iter().sum::<f64>();
-            direction.iter_mut().for_each(|d| *d += shift);
-        }
-        let (eta, b) = (std::mem::take(&mut self.eta), self.b);
-        let mut length = 1.0;
-        for _ in 0..40 {
-            self.clock.work(4 * eta.len());
-            let moved: Vec<f64> = if length == 1.0 {
-                target.to_vec()
-            } else {
-                start.iter().zip(target).map(|(from, to)| from + length * (to - from)).collect()
-            };
-            self.write(set, &moved);
-            self.eta = eta.iter().zip(&direction).map(|(e, d)| e + length * d).collect();
-            let mut here = b + length * shift;
-            self.theta = self.problem.balance(&mut self.eta, &mut here, &mut self.clock);
-            let lower = self.problem.mean_loss(&self.eta, &mut self.clock) + self.penalty();
-            if self.clock.cancelled {
-                break;
-            }
-            // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
-            let rounding = if length == 1.0 { 1e-14 * primal } else { 0.0 };
-            if lower < primal + rounding {
-                self.b = here;
-                return Some(lower);
-            }
-            length *= 0.5;
-        }
-        self.write(set, &start);
-        self.eta = eta;
-        self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
-        None
     }
 
     fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
@@ -485,53 +353,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 }
 
-/// A working set.
-struct Choice {
-    /// Its columns, rising.
-    set: Vec<u32>,
-    /// Whether it holds every column that could move.
-    complete: bool,
-    /// Whether, besides, hardly any is new that could.
-    settled: bool,
-}
-
-/// How working sets grow on the way to one λ.
-#[derive(Debug, Default)]
-struct Growth {
-    /// Columns of the last set that could move when it was chosen; 0 before the first.
-    offered: usize,
-    /// Columns taken into the last set.
-    taken: usize,
-}
-
-impl Growth {
-    /// The share of what was offered that came to be used.
-    fn used(&self, support: usize) -> f64 {
-        if self.offered == 0 { 0.0 } else { support as f64 / self.offered as f64 }
-    }
-
-    /// Whether columns get into one another's way so little that all that violate may as well be taken at once.
-    fn takes_all(&self, support: usize) -> bool {
-        self.used(support) > 0.9
-    }
-
-    /// How many columns to take beside the `kept` ones.
-    fn take(&mut self, kept: usize, support: usize, violators: usize, slow: bool) -> usize {
-        let expected = (self.used(support) * violators as f64) as usize;
-        let usual = (kept + 64).max(expected.min(6 * kept + 256));
-        self.taken = if self.takes_all(support) {
-            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
-        } else if slow {
-            (2 * self.taken).max(usual)
-        } else {
-            usual
-        };
-        self.taken
-    }
-}
-
 /// Best dual value with only the columns `set` in the problem.
-fn dual_over(
+pub(super) fn dual_over(
     problem: &Problem,
     lambda: f64,
     dual: &[f64],

@@ -55,14 +55,7 @@ impl Coordinates {
 
 /// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
 /// `size` bounds twice the loss term; it only weighs the second-order part of the estimate.
-pub(crate) fn minimise<V: Number>(
-    model: &mut Residual<V>,
-    at: &mut Coordinates,
-    goal: f64,
-    size: f64,
-    max_epochs: u64,
-    clock: &mut Clock,
-) {
+pub(crate) fn minimise<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let mut pace = Pace::default();
@@ -82,7 +75,6 @@ pub(crate) fn minimise<V: Number>(
             }
         }
         let gap = estimate.gap(size);
-        tr!("   columns: gap {gap:.2e} of moved {:.2e} goal {goal:.2e} epoch {}", of_moved.gap(size), clock.progress.epoch);
         if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
@@ -196,7 +188,6 @@ fn on_columns<V: Number>(
     for _ in 0..=MEMORY {
         before = fallen;
         fallen = sweep(model, at, active, &mut work, clock);
-        tr!("    sweep over {} fell {fallen:.3e} small {small:.3e}", active.len());
         // what the next would fall by, if each does as the last
         let next = if before.is_finite() { fallen * (fallen / before) } else { fallen };
         let done = next <= small && !slow;

@@ -14,14 +14,13 @@ use std::ops::ControlFlow;
 
 use crate::matrix::ColumnsView;
 
-macro_rules! tr { ($($a:tt)*) => { if std::env::var_os("TR").is_some() { use std::time::*; eprintln!("{:.4} {}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()%1000.0, format!($($a)*)) } } }
 #[macro_use]
 mod wide;
 
 mod certificate;
 mod clock;
-mod descent;
 mod dense;
+mod descent;
 mod dual;
 mod folds;
 mod gradient;
@@ -29,12 +28,14 @@ mod gram;
 mod inner;
 mod linear;
 mod loss;
+mod newton;
 mod path;
 mod problem;
 mod quadratic;
 mod standing;
 mod support;
 mod target;
+mod working_set;
 
 pub use certificate::{Certificate, certify};
 pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, cross_validate};

@@ -314,7 +314,8 @@ fn statistics<V: Number>(
         if !clock.touch(column.nnz()) {
             return None;
         }
-        let Moments { mean, square, product, mass } = if alike { column.moments_alike(share[0], theta) } else { column.moments_with(share, theta) };
+        let Moments { mean, square, product, mass } =
+            if alike { column.moments_alike(share[0], theta) } else { column.moments_with(share, theta) };
         // Rows without an entry are at 0; their share is what is left of 1.
         let mut variance = (square - mean * mean).max(0.0);
         let mut still = false;

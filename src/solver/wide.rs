@@ -2,12 +2,12 @@
 //!
 //! The arithmetic is written once, in lanes of a fixed width and without fused multiply-adds (the compiler never fuses by
 //! itself): wide registers only carry more lanes at a time, and every twin gives the same bits.
-#![allow(unsafe_code)]
 
 /// Makes the function under the widest registers there are. All twins give the same bits.
 macro_rules! widest {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) = $body:ident) => {
         $(#[$doc])*
+        #[allow(unsafe_code)]
         fn $name($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {

@@ -5,14 +5,15 @@
 //! fingerprint it carries; one that belongs to another is refused, and so is one that does not follow the part before.
 //!
 //! ```text
-//! "SPFCKPT1"   8 bytes, the version with it
+//! "SPFCKPT2"   8 bytes, the version with it
 //! fingerprint  32 bytes
 //! path         u64 λ done before, u64 points, the points, the trail if there is a point
 //! folds        u64, then for each: u64 fold, u64 λ done before, u64 rows, (f64 deviance, u64 non-zeros) each,
 //!              the last point, its trail
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
 //!              u64 non-zeros, u32 columns, f64 values
-//! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each
+//! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each;
+//!              u64 0 = no reference, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns, f64 values
 //! ```
 //! Little-endian. The checksum is kept outside.
 
@@ -21,12 +22,12 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
-use crate::solver::{FoldPath, FoldRow, Point, Start, Stop, Trail};
+use crate::solver::{FoldPath, FoldRow, Point, Reference, Start, Stop, Trail};
 use crate::spec::{Lambda, ResolvedFit};
 
 use super::cv_of;
 
-const MAGIC: &[u8; 8] = b"SPFCKPT1";
+const MAGIC: &[u8; 8] = b"SPFCKPT2";
 
 /// One λ that is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +98,8 @@ impl Part {
     /// Takes one more λ; those of the path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
         let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
-        self.bytes += 128 + 12 * point.columns.len() + 4 * trail.gram.len();
+        let referred = trail.reference.as_ref().map_or(0, |reference| reference.columns.len());
+        self.bytes += 160 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
         match done {
             Done::Path { index, point, trail } => {
                 if self.points.is_empty() {
@@ -198,11 +200,12 @@ impl Checkpoint {
             columns.windows(2).all(|pair| pair[0] < pair[1]) && columns.last().is_none_or(|&last| (last as usize) < n_columns)
         };
         let point = |point: &Point| inside(&point.columns) && point.columns.len() == point.values.len();
+        let trail = |trail: &Trail| inside(&trail.gram) && trail.reference.as_ref().is_none_or(|reference| inside(&reference.columns));
         let fold = |path: &FoldPath| {
-            let last = path.last.as_ref().is_none_or(|(last, trail)| point(last) && inside(&trail.gram));
+            let last = path.last.as_ref().is_none_or(|(last, then)| point(last) && trail(then));
             path.rows.len() <= n_lambdas && path.rows.is_empty() == path.last.is_none() && last
         };
-        let path = self.points.len() <= n_lambdas && self.points.iter().all(point) && inside(&self.trail.gram);
+        let path = self.points.len() <= n_lambdas && self.points.iter().all(point) && trail(&self.trail);
         path && self.folds.iter().all(fold)
     }
 
@@ -238,19 +241,28 @@ impl Writer {
         columns.iter().for_each(|column| self.0.extend_from_slice(&column.to_le_bytes()));
     }
 
+    fn coefficients(&mut self, columns: &[u32], values: &[f64]) {
+        self.columns(columns);
+        values.iter().for_each(|value| self.number(*value));
+    }
+
     fn point(&mut self, point: &Point) {
         [point.lambda, point.intercept, point.relative_gap, point.deviance].into_iter().for_each(|number| self.number(number));
         self.0.extend_from_slice(&point.epochs.to_le_bytes());
         self.number(point.full_passes);
         self.count(usize::from(point.stop == Stop::Converged));
-        self.columns(&point.columns);
-        point.values.iter().for_each(|value| self.number(*value));
+        self.coefficients(&point.columns, &point.values);
     }
 
     fn trail(&mut self, trail: &Trail) {
         self.count(usize::from(trail.seen.is_some()));
         self.number(trail.seen.unwrap_or(0.0));
         self.columns(&trail.gram);
+        self.count(usize::from(trail.reference.is_some()));
+        if let Some(Reference { columns, values, seen }) = &trail.reference {
+            self.number(*seen);
+            self.coefficients(columns, values);
+        }
     }
 }
 
@@ -279,18 +291,31 @@ impl Reader<'_> {
         Some(columns.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
     }
 
+    fn coefficients(&mut self) -> Option<(Vec<u32>, Vec<f64>)> {
+        let columns = self.columns()?;
+        let values = columns.iter().map(|_| self.number()).collect::<Option<_>>()?;
+        Some((columns, values))
+    }
+
     fn point(&mut self) -> Option<Point> {
         let [lambda, intercept, relative_gap, deviance] = [self.number()?, self.number()?, self.number()?, self.number()?];
         let (epochs, full_passes) = (u64::from_le_bytes(self.word()?), self.number()?);
         let stop = if self.count()? == 1 { Stop::Converged } else { Stop::LimitReached };
-        let columns = self.columns()?;
-        let values = columns.iter().map(|_| self.number()).collect::<Option<_>>()?;
+        let (columns, values) = self.coefficients()?;
         Some(Point { lambda, columns, values, intercept, relative_gap, deviance, epochs, full_passes, stop })
     }
 
     fn trail(&mut self) -> Option<Trail> {
         let (is_seen, seen) = (self.count()? == 1, self.number()?);
-        Some(Trail { seen: is_seen.then_some(seen), gram: self.columns()? })
+        let gram = self.columns()?;
+        let reference = if self.count()? == 1 {
+            let seen = self.number()?;
+            let (columns, values) = self.coefficients()?;
+            Some(Reference { columns, values, seen })
+        } else {
+            None
+        };
+        Some(Trail { seen: is_seen.then_some(seen), gram, reference })
     }
 
     fn part(&mut self) -> Option<Part> {

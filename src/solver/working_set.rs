@@ -1,0 +1,94 @@
+//! Which columns a round works on.
+//!
+//! Ordered by distance to the dual constraint, growing geometrically (Johnson & Guestrin, ICML 2015; Massias, Gramfort,
+//! Salmon, ICML 2018); along a path they begin with the sequential strong rule (Tibshirani et al., JRSS-B 2012).
+
+use super::descent::Engine;
+use crate::matrix::Number;
+
+/// A working set.
+pub(super) struct Choice {
+    /// Its columns, rising.
+    pub(super) set: Vec<u32>,
+    /// Whether it holds every column that could move.
+    pub(super) complete: bool,
+    /// Whether, besides, hardly any is new that could.
+    pub(super) settled: bool,
+}
+
+/// How working sets grow on the way to one λ.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    /// Columns of the last set that could move when it was chosen; 0 before the first.
+    offered: usize,
+    /// Columns taken into the last set.
+    taken: usize,
+}
+
+impl Growth {
+    /// The share of what was offered that came to be used.
+    fn used(&self, support: usize) -> f64 {
+        if self.offered == 0 { 0.0 } else { support as f64 / self.offered as f64 }
+    }
+
+    /// Whether columns get into one another's way so little that all that violate may as well be taken at once.
+    pub(super) fn takes_all(&self, support: usize) -> bool {
+        self.used(support) > 0.9
+    }
+
+    /// How many columns to take beside the `kept` ones.
+    fn take(&mut self, kept: usize, support: usize, violators: usize, slow: bool) -> usize {
+        let expected = (self.used(support) * violators as f64) as usize;
+        let usual = (kept + 64).max(expected.min(6 * kept + 256));
+        self.taken = if self.takes_all(support) {
+            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
+        } else if slow {
+            (2 * self.taken).max(usual)
+        } else {
+            usual
+        };
+        self.taken
+    }
+}
+
+impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
+    /// The next working set.
+    pub(super) fn choose(&self, previous: f64, growth: &mut Growth, slow: bool) -> Choice {
+        let problem = self.problem;
+        let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
+        let mut kept: Vec<u32> = problem.free.clone();
+        let mut candidates: Vec<(f64, u32)> = Vec::new();
+        let (mut live, mut violators, mut entries) = (0, 0, 0);
+        for j in 0..self.w.len() {
+            let l1 = problem.l1[j];
+            if l1 == 0.0 && problem.l2[j] == 0.0 {
+                continue;
+            }
+            live += 1;
+            let bound = self.lambda * l1;
+            let ratio = if bound > 0.0 { self.gradient.values[j].abs() / bound } else { f64::INFINITY };
+            if self.w[j] != 0.0 {
+                kept.push(j as u32);
+            } else if ratio >= if slow { 0.0 } else { strong } {
+                candidates.push((ratio, j as u32));
+                if ratio >= 1.0 {
+                    violators += 1;
+                    entries += problem.data.x.range(j).len();
+                }
+            }
+        }
+        // as many as cost little beside a pass over all columns
+        let cheap = violators.min(violators * (problem.data.x.nnz() / 16) / entries.max(1));
+        let take = growth.take(kept.len(), self.support.len(), violators, slow).max(cheap).min(candidates.len());
+        let by_ratio = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if take < candidates.len() {
+            candidates.select_nth_unstable_by(take, by_ratio);
+        }
+        growth.offered = kept.len() + take.min(violators);
+        let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
+        let settled = complete && violators * 20 <= kept.len();
+        kept.extend(candidates[..take].iter().map(|c| c.1));
+        kept.sort_unstable();
+        Choice { set: kept, complete, settled }
+    }
+}

@@ -15,8 +15,6 @@ use crate::matrix::Number;
 
 /// Iterates combined by Anderson acceleration.
 pub(crate) const MEMORY: usize = 5;
-/// Most columns whose products are kept.
-const DENSE_LIMIT: usize = 4000;
 /// Where products have served before, what is missing may cost as much as so many visits of the working set.
 const TRUST: usize = 12;
 
@@ -83,7 +81,7 @@ pub(crate) fn minimise<V: Number>(model: &mut Residual<V>, at: &mut Coordinates,
         let nearer = goal.max(0.03 * gap);
         let trust = if 2 * model.products.len() >= active.len() { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
-        if active.len() <= DENSE_LIMIT && expected > 0 && model.price(&active, clock) <= expected {
+        if active.len() <= model.most_products() && expected > 0 && model.price(&active, clock) <= expected {
             if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) {
                 return;
             }

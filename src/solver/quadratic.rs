@@ -9,6 +9,10 @@ use super::clock::Clock;
 use super::gram::{Frame, Products, Wanted};
 use crate::matrix::{self, Column, ColumnsView, Number};
 
+/// Most columns whose products are kept, and that times √nnz: products take about as much memory as the matrix.
+const MOST_PRODUCTS: usize = 4000;
+const PRODUCTS_BY_SIZE: f64 = 1.5;
+
 /// The model.
 pub(crate) struct Residual<'a, V> {
     x: ColumnsView<'a>,
@@ -88,7 +92,10 @@ impl<'a, V: Number> Residual<'a, V> {
 
     /// Products of these columns of the working set, in `products` from now on; `false` when `clock` said stop.
     pub(crate) fn multiply(&mut self, set: &[usize], clock: &mut Clock) -> bool {
-        let (frame, ids, curvature, center) = (self.frame(), &self.ids, &self.curvature, &self.center);
+        let (frame, most, ids, curvature, center) = (self.frame(), self.most_products(), &self.ids, &self.curvature, &self.center);
+        if self.products.len() + set.len() > most {
+            self.products.keep(|j| set.binary_search_by_key(&j, |&k| ids[k]).is_ok());
+        }
         let wanted = set.iter().map(|&k| Wanted { id: ids[k], curvature: curvature[k], center: center[k] });
         self.products.add(wanted, frame, clock)
     }
@@ -145,6 +152,11 @@ impl<'a, V: Number> Residual<'a, V> {
             *q -= h * x;
         }
         self.sum -= self.mass * self.shift;
+    }
+
+    /// Most columns whose products are kept.
+    pub(crate) fn most_products(&self) -> usize {
+        MOST_PRODUCTS.min(512 + (PRODUCTS_BY_SIZE * (self.nnz() as f64).sqrt()) as usize)
     }
 
     /// Non-zeros of the whole matrix.

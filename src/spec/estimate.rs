@@ -2,7 +2,8 @@
 //!
 //! Memory: what a fit allocates; the matrix is mapped and can be dropped and read again, so it is not counted. A fit
 //! owns about 10 vectors over rows and 8 over stored columns; beside the whole, as many folds are solved at once as there
-//! are threads, each with about 12 and 8. `examples/fit_memory.rs` compares.
+//! are threads, each with about 12 and 8. To that come products of columns with columns, for as many columns as take about
+//! the memory of the matrix, three times: kept, on their way to more room, and factorised. `examples/fit_memory.rs` compares.
 //!
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
@@ -22,6 +23,9 @@ const FOLD: Vectors = Vectors { rows: 11.5, columns: 7.5 };
 /// Vectors over rows that a Newton step takes besides.
 const NEWTON_ROWS: f64 = 4.5;
 
+/// Most columns of which products are kept.
+const MOST_PRODUCTS: f64 = 4000.0;
+
 /// Doubles over rows and over stored columns.
 struct Vectors {
     rows: f64,
@@ -38,8 +42,10 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
         Selection::Cv { folds, .. } => (folds as f64 + 1.0, threads.clamp(1, folds) as f64),
     };
     let busy = mib(&SOLVE, newton).max(beside * mib(&FOLD, newton));
-    let high = BASE_MIB + mib(&PROBLEM, 0.0) + busy;
-    let memory_mb = [high / 1.5, high];
+    let vectors = BASE_MIB + mib(&PROBLEM, 0.0) + busy;
+    let multiplied = columns.min(MOST_PRODUCTS).min(512.0 + 1.5 * nonzeros.sqrt());
+    let products = beside.max(1.0) * 3.0 * 8.0 * multiplied * multiplied / MIB;
+    let memory_mb = [vectors / 1.5, vectors + products];
 
     let passes = match &fit.lambda {
         Lambda::Value { .. } => [10.0, 300.0],

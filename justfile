@@ -30,6 +30,11 @@ check:
 bench *ARGS:
     python3 bench/accept.py {{ARGS}}
 
+# Our solver beside its peers, row by row; see bench/README.md (--list: the rows)
+bench-peers *ARGS:
+    cargo build --release --example fit_packed
+    python3 bench/speed.py {{ARGS}}
+
 # Break it on purpose; see chaos/README.md (--quick: what runs with every merge)
 chaos *ARGS:
     cargo build --release --bin sparsefit --example claim_storm

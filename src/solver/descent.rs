@@ -7,8 +7,9 @@ use super::clock::Clock;
 use super::dual::{Side, dual_value};
 use super::gradient::Gradient;
 use super::gram::Products;
-use super::inner::{Coordinates, minimise};
+use super::inner::{Aim, Coordinates, minimise};
 use super::linear;
+use super::newton::Bend;
 use super::quadratic::Residual;
 use super::standing::Reference;
 use super::working_set::{Choice, Growth};
@@ -20,7 +21,7 @@ const INNER: f64 = 0.3;
 /// A λ further below the last one than this is come to in steps of it.
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
-const ON_THE_WAY: f64 = 0.03;
+const ON_THE_WAY: f64 = 0.1;
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
@@ -49,8 +50,9 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) lambda: f64,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
-    /// What is known of XᵀSX, S the shares: the second derivatives of the squared loss.
+    /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
     pub(super) products: Products,
+    pub(super) bend: Bend,
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -95,6 +97,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             lambda: 0.0,
             tol: problem.options.tol,
             products: Products::default(),
+            bend: Bend::default(),
         }
     }
 
@@ -127,6 +130,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
+        self.bend.settle(&self.products);
         let unit = match self.problem.null_objective() {
             0.0 => 1.0,
             null => null,
@@ -159,6 +163,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
             self.clock.progress.nonzeros = self.support.len();
+                "round lambda {:.3e} gap {gap:.3e} support {} touched {:.1}",
+                self.lambda,
+                self.support.len(),
+                self.clock.touched as f64 / self.problem.data.x.nnz() as f64
+            );
             if gap <= tol {
                 break Stop::Converged;
             }
@@ -193,6 +202,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if gap.is_nan() || self.clock.cancelled {
             return;
         }
+            "pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}",
+            self.lambda,
+            gap / self.problem.null_objective(),
+            self.support.len(),
+            self.clock.touched as f64 / self.problem.data.x.nnz() as f64
+        );
         let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();
@@ -289,9 +304,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(super) fn pass(&mut self) {
         self.seen = Some(self.b_before);
         if self.gradient.look(self.problem, self.values, &self.dual, self.lambda, &mut self.clock) {
-            let values = self.support.iter().map(|&j| self.w[j as usize]).collect();
-            self.reference = Some(Reference { columns: self.support.clone(), values, seen: self.b_before });
+            self.reference = Some(self.here());
         }
+    }
+
+    /// The point last evaluated.
+    pub(super) fn here(&self) -> Reference {
+        let values = self.support.iter().map(|&j| self.w[j as usize]).collect();
+        Reference { columns: self.support.clone(), values, seen: self.b_before }
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
@@ -308,17 +328,29 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
-        let problem = self.problem;
-        let size = 2.0 * problem.mean_loss(&self.eta, &mut self.clock);
+        let size = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
-        model.products = std::mem::take(&mut self.products);
-        if model.products.len() > 2 * self.support.len() + 256 {
-            model.products.keep(|j| self.w[j as usize] != 0.0);
-        }
-        minimise(&mut model, &mut at, goal, size, max_epochs, &mut self.clock);
+        model.products = self.products_to_use();
+        let aim = Aim { goal, size, max_epochs, served: model.products.len(), once: false };
+        minimise(&mut model, &mut at, self.known(set), &aim, &mut self.clock);
         self.products = model.products;
         self.write(set, &at.w);
+    }
+
+    /// The products, less those that have become too many.
+    pub(super) fn products_to_use(&mut self) -> Products {
+        let mut products = std::mem::take(&mut self.products);
+        if products.len() > 2 * self.support.len() + 256 {
+            products.keep(|j| self.w[j as usize] != 0.0);
+        }
+        products
+    }
+
+    /// The gradients at the columns `set` as the last pass saw them, if they are those of θ.
+    pub(super) fn known(&self, set: &[u32]) -> Option<Vec<f64>> {
+        let known = !self.gradient.values.is_empty() && self.problem.free.is_empty();
+        known.then(|| set.iter().map(|&j| self.gradient.values[j as usize]).collect())
     }
 
     /// The squared loss on the columns `set`.

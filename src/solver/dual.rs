@@ -112,13 +112,7 @@ impl<'p, 'a> Line<'p, 'a> {
         if problem.loss == Loss::Squared {
             return t * self.linear - 0.5 * t * t * self.square;
         }
-        let mut conjugates = 0.0;
-        clock.rows(self.theta.len(), 16, |rows| {
-            let rows = self.theta[rows.clone()].iter().zip(&problem.share[rows.clone()]).zip(&problem.data.y[rows]);
-            rows.filter(|((_, share), _)| **share > 0.0)
-                .for_each(|((theta, share), &y)| conjugates += share * problem.loss.conjugate(y, t * theta / share));
-        });
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
-        -offsets - conjugates
+        -offsets - problem.mean_conjugate(self.theta, t, clock)
     }
 }

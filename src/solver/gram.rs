@@ -62,7 +62,7 @@ impl Products {
         self.columns.len()
     }
 
-    fn holds(&self, j: u32) -> bool {
+    pub(crate) fn holds(&self, j: u32) -> bool {
         self.place.get(j as usize).is_some_and(|place| *place != NOWHERE)
     }
 

@@ -51,9 +51,30 @@ impl Coordinates {
     }
 }
 
-/// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
-/// `size` bounds twice the loss term; it only weighs the second-order part of the estimate.
-pub(crate) fn minimise<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
+/// How far to minimise.
+pub(crate) struct Aim {
+    /// Goal for the estimate of the duality gap.
+    pub(crate) goal: f64,
+    /// A bound on twice the loss term; it only weighs the second-order part of the estimate.
+    pub(crate) size: f64,
+    /// Bound on all epochs.
+    pub(crate) max_epochs: u64,
+    /// Columns whose products have served before.
+    pub(crate) served: usize,
+    /// The model is only good enough for the columns that move now: end when those are at the goal.
+    pub(crate) once: bool,
+}
+
+/// Minimises until the estimate of the duality gap is at the goal, `clock` says stop or the epochs are spent. Gradients
+/// that are `known` need not be computed at the start.
+pub(crate) fn minimise<V: Number>(
+    model: &mut Residual<V>,
+    at: &mut Coordinates,
+    mut known: Option<Vec<f64>>,
+    aim: &Aim,
+    clock: &mut Clock,
+) {
+    let Aim { goal, size, max_epochs, served, once } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let mut pace = Pace::default();
@@ -62,11 +83,13 @@ pub(crate) fn minimise<V: Number>(model: &mut Residual<V>, at: &mut Coordinates,
     loop {
         // of all, and of those alone that the last cycle moved: what others have come to violate says nothing of its pace
         let (mut estimate, mut of_moved) = (Estimate::default(), Estimate::default());
+        let here = known.take();
         for &k in &all {
-            if !clock.touch(model.visit_cost(k)) {
-                return;
-            }
-            gradients[k] = model.gradient(k);
+            gradients[k] = match &here {
+                Some(known) => known[k],
+                None if clock.touch(model.visit_cost(k)) => model.gradient(k),
+                None => return,
+            };
             estimate.add(at, k, gradients[k], model.curvature(k));
             if moved[k] {
                 of_moved.add(at, k, gradients[k], model.curvature(k));
@@ -79,10 +102,10 @@ pub(crate) fn minimise<V: Number>(model: &mut Residual<V>, at: &mut Coordinates,
         let moves = |k: &usize| at.w[*k] != 0.0 || at.is_free(*k) || gradients[*k].abs() > at.l1[*k];
         let active: Vec<usize> = all.iter().copied().filter(moves).collect();
         let nearer = goal.max(0.03 * gap);
-        let trust = if 2 * model.products.len() >= active.len() { TRUST * visit } else { 0 };
+        let trust = if 2 * served.max(model.products.len()) >= active.len() { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
         if active.len() <= model.most_products() && expected > 0 && model.price(&active, clock) <= expected {
-            if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) {
+            if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) || once {
                 return;
             }
         } else {

@@ -1,8 +1,9 @@
-//! The losses: value, slope, curvature and conjugate at one row.
+//! The losses: value, slope, curvature and conjugate, at one row and at many.
 //!
 //! Knows nothing of matrices and penalties.
 
 use super::Loss;
+use super::elementary::{exp, ln, ln_1p};
 
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;
@@ -12,10 +13,7 @@ impl Loss {
     pub(crate) fn value(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * (y - eta) * (y - eta),
-            Self::Logistic => {
-                let z = -y * eta;
-                z.max(0.0) + (-z.abs()).exp().ln_1p()
-            }
+            Self::Logistic => softplus(-y * eta),
         }
     }
 
@@ -36,14 +34,39 @@ impl Loss {
     }
 
     /// The convex conjugate loss*(y, −u): sup over η of −uη − loss(y, η); infinite outside its domain.
+    #[inline(always)]
     pub(crate) fn conjugate(self, y: f64, u: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * u * u - u * y,
             Self::Logistic => {
                 // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
-                let a = if (-EDGE..=1.0 + EDGE).contains(&(u * y)) { (u * y).clamp(0.0, 1.0) } else { u * y };
-                if (0.0..=1.0).contains(&a) { entropy(a) + entropy(1.0 - a) } else { f64::INFINITY }
+                let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
+                if inside { entropy(a) + entropy(1.0 - a) } else { f64::INFINITY }
             }
+        }
+    }
+
+    /// The values of many rows, into `values`.
+    pub(crate) fn values(self, y: &[f64], eta: &[f64], values: &mut [f64]) {
+        match self {
+            Self::Squared => rows(y, eta, values, |y, eta| Self::Squared.value(y, eta)),
+            Self::Logistic => logistic_values(y, eta, values),
+        }
+    }
+
+    /// The residuals of many rows, into `residuals`.
+    pub(crate) fn descents(self, y: &[f64], eta: &[f64], residuals: &mut [f64]) {
+        match self {
+            Self::Squared => rows(y, eta, residuals, |y, eta| Self::Squared.descent(y, eta)),
+            Self::Logistic => logistic_descents(y, eta, residuals),
+        }
+    }
+
+    /// The conjugates of many rows, into `conjugates`.
+    pub(crate) fn conjugates(self, y: &[f64], u: &[f64], conjugates: &mut [f64]) {
+        match self {
+            Self::Squared => rows(y, u, conjugates, |y, u| Self::Squared.conjugate(y, u)),
+            Self::Logistic => logistic_conjugates(y, u, conjugates),
         }
     }
 
@@ -53,17 +76,55 @@ impl Loss {
     }
 }
 
-fn entropy(a: f64) -> f64 {
-    if a > 0.0 { a * a.ln() } else { 0.0 }
+#[inline(always)]
+fn rows(y: &[f64], at: &[f64], out: &mut [f64], each: impl Fn(f64, f64) -> f64) {
+    out.iter_mut().zip(y).zip(at).for_each(|((out, &y), &at)| *out = each(y, at));
 }
 
+widest! {
+    /// log(1 + e^(−yη)).
+    fn logistic_values(y: &[f64], eta: &[f64], out: &mut [f64]) = logistic_values_in_lanes
+}
+
+widest! {
+    /// y/(1 + e^(yη)).
+    fn logistic_descents(y: &[f64], eta: &[f64], out: &mut [f64]) = logistic_descents_in_lanes
+}
+
+widest! {
+    /// a·ln a + (1 − a)·ln(1 − a), a = uy.
+    fn logistic_conjugates(y: &[f64], u: &[f64], out: &mut [f64]) = logistic_conjugates_in_lanes
+}
+
+#[inline(always)]
+fn logistic_values_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, |y, eta| softplus(-y * eta));
+}
+
+#[inline(always)]
+fn logistic_descents_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, |y, eta| y * sigmoid(-y * eta));
+}
+
+#[inline(always)]
+fn logistic_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
+    rows(y, u, out, |y, u| Loss::Logistic.conjugate(y, u));
+}
+
+#[inline(always)]
+fn entropy(a: f64) -> f64 {
+    a * ln(a.max(f64::MIN_POSITIVE))
+}
+
+#[inline(always)]
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + ln_1p(exp(-z.abs()))
+}
+
+#[inline(always)]
 fn sigmoid(z: f64) -> f64 {
-    if z >= 0.0 {
-        1.0 / (1.0 + (-z).exp())
-    } else {
-        let e = z.exp();
-        e / (1.0 + e)
-    }
+    let e = exp(-z.abs());
+    (if z >= 0.0 { 1.0 } else { e }) / (1.0 + e)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod clock;
 mod dense;
 mod descent;
 mod dual;
+mod elementary;
 mod folds;
 mod gradient;
 mod gram;

@@ -1,42 +1,127 @@
 //! The logistic loss on a working set: proximal Newton steps with a line search.
 //!
-//! Each step minimises the quadratic model of the loss and the penalty as it is (Friedman, Hastie & Tibshirani, JSS
-//! 2010); it is taken as far as the true objective falls.
+//! Each step minimises a quadratic model of the loss and the penalty as it is (Friedman, Hastie & Tibshirani, JSS 2010);
+//! it is taken as far as the true objective falls. The second derivatives of the model are those of an earlier point as long
+//! as steps with them come near fast enough: the products of the columns are kept with them.
+
+use std::collections::HashMap;
 
 use super::descent::{Engine, dual_over};
-use super::inner::minimise;
-use super::quadratic::Residual;
+use super::gram::Products;
+use super::inner::{Aim, minimise};
+use super::quadratic::{Residual, center_and_curvature};
+use super::standing::Reference;
 use crate::matrix::Number;
 
+/// New second derivatives are worth their products when the way would take more steps than this with the old ones.
+const PATIENCE: f64 = 3.0;
+/// No row counts for less than this.
+const FLOOR: f64 = 1e-10;
+
+/// Second derivatives of the rows' losses at a point gone by.
+#[derive(Debug, Default)]
+pub(super) struct Bend {
+    /// share·loss''; empty before the first.
+    h: Vec<f64>,
+    /// Where.
+    pub(super) at: Option<Reference>,
+    /// Centre and curvature of the columns that were asked for.
+    moments: HashMap<u32, (f64, f64)>,
+    /// Columns whose products were kept with those before; 0 once there are any.
+    served: usize,
+}
+
+impl Bend {
+    /// How far `h` is from here: 0 = here.
+    fn drift(&self, h: &[f64]) -> f64 {
+        let (mut apart, mut size) = (0.0, 0.0);
+        for (now, then) in h.iter().zip(&self.h) {
+            apart += (now - then).abs();
+            size += then;
+        }
+        if size > 0.0 { apart / size } else { f64::INFINITY }
+    }
+
+    /// Forgets what another process could not know.
+    pub(super) fn settle(&mut self, products: &Products) {
+        self.moments.retain(|&j, _| products.holds(j));
+    }
+
+    /// The quadratic model on the columns `set`, with the gradient of `engine`.
+    pub(super) fn model<'m, 'x: 'm, V: Number>(&'m mut self, engine: &mut Engine<'_, 'x, V>, set: &[u32]) -> Residual<'m, V> {
+        let (mut center, mut curvature) = (Vec::with_capacity(set.len()), Vec::with_capacity(set.len()));
+        let mass = if engine.problem.options.intercept { self.h.iter().sum() } else { 0.0 };
+        for &j in set {
+            let moments = self.moments.entry(j).or_insert_with(|| {
+                let column = engine.column(j);
+                engine.clock.touch(column.nnz());
+                center_and_curvature(&column, &self.h, mass)
+            });
+            center.push(moments.0);
+            curvature.push(moments.1);
+        }
+        Residual::with_moments(engine.matrix(), set, center, curvature, &self.h, mass, engine.theta.clone())
+    }
+}
+
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
-    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective.
+    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective. F at the start is
+    /// `primal`, and the gradient at every column is known there unless nothing is.
     pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
-        let problem = self.problem;
-        let intercept = problem.options.intercept;
         let mut primal = primal;
-        let mut last_gap = f64::INFINITY;
+        let mut last_gap = None;
         for round in 0..100 {
-            let gap = if round == 0 { last_gap } else { self.gap_over(set, primal) };
+            let (gap, known) =
+                if round == 0 && !self.gradient.values.is_empty() { self.look_back(set, primal) } else { self.look_at(set, primal) };
             if gap <= goal || self.clock.cancelled || self.clock.progress.epoch >= max_epochs {
                 return;
             }
-            let inner_goal = if gap.is_finite() { (0.3 * goal).max(0.03 * gap) } else { goal.max(1e-3 * primal) };
-            last_gap = gap;
-            let h = self.curvatures(&self.theta, 1e-10);
-            let mut model = Residual::new(self.matrix(), set, &h, self.theta.clone(), intercept, &mut self.clock);
+            let rate = match last_gap {
+                _ if self.products.len() == 0 => f64::INFINITY,
+                None => self.bend.drift(&self.curvatures(&self.theta, FLOOR)),
+                Some(last) => gap / last,
+            };
+            let served = self.products.len().max(self.bend.served);
+            let to_go = if rate < 1.0 { (goal / gap).ln() / rate.ln() } else { f64::INFINITY };
+            if to_go > PATIENCE {
+                if round > 0 {
+                    primal = self.evaluate();
+                }
+                self.bend_here();
+            }
+            last_gap = Some(gap);
+            let mut bend = std::mem::take(&mut self.bend);
+            let mut model = bend.model(self, set);
+            model.products = self.products_to_use();
             let mut at = self.coordinates(set);
-            let size = 2.0 * primal;
-            minimise(&mut model, &mut at, inner_goal, size, max_epochs, &mut self.clock);
-            let lower = self.line_search(set, &at.w, &h, primal);
-            match lower {
+            let aim = Aim { goal: (0.3 * goal).max(0.03 * gap), size: 2.0 * primal, max_epochs, served, once: true };
+            minimise(&mut model, &mut at, known, &aim, &mut self.clock);
+            self.products = model.products;
+            self.bend = bend;
+            match self.line_search(set, &at.w, primal) {
                 Some(lower) => primal = lower,
                 None => return,
             }
         }
     }
 
-    /// Gap of the problem restricted to `set`.
-    fn gap_over(&mut self, set: &[u32], primal: f64) -> f64 {
+    /// Takes the second derivatives of the point last evaluated.
+    pub(super) fn bend_here(&mut self) {
+        let h = self.curvatures(&self.theta, FLOOR);
+        let served = std::mem::take(&mut self.products).len();
+        self.bend = Bend { h, at: Some(self.here()), moments: HashMap::new(), served };
+    }
+
+    /// Gap of the problem restricted to `set`, and the gradients there, by what the last pass saw.
+    fn look_back(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
+        let (c, slack) = (&self.gradient.values, self.gradient.slack());
+        let find = |j: u32| c[j as usize];
+        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, slack, &mut self.clock);
+        (gap, self.known(set))
+    }
+
+    /// Gap of the problem restricted to `set`, and the gradients there.
+    fn look_at(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
         self.dual = self.project();
         let sum: f64 = self.dual.iter().sum();
         let mut products = Vec::with_capacity(set.len());
@@ -46,11 +131,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             products.push(if go_on { column.dot(&self.dual) - self.problem.center[j as usize] * sum } else { 0.0 });
         }
         let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, f64::INFINITY, &mut self.clock)
+        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, f64::INFINITY, &mut self.clock);
+        (gap, self.problem.free.is_empty().then_some(products))
     }
 
     /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
-    fn line_search(&mut self, set: &[u32], target: &[f64], h: &[f64], primal: f64) -> Option<f64> {
+    fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<f64> {
         let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
         let mut direction = vec![0.0; self.eta.len()];
         for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {
@@ -61,8 +147,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut shift = 0.0;
         if self.problem.options.intercept {
             // The intercept that the quadratic model eliminated: Σ(θ − h·direction) / Σh.
-            let rest: f64 = self.theta.iter().zip(h).zip(&direction).map(|((t, h), d)| t - h * d).sum();
-            shift = rest / h.iter().sum::<f64>();
+            let rest: f64 = self.theta.iter().zip(&self.bend.h).zip(&direction).map(|((t, h), d)| t - h * d).sum();
+            shift = rest / self.bend.h.iter().sum::<f64>();
             direction.iter_mut().for_each(|d| *d += shift);
         }
         let (eta, b) = (std::mem::take(&mut self.eta), self.b);

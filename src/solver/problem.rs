@@ -6,7 +6,7 @@
 use super::clock::Clock;
 use super::descent::Engine;
 use super::{Data, Loss, Observe, Options, Penalty};
-use crate::matrix::{Column, ColumnsView, Moments, Number, ValuesView};
+use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,28 +144,44 @@ impl<'a> Problem<'a> {
     fn row_cost(&self) -> usize {
         match self.loss {
             Loss::Squared => 1,
-            Loss::Logistic => 8,
+            Loss::Logistic => 2,
         }
     }
 
     /// Mean loss at linear predictors `eta`; worth nothing when `clock` said stop.
     pub(crate) fn mean_loss(&self, eta: &[f64], clock: &mut Clock) -> f64 {
-        let mut sum = 0.0;
-        clock.rows(eta.len(), self.row_cost(), |rows| {
-            let rows = self.share[rows.clone()].iter().zip(&self.data.y[rows.clone()]).zip(&eta[rows]);
-            rows.for_each(|((s, &y), &eta)| sum += if *s > 0.0 { s * self.loss.value(y, eta) } else { 0.0 });
+        self.mean(eta, clock, |y, eta, values| self.loss.values(y, eta, values))
+    }
+
+    /// Σ share·loss*(−tθ/share); worth nothing when `clock` said stop.
+    pub(crate) fn mean_conjugate(&self, theta: &[f64], t: f64, clock: &mut Clock) -> f64 {
+        let rows = theta.iter().zip(&self.share);
+        let u: Vec<f64> = rows.map(|(theta, share)| if *share > 0.0 { t * theta / share } else { 0.0 }).collect();
+        self.mean(&u, clock, |y, u, conjugates| self.loss.conjugates(y, u, conjugates))
+    }
+
+    /// Σ share·f(y, at) over the rows with weight; `f` writes the values of many rows.
+    fn mean(&self, at: &[f64], clock: &mut Clock, f: impl Fn(&[f64], &[f64], &mut [f64])) -> f64 {
+        let (mut sum, mut values) = (0.0, Vec::new());
+        clock.rows(at.len(), self.row_cost(), |rows| {
+            values.resize(rows.len(), 0.0);
+            f(&self.data.y[rows.clone()], &at[rows.clone()], &mut values);
+            let share = &self.share[rows];
+            // what a row without weight holds may be anything
+            values.iter_mut().zip(share).for_each(|(value, share)| *value = if *share > 0.0 { *value } else { 0.0 });
+            sum += matrix::dot(share, &values);
         });
         sum
     }
 
     /// −share·loss'(η).
     fn descents(&self, eta: &[f64], clock: &mut Clock) -> Vec<f64> {
-        let mut theta = Vec::with_capacity(eta.len());
+        let mut theta = vec![0.0; eta.len()];
         clock.rows(eta.len(), self.row_cost(), |rows| {
-            let rows = self.share[rows.clone()].iter().zip(&self.data.y[rows.clone()]).zip(&eta[rows]);
-            theta.extend(rows.map(|((s, &y), &eta)| if *s > 0.0 { s * self.loss.descent(y, eta) } else { 0.0 }));
+            let here = &mut theta[rows.clone()];
+            self.loss.descents(&self.data.y[rows.clone()], &eta[rows.clone()], here);
+            here.iter_mut().zip(&self.share[rows]).for_each(|(theta, share)| *theta = if *share > 0.0 { share * *theta } else { 0.0 });
         });
-        theta.resize(eta.len(), 0.0);
         theta
     }
 

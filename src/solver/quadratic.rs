@@ -13,6 +13,22 @@ use crate::matrix::{self, Column, ColumnsView, Number};
 const MOST_PRODUCTS: usize = 4000;
 const PRODUCTS_BY_SIZE: f64 = 1.5;
 
+/// Mean of a column in the metric of `h`, and Σ h x̃²; without an intercept (`mass` 0) the mean is not taken off.
+pub(crate) fn center_and_curvature<V: Number>(column: &Column<V>, h: &[f64], mass: f64) -> (f64, f64) {
+    let (sum, square, part) = column.moments(h);
+    if mass == 0.0 {
+        return (0.0, square);
+    }
+    let mean = sum / mass;
+    let centred = square - mean * mean * mass;
+    if centred >= 1e-4 * square {
+        return (mean, centred);
+    }
+    // Only a nearly constant column loses digits in the difference; it is worth a second look.
+    let near: f64 = column.iter().map(|(i, x)| h[i] * (x - mean) * (x - mean)).sum();
+    (mean, near + mean * mean * (mass - part).max(0.0))
+}
+
 /// The model.
 pub(crate) struct Residual<'a, V> {
     x: ColumnsView<'a>,
@@ -48,22 +64,9 @@ impl<'a, V: Number> Residual<'a, V> {
         let mass = if intercept { h.iter().sum() } else { 0.0 };
         let (mut center, mut curvature) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
         for column in &columns {
-            if !clock.touch(column.nnz()) {
-                center.push(0.0);
-                curvature.push(0.0);
-                continue;
-            }
-            let (sum, square, part) = column.moments(h);
-            let mean = if intercept { sum / mass } else { 0.0 };
-            center.push(mean);
-            let centred = square - mean * mean * mass;
-            // Only a nearly constant column loses digits in the difference; it is worth a second look.
-            curvature.push(if intercept && centred < 1e-4 * square {
-                let near: f64 = column.iter().map(|(i, x)| h[i] * (x - mean) * (x - mean)).sum();
-                near + mean * mean * (mass - part).max(0.0)
-            } else {
-                centred
-            });
+            let moments = if clock.touch(column.nnz()) { center_and_curvature(column, h, mass) } else { (0.0, 0.0) };
+            center.push(moments.0);
+            curvature.push(moments.1);
         }
         Self::with_moments((x, values), ids, center, curvature, h, mass, q)
     }

@@ -2,7 +2,7 @@
 //!
 //! A λ depends on the problem, on the point before it and on what the point does not show: at which intercept the
 //! gradient was computed (the pass comes before the last small move of the intercept), which earlier point is its
-//! reference, and for which columns products are kept. All matrices and vectors are pure functions of these few numbers,
+//! reference, which one the second derivatives were taken at, and for which columns products are kept with those. All matrices and vectors are pure functions of these few numbers,
 //! so they are computed again.
 
 use super::clock::Clock;
@@ -20,6 +20,8 @@ pub struct Trail {
     pub gram: Vec<u32>,
     /// The point at which every column was last looked at; `None` before the first.
     pub reference: Option<Reference>,
+    /// The point whose second derivatives are used; `None` before the first, and where they are the same everywhere.
+    pub bend: Option<Reference>,
 }
 
 /// A point that is gone by.
@@ -53,20 +55,28 @@ impl Reference {
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// What the next λ will depend on.
     pub(super) fn trail(&self) -> Trail {
-        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone() }
+        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone(), bend: self.bend.at.clone() }
     }
 
     /// As the engine was that left `start`.
     pub(super) fn resumed(problem: &'p Problem<'a>, values: &'a [V], clock: Clock<'p>, start: &Start) -> Self {
         let Start { point, trail, .. } = *start;
         let mut engine = Self::warm(problem, values, clock, point);
-        if let Some(reference) = &trail.reference {
+        let then = |clock, reference: &Reference| {
             let Reference { columns, values: w, seen } = reference.clone();
-            let then = Point { columns, values: w, intercept: seen, ..point.clone() };
-            let mut before = Self::warm(problem, values, engine.clock, &then);
-            before.evaluate();
+            let mut engine = Self::warm(problem, values, clock, &Point { columns, values: w, intercept: seen, ..point.clone() });
+            engine.evaluate();
+            engine
+        };
+        if let Some(reference) = &trail.reference {
+            let mut before = then(engine.clock, reference);
             before.pass();
             (engine.gradient, engine.reference, engine.clock) = (before.gradient, before.reference, before.clock);
+        }
+        if let Some(bend) = &trail.bend {
+            let mut before = then(engine.clock, bend);
+            before.bend_here();
+            (engine.bend, engine.clock) = (before.bend, before.clock);
         }
         match trail.seen {
             Some(seen) => {
@@ -83,9 +93,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 engine.evaluate();
             }
         }
-        let mut model = engine.quadratic(&trail.gram);
+        let mut bend = std::mem::take(&mut engine.bend);
+        let mut model = if trail.bend.is_some() { bend.model(&mut engine, &trail.gram) } else { engine.quadratic(&trail.gram) };
         model.multiply(&(0..trail.gram.len()).collect::<Vec<_>>(), &mut engine.clock);
         engine.products = model.products;
+        engine.bend = bend;
         engine
     }
 }

@@ -13,7 +13,8 @@
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
 //!              u64 non-zeros, u32 columns, f64 values
 //! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each;
-//!              u64 0 = no reference, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns, f64 values
+//!              two points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
+//!              f64 values
 //! ```
 //! Little-endian. The checksum is kept outside.
 
@@ -98,8 +99,8 @@ impl Part {
     /// Takes one more λ; those of the path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
         let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
-        let referred = trail.reference.as_ref().map_or(0, |reference| reference.columns.len());
-        self.bytes += 160 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
+        let referred: usize = [&trail.reference, &trail.bend].into_iter().flatten().map(|then| then.columns.len()).sum();
+        self.bytes += 192 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
         match done {
             Done::Path { index, point, trail } => {
                 if self.points.is_empty() {
@@ -258,8 +259,12 @@ impl Writer {
         self.count(usize::from(trail.seen.is_some()));
         self.number(trail.seen.unwrap_or(0.0));
         self.columns(&trail.gram);
-        self.count(usize::from(trail.reference.is_some()));
-        if let Some(Reference { columns, values, seen }) = &trail.reference {
+        [&trail.reference, &trail.bend].into_iter().for_each(|then| self.reference(then.as_ref()));
+    }
+
+    fn reference(&mut self, then: Option<&Reference>) {
+        self.count(usize::from(then.is_some()));
+        if let Some(Reference { columns, values, seen }) = then {
             self.number(*seen);
             self.coefficients(columns, values);
         }
@@ -308,14 +313,18 @@ impl Reader<'_> {
     fn trail(&mut self) -> Option<Trail> {
         let (is_seen, seen) = (self.count()? == 1, self.number()?);
         let gram = self.columns()?;
-        let reference = if self.count()? == 1 {
-            let seen = self.number()?;
-            let (columns, values) = self.coefficients()?;
-            Some(Reference { columns, values, seen })
-        } else {
-            None
-        };
-        Some(Trail { seen: is_seen.then_some(seen), gram, reference })
+        let (reference, bend) = (self.reference()?, self.reference()?);
+        Some(Trail { seen: is_seen.then_some(seen), gram, reference, bend })
+    }
+
+    /// `None` = cut off, `Some(None)` = there is none.
+    fn reference(&mut self) -> Option<Option<Reference>> {
+        if self.count()? != 1 {
+            return Some(None);
+        }
+        let seen = self.number()?;
+        let (columns, values) = self.coefficients()?;
+        Some(Some(Reference { columns, values, seen }))
     }
 
     fn part(&mut self) -> Option<Part> {

@@ -163,11 +163,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
             self.clock.progress.nonzeros = self.support.len();
-                "round lambda {:.3e} gap {gap:.3e} support {} touched {:.1}",
-                self.lambda,
-                self.support.len(),
-                self.clock.touched as f64 / self.problem.data.x.nnz() as f64
-            );
             if gap <= tol {
                 break Stop::Converged;
             }
@@ -202,12 +197,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if gap.is_nan() || self.clock.cancelled {
             return;
         }
-            "pass by lambda {:.3e} gap {:.3e} support {} touched {:.1}",
-            self.lambda,
-            gap / self.problem.null_objective(),
-            self.support.len(),
-            self.clock.touched as f64 / self.problem.data.x.nnz() as f64
-        );
         let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
         self.evaluate();

@@ -13,6 +13,16 @@ use super::linear;
 /// Supports up to this size get Newton steps.
 const NEWTON_LIMIT: usize = 4000;
 
+/// A column of the support whose square of the distance to the span of the others is below this share of its length's
+/// square takes no part in a Newton step.
+const DEPENDENT: f64 = 1e-7;
+
+/// Units of work of Newton steps on `s` columns. Unit: one gathered non-zero; a multiply-add of the factorisation costs
+/// about a twelfth of one.
+pub(crate) fn newton_price(s: usize) -> usize {
+    s * s * s / 72 + s * s / 2
+}
+
 /// A model over the known columns of [`Products`].
 pub(crate) struct Dense<'g> {
     products: &'g Products,
@@ -105,9 +115,7 @@ impl<'g> Dense<'g> {
             }
             let support: Vec<usize> = active.into_iter().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
             let s = support.len();
-            // Units: one gathered non-zero; a multiply-add of the factorisation costs about a twelfth of one.
-            let price = s * s * s / 72 + s * s / 2;
-            if s == 0 || s > NEWTON_LIMIT || expected < price.saturating_mul(doubt) {
+            if s == 0 || s > NEWTON_LIMIT || expected < newton_price(s).saturating_mul(doubt) {
                 continue;
             }
             let accepted = self.newton(at, &support, clock);
@@ -117,6 +125,13 @@ impl<'g> Dense<'g> {
                 return;
             }
         }
+    }
+
+    /// Newton steps on the support alone; whether any was taken.
+    pub(crate) fn polish(&mut self, at: &mut Coordinates, clock: &mut Clock) -> bool {
+        let moves = |&k: &usize| self.curvature(k) + at.l2[k] > 0.0 && (at.w[k] != 0.0 || at.is_free(k));
+        let support: Vec<usize> = (0..at.w.len()).filter(moves).collect();
+        !support.is_empty() && support.len() <= NEWTON_LIMIT && self.newton(at, &support, clock)
     }
 
     /// One pass of coordinate descent; the fall of the objective, and units of work.
@@ -158,33 +173,88 @@ impl<'g> Dense<'g> {
             for (entry, &other) in factor[i * s..][..=i].iter_mut().zip(support) {
                 *entry = row[self.place[other]];
             }
-            factor[i * s + i] = factor[i * s + i] * (1.0 + 1e-10) + at.l2[k];
+            factor[i * s + i] += at.l2[k];
         }
-        if !linear::factorise(&mut factor, s, clock) {
+        if !linear::factorise(&mut factor, s, DEPENDENT, clock) {
             return false;
         }
+        let dependent: Vec<usize> = (0..s).filter(|&i| linear::is_held(&factor, s, i)).collect();
         let mut border = Border::new(s);
         let mut any = false;
         for _ in 0..60 {
-            let downhill = |(i, &k): (usize, &usize)| match border.holds(i) {
-                true => 0.0,
-                false => self.gradient(k) - at.l1[k] * at.w[k].signum() * f64::from(at.w[k] != 0.0) - at.l2[k] * at.w[k],
-            };
+            let downhill = |(i, &k): (usize, &usize)| if border.holds(i) { 0.0 } else { self.downhill(at, k) };
             let mut d: Vec<f64> = support.iter().enumerate().map(downhill).collect();
             clock.progress.epoch += 1;
             if !clock.work(s * s / 4) || !border.solve(&factor, &mut d, clock) {
                 return any;
             }
-            let Some((crossed, whole)) = self.arc(at, support, &d, clock) else { return any };
+            let (crossed, whole) = if is_rounding(&d, support, at) {
+                (Vec::new(), true)
+            } else {
+                match self.arc(at, support, &d, clock) {
+                    Some(taken) => taken,
+                    None => return any,
+                }
+            };
             any = true;
-            if crossed.is_empty() && whole || border.held.len() + crossed.len() > s / 4 + 4 {
-                return true;
+            let mut crossed: Vec<usize> = crossed.into_iter().filter(|i| !dependent.contains(i)).collect();
+            if crossed.is_empty() && whole {
+                // at the end of this face; only along what depends on the rest may it go on
+                let off = |i: usize| if at.w[support[i]] == 0.0 { 0.0 } else { self.downhill(at, support[i]).abs() };
+                let Some(&worst) = dependent.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b))) else { return true };
+                if off(worst) <= 1e-7 * at.l1[support[worst]] {
+                    return true;
+                }
+                match self.slide(at, support, &factor, &border, worst, clock) {
+                    Some(stopped) if !dependent.contains(&stopped) => crossed.push(stopped),
+                    Some(_) => {}
+                    None => return true,
+                }
             }
-            if !crossed.into_iter().all(|i| border.hold(&factor, i, clock)) {
+            if border.held.len() + crossed.len() > s / 4 + 4 || !crossed.into_iter().all(|i| border.hold(&factor, i, clock)) {
                 return true;
             }
         }
         any
+    }
+
+    /// The descent direction of coordinate `k`, penalty included.
+    fn downhill(&self, at: &Coordinates, k: usize) -> f64 {
+        let kink = if at.w[k] == 0.0 { 0.0 } else { at.l1[k] * at.w[k].signum() };
+        self.gradient(k) - kink - at.l2[k] * at.w[k]
+    }
+
+    /// Moves along the combination of unknown `i` with those it depends on that leaves the model as it is: downhill by the
+    /// penalty, until one of them comes to 0. Which one, if any does.
+    fn slide(
+        &mut self,
+        at: &mut Coordinates,
+        support: &[usize],
+        factor: &[f64],
+        border: &Border,
+        i: usize,
+        clock: &mut Clock,
+    ) -> Option<usize> {
+        let s = support.len();
+        let row = self.products.row(self.place[support[i]]);
+        let mut x: Vec<f64> = support.iter().map(|&k| -row[self.place[k]]).collect();
+        x[i] = 0.0;
+        if !clock.work(s * s / 4) || !border.solve(factor, &mut x, clock) {
+            return None;
+        }
+        (0..s).filter(|&i| linear::is_held(factor, s, i)).for_each(|i| x[i] = 0.0);
+        x[i] = 1.0;
+        let slope: f64 = support.iter().zip(&x).map(|(&k, x)| x * self.downhill(at, k)).sum();
+        let reach = |(i, (&k, x)): (usize, (&usize, &f64))| {
+            let falls = at.l1[k] > 0.0 && at.w[k] * x * slope < 0.0;
+            falls.then(|| (i, -at.w[k] / x))
+        };
+        let reached = support.iter().zip(&x).enumerate().filter_map(reach);
+        let (stopped, length) = reached.min_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+        let mut d = vec![0.0; at.w.len()];
+        support.iter().zip(&x).for_each(|(&k, x)| d[k] = length * x);
+        d[support[stopped]] = -at.w[support[stopped]];
+        self.take_if_better(at, &d, clock).then_some(stopped)
     }
 
     /// Shrinks the step until the objective falls; which of the support stopped at 0 and whether the step was a full one,
@@ -213,6 +283,12 @@ impl<'g> Dense<'g> {
         }
         None
     }
+}
+
+/// Whether a step is no more than the rounding of the coefficients.
+fn is_rounding(step: &[f64], support: &[usize], at: &Coordinates) -> bool {
+    let size = support.iter().map(|&k| at.w[k].abs()).fold(0.0, f64::max);
+    step.iter().all(|d| d.abs() <= 1e-14 * size)
 }
 
 /// Solves with a factor while some unknowns are held at 0.
@@ -277,7 +353,7 @@ mod tests {
         let mut factor = vec![4.0, 0.0, 0.0, 1.0, 3.0, 0.0, 0.0, 1.0, 2.0];
         let go_on = |_: &crate::solver::Progress| std::ops::ControlFlow::Continue(());
         let mut clock = Clock::new(&go_on);
-        assert!(linear::factorise(&mut factor, 3, &mut clock));
+        assert!(linear::factorise(&mut factor, 3, 0.0, &mut clock));
         let mut border = Border::new(3);
         assert!(border.hold(&factor, 1, &mut clock));
         let mut b = vec![1.0, 0.0, 3.0];

@@ -206,7 +206,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// The dual value at the last pass.
     fn dual_of_all(&mut self) -> f64 {
         self.gradient.look_closer(self.problem, self.values, &self.dual, self.lambda, &mut self.clock);
-        let (columns, slack) = (0..self.w.len() as u32, self.gradient.slack());
+        let (columns, slack) = (self.gradient.near().iter().copied(), self.gradient.slack());
         dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient.values[j as usize], slack, &mut self.clock)
     }
 
@@ -268,7 +268,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let pivot = g[k * m + k];
             g[k * m + k] = if pivot > 0.0 { pivot * (1.0 + 1e-12) } else { 1.0 };
         }
-        if linear::factorise(&mut g, m, &mut self.clock) {
+        if linear::factorise(&mut g, m, 0.0, &mut self.clock) {
             // Twice: the second solve removes the rounding of the first.
             for _ in 0..2 {
                 let mut step = model.gradients(&mut self.clock);
@@ -292,7 +292,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// Looks at every column that could matter.
     pub(super) fn pass(&mut self) {
         self.seen = Some(self.b_before);
-        if self.gradient.look(self.problem, self.values, &self.dual, self.lambda, &mut self.clock) {
+        if self.gradient.look(self.problem, self.values, (&self.dual, &self.w), self.lambda, &mut self.clock) {
             self.reference = Some(self.here());
         }
     }
@@ -331,7 +331,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(super) fn products_to_use(&mut self) -> Products {
         let mut products = std::mem::take(&mut self.products);
         if products.len() > 2 * self.support.len() + 256 {
-            products.keep(|j| self.w[j as usize] != 0.0);
+            let (x, values) = self.matrix();
+            products.keep(|j| self.w[j as usize] != 0.0, x, values);
         }
         products
     }

@@ -19,7 +19,8 @@ pub(crate) struct Gradient {
     /// The products; for columns left alone, those of the reference. Empty before the first look.
     pub(crate) values: Vec<f64>,
     left_alone: Vec<bool>,
-    any_left: bool,
+    /// Those not left alone, rising.
+    near: Vec<u32>,
     /// The λ whose bounds the columns left alone keep to.
     lambda: f64,
     reference: Vec<f64>,
@@ -34,21 +35,43 @@ pub(crate) struct Gradient {
 impl Gradient {
     /// Known from elsewhere, at every column.
     pub(crate) fn given(values: Vec<f64>) -> Self {
-        Self { values, ..Self::default() }
+        Self { near: (0..values.len() as u32).collect(), values, ..Self::default() }
     }
 
     /// Largest scale of θ at which the columns left alone still keep to their bounds.
     pub(crate) fn slack(&self) -> f64 {
-        if self.any_left { 1.0 / WITHIN } else { f64::INFINITY }
+        if self.any_left() { 1.0 / WITHIN } else { f64::INFINITY }
+    }
+
+    /// The columns that are not known to keep to their bounds, rising.
+    pub(crate) fn near(&self) -> &[u32] {
+        &self.near
+    }
+
+    fn any_left(&self) -> bool {
+        self.near.len() < self.values.len()
+    }
+
+    fn find_near(&mut self) {
+        self.near.clear();
+        self.near.extend((0..self.values.len() as u32).filter(|&j| !self.left_alone[j as usize]));
     }
 
     /// Looks at θ, whose sum is 0 if there is an intercept. Whether it has become the reference.
-    pub(crate) fn look<V: Number>(&mut self, problem: &Problem, values: &[V], theta: &[f64], lambda: f64, clock: &mut Clock) -> bool {
+    /// A column whose coefficient in `w` is not 0 is never left alone.
+    pub(crate) fn look<V: Number>(
+        &mut self,
+        problem: &Problem,
+        values: &[V],
+        (theta, w): (&[f64], &[f64]),
+        lambda: f64,
+        clock: &mut Clock,
+    ) -> bool {
         let p = problem.scale.len();
         self.values.resize(p, 0.0);
         self.left_alone.clear();
         self.left_alone.resize(p, false);
-        (self.any_left, self.lambda) = (false, lambda);
+        self.lambda = lambda;
         let renew = self.worn || self.reference.is_empty();
         if renew {
             (self.reference_theta, self.worn) = (theta.to_vec(), false);
@@ -59,20 +82,21 @@ impl Gradient {
             self.distance = rows.map(|((now, then), s)| if *s > 0.0 { (now - then) * (now - then) / s } else { 0.0 }).sum::<f64>();
             clock.work(theta.len());
             self.looked_at = self.each(problem, values, theta, clock, |this, j| {
-                let far = this.may_pass(problem, j);
+                let far = w[j] != 0.0 || this.may_pass(problem, j);
                 if !far {
-                    (this.values[j], this.left_alone[j], this.any_left) = (this.reference[j], true, true);
+                    (this.values[j], this.left_alone[j]) = (this.reference[j], true);
                 }
                 far
             });
             self.wear(problem);
         }
+        self.find_near();
         renew
     }
 
     /// Looks at those columns too that may pass the bounds of a smaller λ.
     pub(crate) fn look_closer<V: Number>(&mut self, problem: &Problem, values: &[V], theta: &[f64], lambda: f64, clock: &mut Clock) {
-        if !self.any_left || lambda >= self.lambda {
+        if !self.any_left() || lambda >= self.lambda {
             return;
         }
         self.lambda = lambda;
@@ -82,6 +106,7 @@ impl Gradient {
             look
         });
         self.wear(problem);
+        self.find_near();
     }
 
     fn wear(&mut self, problem: &Problem) {

@@ -8,6 +8,8 @@
 use super::clock::Clock;
 use crate::matrix::{Column, ColumnsView, Number};
 
+/// The square of so many columns stays in a near cache.
+const NEAR: usize = 384;
 /// Not among the columns.
 const NOWHERE: u32 = u32::MAX;
 
@@ -45,6 +47,10 @@ pub(crate) struct Products {
     centers: Vec<f64>,
     /// Where each column of the matrix is among them; empty before the first.
     place: Vec<u32>,
+    /// Entries of the columns in each row; empty before the first.
+    counts: Vec<u32>,
+    /// Their sum.
+    entries: usize,
     /// Both triangles, a row every `stride`.
     square: Vec<f64>,
     stride: usize,
@@ -77,7 +83,7 @@ impl Products {
     }
 
     /// Forgets all columns but those of `kept`.
-    pub(crate) fn keep(&mut self, kept: impl Fn(u32) -> bool) {
+    pub(crate) fn keep<V: Number>(&mut self, kept: impl Fn(u32) -> bool, x: ColumnsView, values: &[V]) {
         let stay: Vec<usize> = (0..self.columns.len()).filter(|&a| kept(self.columns[a])).collect();
         for (a, &j) in self.columns.iter().enumerate() {
             self.place[j as usize] = stay.binary_search(&a).map_or(NOWHERE, |place| place as u32);
@@ -90,6 +96,9 @@ impl Products {
         }
         self.columns = stay.iter().map(|&a| self.columns[a]).collect();
         self.centers = stay.iter().map(|&a| self.centers[a]).collect();
+        let columns: Vec<Column<V>> = self.columns.iter().map(|&j| x.column(j as usize, values)).collect();
+        (self.entries, self.counts) = (0, Vec::new());
+        self.count(&columns, x.n_rows);
     }
 
     /// Adds the columns of `wanted` that are missing; `false` when `clock` said stop, and nothing is added then.
@@ -105,8 +114,30 @@ impl Products {
         self.make_room(ids.len());
         self.centers.truncate(old);
         self.centers.extend(new.iter().map(|new| new.center));
-        let stride = self.stride;
-        let mut sums = vec![0.0; new.len()];
+        let whole = if old == 0 && new.len() <= NEAR {
+            self.square_of(&rows, frame, clock)
+        } else {
+            self.columns_by_rows(&rows, &columns, old, frame, clock)
+        };
+        if !whole {
+            return false;
+        }
+        for (a, wanted) in (old..).zip(&new) {
+            // computed without cancellation
+            self.square[a * self.stride + a] = wanted.curvature;
+        }
+        self.place.resize(frame.x.len(), NOWHERE);
+        for (place, &j) in ids.iter().enumerate().skip(old) {
+            self.place[j as usize] = place as u32;
+        }
+        self.columns = ids;
+        self.count(&columns[old..], frame.h.len());
+        true
+    }
+
+    /// The products of the columns from `old` on with all, a column at a time.
+    fn columns_by_rows<V: Number>(&mut self, rows: &Rows, columns: &[Column<V>], old: usize, frame: Frame<V>, clock: &mut Clock) -> bool {
+        let mut sums = vec![0.0; columns.len() - old];
         for (c, column) in columns.iter().enumerate() {
             if !clock.touch(column.nnz()) || !clock.work(rows.meetings(column)) {
                 return false;
@@ -116,21 +147,38 @@ impl Products {
             sums.fill(0.0);
             rows.multiply(column, first, frame.h, &mut sums);
             for (a, sum) in (old..).zip(&sums).skip(first) {
-                let product = sum - frame.mass * (self.centers[a] * self.centers[c]);
-                self.square[a * stride + c] = product;
-                self.square[c * stride + a] = product;
+                self.put(a, c, *sum, frame.mass);
             }
         }
-        for (a, wanted) in (old..).zip(&new) {
-            // computed without cancellation
-            self.square[a * stride + a] = wanted.curvature;
-        }
-        self.place.resize(frame.x.len(), NOWHERE);
-        for (place, &j) in ids.iter().enumerate().skip(old) {
-            self.place[j as usize] = place as u32;
-        }
-        self.columns = ids;
         true
+    }
+
+    /// The products of few columns with one another, a row at a time: the sums stay in a near cache.
+    fn square_of<V>(&mut self, rows: &Rows, frame: Frame<V>, clock: &mut Clock) -> bool {
+        let (n, stride) = (rows.n_columns, self.stride);
+        (0..n).for_each(|a| self.square[a * stride..][..n].fill(0.0));
+        for (i, &h) in frame.h.iter().enumerate() {
+            let range = rows.range(i as u32);
+            let (positions, values) = (&rows.positions[range.clone()], &rows.values[range]);
+            if !clock.work(positions.len() * positions.len() / 4) {
+                return false;
+            }
+            for (k, (&a, x)) in positions.iter().zip(values).enumerate() {
+                let sums = &mut self.square[a as usize * stride..][..n];
+                positions[k..].iter().zip(&values[k..]).for_each(|(&b, z)| sums[b as usize] += x * z * h);
+            }
+        }
+        for a in 0..n {
+            (a..n).for_each(|b| self.put(b, a, self.square[a * stride + b], frame.mass));
+        }
+        true
+    }
+
+    /// Keeps the sum Σ hxz of two columns as their product.
+    fn put(&mut self, a: usize, b: usize, sum: f64, mass: f64) {
+        let product = sum - mass * (self.centers[a] * self.centers[b]);
+        self.square[a * self.stride + b] = product;
+        self.square[b * self.stride + a] = product;
     }
 
     fn make_room(&mut self, size: usize) {
@@ -147,27 +195,31 @@ impl Products {
 
     /// Units of work of [`Products::add`].
     pub(crate) fn cost<V: Number>(&self, wanted: impl Iterator<Item = u32>, frame: Frame<V>, clock: &mut Clock) -> usize {
-        let mut counts: Vec<(u32, u32)> = Vec::new();
-        let mut entries = 0;
+        let (mut entries, mut with_old, mut new) = (0, 0, Vec::new());
         for j in wanted.filter(|&j| !self.holds(j)) {
-            counts.resize(frame.h.len(), (0, 0));
+            new.resize(frame.h.len(), 0u32);
             let column = frame.column(j);
             entries += column.nnz();
             clock.work(column.nnz());
-            column.rows.iter().for_each(|&i| counts[i as usize].1 += 1);
+            for &i in column.rows {
+                new[i as usize] += 1;
+                with_old += self.counts.get(i as usize).map_or(0, |&count| count as usize);
+            }
         }
-        if counts.is_empty() {
+        if new.is_empty() {
             return 0;
         }
-        for &j in &self.columns {
-            let column = frame.column(j);
-            entries += column.nnz();
-            clock.work(column.nnz());
-            column.rows.iter().for_each(|&i| counts[i as usize].0 += 1);
-        }
-        let pairs = |(old, new): (u32, u32)| (new as usize) * (old as usize) + (new as usize) * (new as usize + 1) / 2;
+        let among_new: usize = new.iter().map(|&count| count as usize * (count as usize + 1) / 2).sum();
         // entries are looked up in rows that no near cache holds
-        6 * entries + counts.into_iter().map(pairs).sum::<usize>()
+        6 * (self.entries + entries) + with_old + among_new
+    }
+
+    fn count<V: Number>(&mut self, columns: &[Column<V>], n: usize) {
+        self.counts.resize(n, 0);
+        for column in columns {
+            self.entries += column.nnz();
+            column.rows.iter().for_each(|&i| self.counts[i as usize] += 1);
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! Knows neither losses nor the full problem. The choice between methods follows counted work, never a clock.
 
 use super::clock::Clock;
-use super::dense::Dense;
+use super::dense::{Dense, newton_price};
 use super::linear;
 use super::quadratic::Residual;
 use crate::matrix::Number;
@@ -77,7 +77,7 @@ pub(crate) fn minimise<V: Number>(
     let Aim { goal, size, max_epochs, served, once } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
-    let mut pace = Pace::default();
+    let (mut pace, mut doubt) = (Pace::default(), 1usize);
     let mut gradients = vec![0.0; at.w.len()];
     let mut moved = vec![false; at.w.len()];
     loop {
@@ -102,12 +102,22 @@ pub(crate) fn minimise<V: Number>(
         let moves = |k: &usize| at.w[*k] != 0.0 || at.is_free(*k) || gradients[*k].abs() > at.l1[*k];
         let active: Vec<usize> = all.iter().copied().filter(moves).collect();
         let nearer = goal.max(0.03 * gap);
-        let trust = if 2 * served.max(model.products.len()) >= active.len() { TRUST * visit } else { 0 };
+        let few = active.len() <= model.most_products();
+        // sweeps over few entries are cheaper than over their products, which then only serve a Newton step
+        let entries: usize = active.iter().map(|&k| model.visit_cost(k)).sum();
+        let lean = 12 * entries < active.len() * active.len();
+        let used_to = 2 * served.max(model.products.len()) >= active.len();
+        let trust = if used_to && !lean { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
-        if active.len() <= model.most_products() && expected > 0 && model.price(&active, clock) <= expected {
-            if !on_products(model, at, &active, &gradients, nearer, size, max_epochs, clock) || once {
-                return;
+        let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
+        if few && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
+            match on_products(model, at, &active, &gradients, nearer, size, max_epochs, lean, clock) {
+                None => return,
+                Some(_) if once => return,
+                Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
             }
+            pace = Pace::default();
+            moved.fill(false);
         } else {
             let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, size), pace.slow(), max_epochs, clock);
             pace.went(gap, work);
@@ -165,7 +175,8 @@ impl Pace {
     }
 }
 
-/// Moves the columns of `active` by their products. `false` when `clock` said stop before.
+/// Moves the columns of `active` by their products: to the goal, or, when `lean`, by one Newton step. Whether that helped;
+/// `None` when `clock` said stop before.
 #[allow(clippy::too_many_arguments)]
 fn on_products<V: Number>(
     model: &mut Residual<V>,
@@ -175,22 +186,29 @@ fn on_products<V: Number>(
     goal: f64,
     size: f64,
     max_epochs: u64,
+    lean: bool,
     clock: &mut Clock,
-) -> bool {
+) -> Option<bool> {
     if !model.multiply(active, clock) {
-        return false;
+        return None;
     }
     let mut part = at.part(active);
     let here: Vec<f64> = active.iter().map(|&k| gradients[k]).collect();
     let ids = active.iter().map(|&k| model.ids[k]);
-    Dense::new(&model.products, ids, &here).minimise(&mut part, goal, size, max_epochs, clock);
+    let mut dense = Dense::new(&model.products, ids, &here);
+    let helped = if lean {
+        dense.polish(&mut part, clock)
+    } else {
+        dense.minimise(&mut part, goal, size, max_epochs, clock);
+        true
+    };
     for (&k, &w) in active.iter().zip(&part.w) {
         if w != at.w[k] {
             model.step(k, w - at.w[k], clock);
             at.w[k] = w;
         }
     }
-    true
+    Some(helped)
 }
 
 /// Moves the columns of `active` by descent on the columns themselves; the falls of the objective in the last two sweeps,

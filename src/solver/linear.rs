@@ -12,17 +12,22 @@ const WIDE: usize = 4;
 /// Partial sums of a dot product.
 const LANES: usize = 4;
 
+/// What a pivot is made when its unknown is held at 0: nothing passes it any more.
+const HELD: f64 = 1e150;
+
 /// Solves `A·x = b` in place for symmetric positive definite `a` (`n × n`, row-major, lower triangle read and
 /// overwritten by its factor). `false` when a pivot is not positive relative to its diagonal: `b` is then spoilt.
 pub(crate) fn cholesky_solve(a: &mut [f64], n: usize, b: &mut [f64], clock: &mut Clock) -> bool {
-    factorise(a, n, clock) && {
+    factorise(a, n, 0.0, clock) && {
         substitute(a, n, b);
         true
     }
 }
 
-/// Left-looking, by blocks of columns. `false` also when `clock` says stop.
-pub(crate) fn factorise(a: &mut [f64], n: usize, clock: &mut Clock) -> bool {
+/// Left-looking, by blocks of columns. An unknown whose pivot is below `least` times its diagonal entry depends on those
+/// before it: it is held at 0 in what is solved. `false` when a pivot is not positive, or `clock` says stop.
+pub(crate) fn factorise(a: &mut [f64], n: usize, least: f64, clock: &mut Clock) -> bool {
+    let floors: Vec<f64> = (0..n).map(|i| least * a[i * n + i]).collect();
     for start in (0..n).step_by(BLOCK) {
         let end = (start + BLOCK).min(n);
         // four rows at a time, so that each row of the block is read once for four
@@ -32,7 +37,7 @@ pub(crate) fn factorise(a: &mut [f64], n: usize, clock: &mut Clock) -> bool {
             }
             less_products(a, n, top..(top + 4).min(n), start..end);
         }
-        if !diagonal_block(a, n, start..end) {
+        if !diagonal_block(a, n, start..end, &floors) {
             return false;
         }
         let columns = columns_of(a, n, start..end);
@@ -46,8 +51,13 @@ pub(crate) fn factorise(a: &mut [f64], n: usize, clock: &mut Clock) -> bool {
     true
 }
 
+/// Whether the factor holds an unknown at 0.
+pub(crate) fn is_held(a: &[f64], n: usize, i: usize) -> bool {
+    a[i * n + i] == HELD
+}
+
 /// The factor of one block on the diagonal, whose entries have only the block's own columns left to take off.
-fn diagonal_block(a: &mut [f64], n: usize, block: std::ops::Range<usize>) -> bool {
+fn diagonal_block(a: &mut [f64], n: usize, block: std::ops::Range<usize>, floors: &[f64]) -> bool {
     for i in block.clone() {
         let (above, rest) = a.split_at_mut(i * n);
         let row = &mut rest[block.start..=i];
@@ -57,6 +67,10 @@ fn diagonal_block(a: &mut [f64], n: usize, block: std::ops::Range<usize>) -> boo
         }
         let (diagonal, before) = row.split_last_mut().expect("a row reaches its diagonal");
         let pivot = *diagonal - before.iter().map(|x| x * x).sum::<f64>();
+        if pivot < floors[i] {
+            *diagonal = HELD;
+            continue;
+        }
         if pivot.is_nan() || pivot <= 1e-14 * diagonal.abs() {
             return false;
         }

@@ -94,7 +94,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let mut model = bend.model(self, set);
             model.products = self.products_to_use();
             let mut at = self.coordinates(set);
-            let aim = Aim { goal: (0.3 * goal).max(0.03 * gap), size: 2.0 * primal, max_epochs, served, once: true };
+            let aim = Aim { goal: (0.3 * goal).max(0.1 * gap), size: 2.0 * primal, max_epochs, served, once: true };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;

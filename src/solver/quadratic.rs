@@ -97,7 +97,7 @@ impl<'a, V: Number> Residual<'a, V> {
     pub(crate) fn multiply(&mut self, set: &[usize], clock: &mut Clock) -> bool {
         let (frame, most, ids, curvature, center) = (self.frame(), self.most_products(), &self.ids, &self.curvature, &self.center);
         if self.products.len() + set.len() > most {
-            self.products.keep(|j| set.binary_search_by_key(&j, |&k| ids[k]).is_ok());
+            self.products.keep(|j| set.binary_search_by_key(&j, |&k| ids[k]).is_ok(), self.x, self.values);
         }
         let wanted = set.iter().map(|&k| Wanted { id: ids[k], curvature: curvature[k], center: center[k] });
         self.products.add(wanted, frame, clock)

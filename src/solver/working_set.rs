@@ -59,7 +59,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut kept: Vec<u32> = problem.free.clone();
         let mut candidates: Vec<(f64, u32)> = Vec::new();
         let (mut live, mut violators, mut entries) = (0, 0, 0);
-        for j in 0..self.w.len() {
+        for j in self.gradient.near().iter().map(|&j| j as usize) {
             let l1 = problem.l1[j];
             if l1 == 0.0 && problem.l2[j] == 0.0 {
                 continue;

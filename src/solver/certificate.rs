@@ -100,7 +100,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         let dual = self.dual(&theta, &products, clock);
         let gap = (primal - dual).max(0.0);
         let null = self.null(clock);
-        let relative_gap = if null > 0.0 { gap / null } else { gap };
+        let relative_gap = if null == 0.0 { gap } else { gap / null.abs() };
         (!clock.cancelled).then_some(Certificate { primal, dual, gap, relative_gap, max_kkt_violation, kkt_column })
     }
 
@@ -109,6 +109,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             Loss::Squared => (y - eta).powi(2) / 2.0,
             Loss::Logistic if -y * eta > 30.0 => -y * eta + (y * eta).exp(),
             Loss::Logistic => (-y * eta).exp().ln_1p(),
+            Loss::Poisson => eta.exp() - y * eta,
         }
     }
 
@@ -136,6 +137,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let slope = match self.problem.loss {
                 Loss::Squared => self.eta[i] - y[i],
                 Loss::Logistic => -y[i] / (1.0 + (y[i] * self.eta[i]).exp()),
+                Loss::Poisson => self.eta[i].exp() - y[i],
             };
             if self.s[i] > 0.0 { -self.s[i] * slope } else { 0.0 }
         })
@@ -177,6 +179,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 self.s[i] * (p * (1.0 - p))
             }
             Loss::Logistic => 0.0,
+            Loss::Poisson => self.s[i] * self.eta[i].exp(),
         });
         let mut basis: Vec<Array1<f64>> = Vec::new();
         if self.problem.options.intercept {
@@ -254,11 +257,17 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let slope = |i: usize| match self.problem.loss {
                 Loss::Squared => eta[i] - data.y[i],
                 Loss::Logistic => -data.y[i] / (1.0 + (data.y[i] * eta[i]).exp()),
+                Loss::Poisson => eta[i].exp() - data.y[i],
             };
             (0..eta.len()).map(|i| self.s[i] * slope(i)).sum()
         };
         if self.problem.loss == Loss::Squared {
             return self.mean_loss(&at(-rise(0.0)), clock);
+        }
+        if self.problem.loss == Loss::Poisson {
+            // e^b makes the means add up to the counts
+            let (counts, means) = (self.s.dot(&Array1::from_vec(data.y.to_vec())), self.s.dot(&at(0.0).mapv(f64::exp)));
+            return self.mean_loss(&at((counts / means).ln()), clock);
         }
         if data.offset.is_none() {
             let positive: f64 = (0..data.y.len()).filter(|&i| data.y[i] > 0.0).map(|i| self.s[i]).sum();
@@ -298,6 +307,11 @@ fn conjugate(loss: Loss, y: f64, u: f64) -> f64 {
             let plogp = |p: f64| if p == 0.0 { 0.0 } else { p * p.ln() };
             if (0.0..=1.0).contains(&a) { plogp(a) + plogp(1.0 - a) } else { f64::INFINITY }
         }
+        Loss::Poisson => match y - u {
+            mean if mean > 0.0 => mean * mean.ln() - mean,
+            mean if mean > -1e-12 * (1.0 + y) => 0.0,
+            _ => f64::INFINITY,
+        },
     }
 }
 

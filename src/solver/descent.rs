@@ -108,7 +108,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut engine = Engine::blank(problem, values, *clock, w, problem.null_intercept());
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
-            let goal = 1e-13 * problem.null_objective();
+            let goal = 1e-13 * problem.unit();
             engine.improve(&problem.free, primal, goal, u64::MAX);
             primal = engine.evaluate();
         }
@@ -131,10 +131,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
         self.bend.settle(&self.products);
-        let unit = match self.problem.null_objective() {
-            0.0 => 1.0,
-            null => null,
-        };
+        let unit = self.problem.unit();
         let tol = self.tol;
         if self.theta.is_empty() {
             self.evaluate();
@@ -285,8 +282,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// share·loss'', with a floor under loss''.
     pub(super) fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
-        let rows = self.problem.share.iter().zip(theta);
-        rows.map(|(&s, t)| if s > 0.0 { s * loss.curvature(t / s).max(floor) } else { 0.0 }).collect()
+        let rows = self.problem.share.iter().zip(theta).zip(self.problem.data.y);
+        rows.map(|((&s, t), &y)| if s > 0.0 { s * loss.curvature(y, t / s).max(floor) } else { 0.0 }).collect()
     }
 
     /// Looks at every column that could matter.
@@ -307,7 +304,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
         match self.problem.loss {
             Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
-            Loss::Logistic => self.improve_by_newton(set, primal, goal, max_epochs),
+            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
         }
     }
 
@@ -359,7 +356,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
-        let deviance = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
+        let deviance = self.problem.deviance(self.problem.mean_loss(&self.eta, &mut self.clock));
         let stop = if self.clock.cancelled { Stop::Cancelled } else { stop };
         Point {
             lambda: self.lambda,

@@ -9,8 +9,9 @@ const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// Adding it to a small number rounds that to an integer, which then stands in the low bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
-/// Below this exp is taken as 0.
+/// Below this exp is taken as 0, above the other as infinite.
 const LEAST: f64 = -708.0;
+const MOST: f64 = 709.0;
 /// 1/k!
 const EXP: [f64; 14] = [
     1.0,
@@ -37,10 +38,10 @@ const ONE: u64 = 0x3FF0_0000_0000_0000;
 /// The bits of 2^52: a small integer in its low bits is that integer, less 2^52.
 const TWO_52: u64 = 0x4330_0000_0000_0000;
 
-/// e^x for x ≤ 0; 0 below −708.
+/// e^x; 0 below −708, infinite above 709.
 #[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
-    let bounded = x.max(LEAST);
+    let bounded = x.clamp(LEAST, MOST);
     let rounded = bounded * std::f64::consts::LOG2_E + ROUND;
     let k = rounded - ROUND;
     let r = (bounded - k * LN2_HIGH) - k * LN2_LOW;
@@ -49,7 +50,8 @@ pub(crate) fn exp(x: f64) -> f64 {
         sum = sum * r + term;
     }
     let power = f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52);
-    if x < LEAST { 0.0 } else { sum * power }
+    let inside = if x < LEAST { 0.0 } else { sum * power };
+    if x > MOST { f64::INFINITY } else { inside }
 }
 
 /// ln x for normal x > 0.
@@ -88,12 +90,14 @@ mod tests {
     fn they_agree_with_the_standard_library() {
         for k in 0..200_000 {
             let x = -f64::from(k) * 0.003_54;
-            assert!(close(exp(x), x.exp()), "exp {x}");
+            assert!(close(exp(x), x.exp()) && close(exp(-x), (-x).exp()), "exp {x}");
             let e = x.exp();
             assert!(close(ln_1p(e), e.ln_1p()), "ln_1p {e}");
             assert!(close(ln(e), x) || (ln(e) - e.ln()).abs() < 1e-16, "ln {e}");
         }
         assert_eq!((exp(0.0), exp(-0.0), exp(f64::NEG_INFINITY), exp(-1e300)), (1.0, 1.0, 0.0, 0.0));
+        assert_eq!((exp(f64::INFINITY), exp(710.0)), (f64::INFINITY, f64::INFINITY));
+        assert!(exp(f64::NAN).is_nan());
         assert_eq!((ln(1.0), ln_1p(0.0)), (0.0, 0.0));
         for x in [f64::MIN_POSITIVE, 1e-300, 0.5, 0.7, 0.71, 1.4, 1.5, 2.0, 1e300, f64::MAX] {
             assert!((ln(x) - x.ln()).abs() <= 2.0 * f64::EPSILON * x.ln().abs(), "ln {x}");

@@ -10,26 +10,31 @@ const EDGE: f64 = 1e-12;
 
 impl Loss {
     /// loss(y, η).
+    #[inline(always)]
     pub(crate) fn value(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * (y - eta) * (y - eta),
             Self::Logistic => softplus(-y * eta),
+            Self::Poisson => exp(eta) - y * eta,
         }
     }
 
     /// −∂loss/∂η: the residual.
+    #[inline(always)]
     pub(crate) fn descent(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => y - eta,
             Self::Logistic => y * sigmoid(-y * eta),
+            Self::Poisson => y - exp(eta),
         }
     }
 
     /// ∂²loss/∂η², given the residual.
-    pub(crate) fn curvature(self, residual: f64) -> f64 {
+    pub(crate) fn curvature(self, y: f64, residual: f64) -> f64 {
         match self {
             Self::Squared => 1.0,
             Self::Logistic => residual.abs() * (1.0 - residual.abs()),
+            Self::Poisson => y - residual,
         }
     }
 
@@ -43,6 +48,11 @@ impl Loss {
                 let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
                 if inside { entropy(a) + entropy(1.0 - a) } else { f64::INFINITY }
             }
+            Self::Poisson => {
+                let mean = y - u;
+                let inside = mean.max(0.0);
+                if mean >= -EDGE * (1.0 + y) { entropy(inside) - inside } else { f64::INFINITY }
+            }
         }
     }
 
@@ -51,6 +61,7 @@ impl Loss {
         match self {
             Self::Squared => rows(y, eta, values, |y, eta| Self::Squared.value(y, eta)),
             Self::Logistic => logistic_values(y, eta, values),
+            Self::Poisson => poisson_values(y, eta, values),
         }
     }
 
@@ -59,6 +70,7 @@ impl Loss {
         match self {
             Self::Squared => rows(y, eta, residuals, |y, eta| Self::Squared.descent(y, eta)),
             Self::Logistic => logistic_descents(y, eta, residuals),
+            Self::Poisson => poisson_descents(y, eta, residuals),
         }
     }
 
@@ -67,12 +79,21 @@ impl Loss {
         match self {
             Self::Squared => rows(y, u, conjugates, |y, u| Self::Squared.conjugate(y, u)),
             Self::Logistic => logistic_conjugates(y, u, conjugates),
+            Self::Poisson => poisson_conjugates(y, u, conjugates),
         }
     }
 
-    /// The deviance of one row: squared error, or −2·log-likelihood.
+    /// The least value over all η.
+    pub(crate) fn least(self, y: f64) -> f64 {
+        match self {
+            Self::Squared | Self::Logistic => 0.0,
+            Self::Poisson => y - entropy(y),
+        }
+    }
+
+    /// The deviance of one row: squared error, or −2·log-likelihood less that of a model that fits the row exactly.
     pub(crate) fn deviance(self, y: f64, eta: f64) -> f64 {
-        2.0 * self.value(y, eta)
+        2.0 * (self.value(y, eta) - self.least(y))
     }
 }
 
@@ -94,6 +115,36 @@ widest! {
 widest! {
     /// a·ln a + (1 − a)·ln(1 − a), a = uy.
     fn logistic_conjugates(y: &[f64], u: &[f64], out: &mut [f64]) = logistic_conjugates_in_lanes
+}
+
+widest! {
+    /// e^η − yη.
+    fn poisson_values(y: &[f64], eta: &[f64], out: &mut [f64]) = poisson_values_in_lanes
+}
+
+widest! {
+    /// y − e^η.
+    fn poisson_descents(y: &[f64], eta: &[f64], out: &mut [f64]) = poisson_descents_in_lanes
+}
+
+widest! {
+    /// m·ln m − m, m = y − u.
+    fn poisson_conjugates(y: &[f64], u: &[f64], out: &mut [f64]) = poisson_conjugates_in_lanes
+}
+
+#[inline(always)]
+fn poisson_values_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, |y, eta| Loss::Poisson.value(y, eta));
+}
+
+#[inline(always)]
+fn poisson_descents_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, |y, eta| Loss::Poisson.descent(y, eta));
+}
+
+#[inline(always)]
+fn poisson_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
+    rows(y, u, out, |y, u| Loss::Poisson.conjugate(y, u));
 }
 
 #[inline(always)]
@@ -133,9 +184,11 @@ mod tests {
 
     #[test]
     fn conjugates_agree_with_brute_force() {
-        for loss in [Loss::Squared, Loss::Logistic] {
-            for (y, share) in [(1.0, 0.2), (-1.0, 0.7), (1.0, 0.99)] {
-                let u = y * share;
+        let signs = [(1.0, 0.2), (-1.0, 0.7), (1.0, 0.99)];
+        let counts = [(0.0, -0.5), (3.0, 2.9), (2.0, -1.0)];
+        for (loss, cases) in [(Loss::Squared, signs), (Loss::Logistic, signs), (Loss::Poisson, counts)] {
+            for (y, share) in cases {
+                let u = if loss == Loss::Poisson { share } else { y * share };
                 let brute = (-400_000..400_000)
                     .map(|k| f64::from(k) * 1e-4)
                     .map(|eta| -u * eta - loss.value(y, eta))
@@ -144,17 +197,18 @@ mod tests {
             }
         }
         assert_eq!(Loss::Logistic.conjugate(1.0, 1.5), f64::INFINITY);
+        assert_eq!((Loss::Poisson.conjugate(1.0, 1.5), Loss::Poisson.conjugate(2.0, 2.0)), (f64::INFINITY, 0.0));
     }
 
     #[test]
     fn slopes_and_curvatures_agree_with_differences() {
-        for loss in [Loss::Squared, Loss::Logistic] {
-            for (y, eta) in [(1.0, 0.3), (-1.0, 2.0), (-1.0, -1.5)] {
+        for (loss, sign) in [(Loss::Squared, -1.0), (Loss::Logistic, -1.0), (Loss::Poisson, 3.0)] {
+            for (y, eta) in [(1.0, 0.3), (sign, 2.0), (sign, -1.5)] {
                 let step = 1e-5;
                 let slope = (loss.value(y, eta + step) - loss.value(y, eta - step)) / (2.0 * step);
                 assert!((slope + loss.descent(y, eta)).abs() < 1e-8);
                 let bend = (loss.descent(y, eta - step) - loss.descent(y, eta + step)) / (2.0 * step);
-                assert!((bend - loss.curvature(loss.descent(y, eta))).abs() < 1e-8);
+                assert!((bend - loss.curvature(y, loss.descent(y, eta))).abs() < 1e-8);
             }
         }
     }

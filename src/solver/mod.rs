@@ -53,6 +53,8 @@ pub enum Loss {
     Squared,
     /// log(1 + e^(−yη)), y ∈ {−1, +1}.
     Logistic,
+    /// e^η − yη, y ≥ 0.
+    Poisson,
 }
 
 /// The data of a problem; every slice has one entry a row.
@@ -60,7 +62,7 @@ pub enum Loss {
 pub struct Data<'a> {
     /// The matrix.
     pub x: ColumnsView<'a>,
-    /// Targets; ±1 for [`Loss::Logistic`].
+    /// Targets; ±1 for [`Loss::Logistic`], at least 0 for [`Loss::Poisson`].
     pub y: &'a [f64],
     /// Sample weights `s ≥ 0`, not all 0; `None` = all 1. A row of weight 0 is as good as absent.
     pub weights: Option<&'a [f64]>,

@@ -1,4 +1,4 @@
-//! The logistic loss on a working set: proximal Newton steps with a line search.
+//! The curved losses on a working set: proximal Newton steps with a line search.
 //!
 //! Each step minimises a quadratic model of the loss and the penalty as it is (Friedman, Hastie & Tibshirani, JSS 2010);
 //! it is taken as far as the true objective falls. The second derivatives of the model are those of an earlier point as long
@@ -69,7 +69,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// `primal`, and the gradient at every column is known there unless nothing is.
     pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
         let mut primal = primal;
-        let mut last_gap = None;
+        let (mut last_gap, mut sharper) = (None, 1.0);
         for round in 0..100 {
             let (gap, known) =
                 if round == 0 && !self.gradient.values.is_empty() { self.look_back(set, primal) } else { self.look_at(set, primal) };
@@ -89,12 +89,18 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 }
                 self.bend_here();
             }
-            last_gap = Some(gap);
+            let size = self.problem.deviance(primal).max(0.0);
             let mut bend = std::mem::take(&mut self.bend);
             let mut model = bend.model(self, set);
             model.products = self.products_to_use();
             let mut at = self.coordinates(set);
-            let aim = Aim { goal: (0.3 * goal).max(0.1 * gap), size: 2.0 * primal, max_epochs, served, once: true };
+            // the estimate of the model sees an unpenalised column only to second order, the gap to first
+            if last_gap.is_some_and(|last| gap > 0.5 * last) {
+                sharper *= 0.1;
+            }
+            last_gap = Some(gap);
+            let rough = if gap.is_finite() { 0.1 * gap } else { 1e-3 * size };
+            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), size, max_epochs, served, once: true };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;
@@ -169,7 +175,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 break;
             }
             // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
-            let rounding = if length == 1.0 { 1e-14 * primal } else { 0.0 };
+            let rounding = if length == 1.0 { 1e-14 * (primal.abs() + self.problem.magnitude()) } else { 0.0 };
             if lower < primal + rounding {
                 self.b = here;
                 return Some(lower);

@@ -23,6 +23,12 @@ pub enum Unfit {
     /// A weight or penalty factor below 0, or an `l1_ratio` outside [0, 1].
     #[error("a sample weight or penalty factor is negative, or l1_ratio lies outside [0, 1]")]
     Negative,
+    /// Poisson loss and nothing counted in the rows with weight: the best mean is 0, and no η gives it.
+    #[error("no row with positive weight has a count above zero")]
+    NoCount,
+    /// A target of the Poisson loss below 0.
+    #[error("a target of the poisson loss is negative")]
+    NotACount,
     /// A logistic target other than -1 and +1.
     #[error("a target of the logistic loss is neither -1 nor +1")]
     NotASign,
@@ -59,6 +65,8 @@ pub struct Problem<'a> {
     /// Null model: coefficients of the unpenalised columns, and the intercept.
     pub(crate) null_model: (Vec<f64>, f64),
     null_objective: f64,
+    /// Σ share·(the least loss of the row).
+    least: f64,
     null_intercept: f64,
     lambda_max: f64,
 }
@@ -83,9 +91,11 @@ impl<'a> Problem<'a> {
             null_gradient: Vec::new(),
             null_model: (Vec::new(), 0.0),
             null_objective: 0.0,
+            least: 0.0,
             null_intercept: 0.0,
             lambda_max: 0.0,
         };
+        problem.least = problem.share.iter().zip(data.y).map(|(s, &y)| if *s > 0.0 { s * loss.least(y) } else { 0.0 }).sum();
         let theta = problem.find_null_intercept(&mut clock);
         let columns = match data.x.values {
             ValuesView::Single(values) => statistics(data.x, values, &problem.share, &theta, &options, &mut clock),
@@ -122,9 +132,24 @@ impl<'a> Problem<'a> {
         self.null_intercept
     }
 
+    /// What gaps are relative to: the size of the null objective, 1 where that is 0.
+    pub(crate) fn unit(&self) -> f64 {
+        if self.null_objective == 0.0 { 1.0 } else { self.null_objective.abs() }
+    }
+
+    /// How large the terms of a mean loss may be that is small itself.
+    pub(crate) fn magnitude(&self) -> f64 {
+        self.null_objective.abs() + self.least.abs()
+    }
+
+    /// Weighted mean deviance where the mean loss is `loss`.
+    pub(crate) fn deviance(&self, loss: f64) -> f64 {
+        2.0 * (loss - self.least)
+    }
+
     /// Weighted mean deviance at w = 0 with the best intercept.
     pub fn null_deviance(&self) -> f64 {
-        2.0 * self.null_objective
+        self.deviance(self.null_objective)
     }
 
     /// σ_j of each stored column; 1 unless standardising; 0 for a column that is constant and so kept at 0.
@@ -144,7 +169,7 @@ impl<'a> Problem<'a> {
     fn row_cost(&self) -> usize {
         match self.loss {
             Loss::Squared => 1,
-            Loss::Logistic => 2,
+            Loss::Logistic | Loss::Poisson => 2,
         }
     }
 
@@ -229,8 +254,8 @@ impl<'a> Problem<'a> {
 
     /// Σ share·loss'' given θ.
     fn bend(&self, theta: &[f64]) -> f64 {
-        let rows = self.share.iter().zip(theta).filter(|(s, _)| **s > 0.0);
-        rows.map(|(s, t)| s * self.loss.curvature(t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
+        let rows = self.share.iter().zip(theta).zip(self.data.y).filter(|((s, _), _)| **s > 0.0);
+        rows.map(|((s, t), &y)| s * self.loss.curvature(y, t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
     /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.
@@ -297,6 +322,14 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
         let has = |sign: f64| (0..n).any(|i| data.y[i] == sign && weight(i) > 0.0);
         if !has(1.0) || !has(-1.0) {
             return Err(Unfit::OneClass);
+        }
+    }
+    if loss == Loss::Poisson {
+        if data.y.iter().any(|&y| y < 0.0) {
+            return Err(Unfit::NotACount);
+        }
+        if !(0..n).any(|i| data.y[i] > 0.0 && weight(i) > 0.0) {
+            return Err(Unfit::NoCount);
         }
     }
     Ok((0..n).map(|i| weight(i) / total).collect())

@@ -23,8 +23,7 @@ fn deviance_of_copies(made: &Case, folds: &[u32], fold: u32, lambdas: &[f64]) ->
     let problem = train.problem(&x, 1e-11);
     let mut rows = Vec::new();
     path(&problem, lambdas, None, &go_on, &mut |_, point, _| {
-        // With λ = 0 the objective is the mean loss: half the deviance.
-        rows.push(2.0 * test.objective(0.0, &dense(&point, &x, 9), point.intercept));
+        rows.push(test.deviance(&dense(&point, &x, 9), point.intercept));
     });
     rows
 }

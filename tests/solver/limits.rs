@@ -8,11 +8,11 @@ use sparsefit::solver::{
     solve,
 };
 
-use crate::made::{case, close, go_on, plain};
+use crate::made::{LOSSES, case, close, go_on, plain};
 
 #[test]
 fn a_cancel_is_heard_wherever_it_comes() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         let made = case(300, 200, 0.5, loss, 2);
         let x = made.columns();
         let problem = made.problem(&x, 1e-9);
@@ -64,7 +64,7 @@ fn the_bound_on_epochs_ends_a_solve_as_a_result() {
 
 #[test]
 fn an_unreachable_tolerance_ends_too() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         let made = case(50, 20, 0.5, loss, 4);
         let x = made.columns();
         let problem = made.problem(&x, 0.0);

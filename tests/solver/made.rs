@@ -5,6 +5,9 @@ use std::ops::ControlFlow;
 use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{Data, Folds, Loss, Options, Penalty, Point, Problem, Progress};
 
+/// Every loss.
+pub(crate) const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
+
 /// Owned data of one problem, dense by rows.
 #[derive(Clone)]
 pub(crate) struct Case {
@@ -61,6 +64,7 @@ pub(crate) fn case(n: usize, p: usize, fill: f64, loss: Loss, seed: u64) -> Case
                         -1.0
                     }
                 }
+                Loss::Poisson => (0.4 * eta).exp().floor(),
             }
         })
         .collect();
@@ -70,7 +74,7 @@ pub(crate) fn case(n: usize, p: usize, fill: f64, loss: Loss, seed: u64) -> Case
 /// Every combination the solver promises to serve.
 pub(crate) fn all_cases() -> Vec<(String, Case)> {
     let mut cases = Vec::new();
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         for l1_ratio in [1.0, 0.5, 0.0] {
             for fill in [0.3, 1.0] {
                 for intercept in [true, false] {
@@ -154,6 +158,13 @@ impl Case {
         (0..n).map(|i| self.share(i) * (self.rows[i][j] - mean).powi(2)).sum::<f64>().sqrt()
     }
 
+    /// Mean deviance: twice the mean loss, less the least it could be.
+    pub(crate) fn deviance(&self, w: &[f64], b: f64) -> f64 {
+        let least = |y: f64| if self.loss == Loss::Poisson && y > 0.0 { y - y * y.ln() } else { 0.0 };
+        // with λ = 0 the objective is the mean loss
+        2.0 * (self.objective(0.0, w, b) - (0..self.y.len()).map(|i| self.share(i) * least(self.y[i])).sum::<f64>())
+    }
+
     /// The written objective, from the dense rows.
     pub(crate) fn objective(&self, lambda: f64, w: &[f64], b: f64) -> f64 {
         let mut total = 0.0;
@@ -163,6 +174,7 @@ impl Case {
                 * match self.loss {
                     Loss::Squared => 0.5 * (self.y[i] - eta).powi(2),
                     Loss::Logistic => (1.0 + (-self.y[i] * eta).exp()).ln(),
+                    Loss::Poisson => eta.exp() - self.y[i] * eta,
                 };
         }
         for (j, w) in w.iter().enumerate() {
@@ -184,18 +196,23 @@ impl Case {
             .map(|row| row.iter().zip(&sigma).map(|(x, s)| if *s > 0.0 { x / s } else { 0.0 }).chain([f64::from(self.intercept)]).collect())
             .collect();
         let lipschitz: f64 = (0..n).map(|i| shares[i] * x[i].iter().map(|v| v * v).sum::<f64>()).sum();
-        let step = 1.0 / lipschitz;
         let (mut u, mut z, mut momentum) = (vec![0.0; p + 1], vec![0.0; p + 1], 1.0f64);
         for _ in 0..60_000 {
-            let mut gradient = vec![0.0; p + 1];
+            let (mut gradient, mut bend) = (vec![0.0; p + 1], 1.0f64);
             for i in 0..n {
                 let eta = self.offset.as_ref().map_or(0.0, |o| o[i]) + x[i].iter().zip(&z).map(|(x, z)| x * z).sum::<f64>();
                 let slope = match self.loss {
                     Loss::Squared => eta - self.y[i],
                     Loss::Logistic => -self.y[i] / (1.0 + (self.y[i] * eta).exp()),
+                    Loss::Poisson => eta.exp() - self.y[i],
                 };
+                if self.loss == Loss::Poisson {
+                    // its second derivative knows no bound: the largest here, and room for the step
+                    bend = bend.max(1.5 * eta.exp());
+                }
                 gradient.iter_mut().zip(&x[i]).for_each(|(g, x)| *g += shares[i] * slope * x);
             }
+            let step = 1.0 / (lipschitz * bend);
             let next: Vec<f64> = (0..=p)
                 .map(|j| {
                     let f = if j == p { 0.0 } else { self.factors.as_ref().map_or(1.0, |f| f[j]) * lambda };

@@ -2,7 +2,7 @@
 
 use sparsefit::solver::{Loss, Point, Stop, ambiguous_support, certify, lambda_grid, path, solve, target_nonzeros};
 
-use crate::made::{Case, all_cases, case, close, dense, go_on};
+use crate::made::{Case, LOSSES, all_cases, case, close, dense, go_on};
 
 const TOL: f64 = 1e-11;
 
@@ -113,7 +113,7 @@ fn a_path_ends_where_a_cold_fit_ends_and_a_warm_fit_too() {
 
 #[test]
 fn a_constant_column_gets_zero() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         let mut made = case(40, 6, 0.5, loss, 5);
         made.rows.iter_mut().for_each(|row| row[4] = 0.1);
         made.factors = Some(vec![1.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
@@ -140,7 +140,7 @@ fn twins(loss: Loss) -> Case {
 
 #[test]
 fn exact_twins_and_one_hot_groups_converge() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         for l1_ratio in [1.0, 0.5, 0.0] {
             let mut made = twins(loss);
             made.l1_ratio = l1_ratio;
@@ -158,7 +158,7 @@ fn exact_twins_and_one_hot_groups_converge() {
 
 #[test]
 fn twins_in_the_support_are_called_ambiguous_and_others_are_not() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         let made = twins(loss);
         let x = made.columns();
         let problem = made.problem(&x, 1e-10);
@@ -200,7 +200,7 @@ fn a_column_and_its_complement_are_twins_over_many_rows() {
 
 #[test]
 fn a_wanted_number_of_nonzeros_is_found_at_the_largest_lambda() {
-    for loss in [Loss::Squared, Loss::Logistic] {
+    for loss in LOSSES {
         let made = case(60, 12, 0.5, loss, 21);
         let x = made.columns();
         let problem = made.problem(&x, 1e-7);

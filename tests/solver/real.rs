@@ -41,7 +41,7 @@ fn load(name: &str) -> Option<(Columns, Vec<f64>)> {
 fn walk(name: &str, loss: Loss, positive: f64, n: usize, ratio: f64) {
     let Some((x, labels)) = load(name) else { return };
     let y: Vec<f64> = match loss {
-        Loss::Squared => labels,
+        Loss::Squared | Loss::Poisson => labels,
         Loss::Logistic => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
     };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };

@@ -2,12 +2,12 @@
 
 use sparsefit::solver::{Loss, Point, Start, Trail, lambda_grid, path};
 
-use crate::made::{all_cases, case, go_on};
+use crate::made::{LOSSES, all_cases, case, go_on};
 
 #[test]
 fn a_path_goes_on_from_any_of_its_points_with_the_same_bits() {
     let wide = |loss| ("wide".to_owned(), case(120, 60, 0.4, loss, 9));
-    for (name, made) in all_cases().into_iter().chain([wide(Loss::Squared), wide(Loss::Logistic)]) {
+    for (name, made) in all_cases().into_iter().chain(LOSSES.map(wide)) {
         let x = made.columns();
         let problem = made.problem(&x, 1e-8);
         let lambdas = lambda_grid(problem.lambda_max().max(1e-3), 1e-3, 10);

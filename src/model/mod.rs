@@ -104,7 +104,7 @@ pub const TIME_LIMIT: &str = "time_limit";
 pub struct Card {
     /// `linear`.
     pub kind: String,
-    /// `squared` or `logistic`.
+    /// `squared`, `logistic` or `poisson`.
     pub loss: String,
     /// Both classes, negative first; for one class against the rest the first is `null`.
     pub classes: Option<Vec<Option<Class>>>,

@@ -66,6 +66,11 @@ impl Predictor {
         self.model.card.loss == "logistic"
     }
 
+    /// What is predicted where the linear predictor is `score`: itself, or the mean of a count.
+    pub(super) fn prediction(&self, score: f64) -> f64 {
+        if self.model.card.loss == "poisson" { score.exp() } else { score }
+    }
+
     /// The label, as JSON, of the positive or the negative side.
     pub(super) fn label(&self, positive: bool) -> &[u8] {
         &self.labels[usize::from(positive)]

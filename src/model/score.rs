@@ -132,7 +132,7 @@ impl<'a> Scorer<'a> {
         for (position, value) in &self.row.hits {
             score += values[*position as usize] * value;
         }
-        if !score.is_finite() {
+        if !score.is_finite() || !self.predictor.prediction(score).is_finite() {
             return Err(Refusal::row(Code::NumericalError, "the score is beyond a double"));
         }
         self.answer(score);
@@ -163,7 +163,7 @@ impl<'a> Scorer<'a> {
         };
         if wanted.prediction {
             field(&mut self.out, "\"prediction\":");
-            put(&mut self.out, score);
+            put(&mut self.out, self.predictor.prediction(score));
         }
         let probability = sigmoid(score);
         if wanted.probability {

@@ -70,6 +70,7 @@ pub struct FitSpec {
 enum AskedLoss {
     Squared,
     Logistic { positive_class: Option<AskedClass> },
+    Poisson,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +124,8 @@ pub enum Loss {
         /// The class that is +1; all others are −1.
         positive_class: Class,
     },
+    /// e^η − yη, for counts.
+    Poisson,
 }
 
 /// The penalty of a fit.

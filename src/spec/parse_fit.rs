@@ -67,22 +67,26 @@ fn check_together(fit: &FitSpec, problems: &mut Problems) {
     if matches!(fit.selection, Some(AskedSelection::Cv { .. })) && !path {
         problems.add("#/spec/selection", "conflict", "cross-validation chooses from a path; this lambda leaves nothing to choose");
     }
-    if matches!((&fit.selection, &fit.loss), (Some(AskedSelection::Cv { stratify: Some(true), .. }), Some(AskedLoss::Squared))) {
-        problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; the loss is squared");
+    let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Poisson));
+    if no_classes && matches!(fit.selection, Some(AskedSelection::Cv { stratify: Some(true), .. })) {
+        problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
     }
 }
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
-    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic"], problems));
+    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic", "poisson"], problems));
     let class = loss.take("positive_class").filter(|class| !class.is_null());
     let positive_class = class.map(|class| parse_class(class, problems));
-    if kind == Some("squared") && class.is_some() {
-        problems.add("#/spec/loss/positive_class", "conflict", "squared loss has no classes");
+    if let Some(kind @ ("squared" | "poisson")) = kind
+        && class.is_some()
+    {
+        problems.add("#/spec/loss/positive_class", "conflict", format!("{kind} loss has no classes"));
     }
     loss.close(problems);
     match kind? {
         "squared" => Some(AskedLoss::Squared),
+        "poisson" => Some(AskedLoss::Poisson),
         _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
     }
 }

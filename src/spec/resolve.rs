@@ -55,6 +55,11 @@ impl FitSpec {
                  {\"type\":\"logistic\"}",
             )),
             Some(AskedLoss::Squared) => Ok(Loss::Squared),
+            Some(AskedLoss::Poisson) if target.classes.is_some() => {
+                Err(unfit("#/spec/loss", "poisson loss needs counts, and the target has classes; upload it with target_kind=count"))
+            }
+            // Whether a number is negative is seen when the target is read.
+            Some(AskedLoss::Poisson) => Ok(Loss::Poisson),
             Some(AskedLoss::Logistic { positive_class: None }) => logistic_default(meta),
             Some(AskedLoss::Logistic { positive_class: Some(class) }) => chosen_class(class, meta),
         }
@@ -90,7 +95,7 @@ impl FitSpec {
         }
         let classes = matches!(loss, Loss::Logistic { .. });
         if stratify == Some(true) && !classes {
-            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; the loss is squared");
+            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
         }
         let folds = folds.unwrap_or_else(|| default_folds(n_rows, warnings));
         Selection::Cv { folds, stratify: stratify.unwrap_or(classes), seed, metric: "deviance".into(), rule }
@@ -125,13 +130,11 @@ fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
     match meta.target.kind {
         TargetKind::Regression => Ok(Loss::Squared),
         TargetKind::Binary => logistic_default(meta),
-        kind @ (TargetKind::Multiclass | TargetKind::Count) => {
+        TargetKind::Count => Ok(Loss::Poisson),
+        kind @ TargetKind::Multiclass => {
             let usual = default_loss_name(kind);
-            let instead = match kind {
-                TargetKind::Count => "{\"type\":\"squared\"}",
-                _ => "{\"type\":\"logistic\",\"positive_class\":c} with one of the classes, which is fitted against the rest",
-            };
-            let detail = format!("the usual loss of this target, {usual}, is not served; squared and logistic are: use {instead}");
+            let instead = "{\"type\":\"logistic\",\"positive_class\":c} with one of the classes, which is fitted against the rest";
+            let detail = format!("the usual loss of this target, {usual}, is not served; logistic is: use {instead}");
             Err(unfit("#/spec/loss", detail))
         }
     }

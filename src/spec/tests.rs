@@ -68,6 +68,9 @@ fn the_smallest_fit_gets_the_published_defaults() {
     let fit = resolve(&json!({}), &binary()).unwrap();
     assert_eq!(fit.loss, Loss::Logistic { positive_class: Class::Number(1.0) });
     assert!(matches!(fit.selection, Selection::Cv { stratify: true, .. }));
+    let counts = resolve(&json!({}), &meta(TargetKind::Count, &[])).unwrap();
+    assert_eq!(counts.loss, Loss::Poisson);
+    assert!(matches!(counts.selection, Selection::Cv { stratify: false, .. }));
     let tall = Meta { shape: [200, 200], ..regression() };
     assert_eq!(resolve(&json!({}), &tall).unwrap().lambda, Lambda::Path { n: 100, min_ratio: 1e-4 });
     for lambda in [json!({"mode": "value", "value": 0.1}), json!({"mode": "target_nonzeros", "k": 5})] {
@@ -162,6 +165,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"l1","groups":null}}"#, "#/spec/penalty/groups unknown_field"),
         (r#"{"loss":{"type":"poisson"}}"#, "#/spec/loss/type unknown_value"),
         (r#"{"loss":{"type":"squared","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
+        (r#"{"loss":{"type":"poisson","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"logistic","positive_class":[1]}}"#, "#/spec/loss/positive_class invalid_field"),
         (r#"{"loss":"logistic"}"#, "#/spec/loss invalid_field"),
         (r#"{"selection":{"method":"aic"}}"#, "#/spec/selection/method unknown_value"),
@@ -175,6 +179,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"selection":{"method":"none","folds":3}}"#, "#/spec/selection/folds conflict"),
         (r#"{"selection":{"method":"cv"},"lambda":{"mode":"value","value":1}}"#, "#/spec/selection conflict"),
         (r#"{"selection":{"method":"cv","stratify":true},"loss":{"type":"squared"}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"selection":{"method":"cv","stratify":true},"loss":{"type":"poisson"}}"#, "#/spec/selection/stratify conflict"),
         (r#"{"solver":{"tol":0}}"#, "#/spec/solver/tol out_of_range"),
         (r#"{"solver":{"tol":-1}}"#, "#/spec/solver/tol out_of_range"),
         (r#"{"solver":{"tol":1}}"#, "#/spec/solver/tol out_of_range"),
@@ -276,11 +281,12 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
     let mut rare = binary();
     rare.target.counts = Some(vec![99, 1]);
     for (spec, meta, code, expected) in [
-        (json!({}), &count, Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "logistic"}}), &count, Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({}), &many, Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "logistic"}}), &many, Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "logistic"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "squared"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "poisson"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (
             json!({"loss": {"type": "logistic", "positive_class": 4}}),
             &many,

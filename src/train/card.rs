@@ -62,6 +62,7 @@ fn loss_name(spec: &ResolvedFit) -> &'static str {
     match spec.loss {
         Loss::Squared => "squared",
         Loss::Logistic { .. } => "logistic",
+        Loss::Poisson => "poisson",
     }
 }
 
@@ -71,6 +72,7 @@ fn objective(spec: &ResolvedFit) -> String {
     let loss = match spec.loss {
         Loss::Squared => "½(y−η)²",
         Loss::Logistic { .. } => "log(1+e^{−yη}), y ∈ {−1,+1}",
+        Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {
         Standardize::Scale => "; in the penalty w_j stands for w_j·σ_j, σ_j the standard deviation of column j",
@@ -84,27 +86,29 @@ fn objective(spec: &ResolvedFit) -> String {
 /// * glmnet divides the gaussian elastic net's ridge term by sd(y) and rescales `penalty.factor`: equal for the lasso
 ///   with unit factors. It scales by the same population deviation as we do.
 /// * scikit-learn neither scales columns nor knows factors or offsets. `ElasticNet` divides by Σs as we do;
-///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ).
+///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ). `PoissonRegressor` is ridge only.
 /// * Spark's logistic regression is ours when it does not standardise; its linear regression scales the target.
 fn equivalents(spec: &ResolvedFit, lambda: f64, rows: &Rows<'_>, offset: bool) -> Value {
     let l1_ratio = spec.penalty.l1_ratio;
     let unit_factors = spec.penalty.factors.values().all(|&factor| factor == 1.0);
-    let logistic = rows.loss == solver::Loss::Logistic;
     let glmnet = (unit_factors && l1_ratio == 1.0).then(
         || json!({ "lambda": lambda, "alpha": 1.0, "standardize": spec.standardize == Standardize::Scale, "intercept": spec.intercept }),
     );
     let plain = unit_factors && spec.standardize == Standardize::None && !offset;
     let total: f64 = rows.weights.map_or(rows.y.len() as f64, |weights| weights.iter().sum());
     let inverse = 1.0 / (total * lambda);
-    let sklearn = match logistic {
-        true => (plain && inverse.is_finite())
+    let sklearn = match rows.loss {
+        solver::Loss::Logistic => (plain && inverse.is_finite())
             .then(|| json!({ "estimator": "LogisticRegression", "C": inverse, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })),
-        false => plain.then(|| {
+        solver::Loss::Poisson => {
+            (plain && l1_ratio == 0.0).then(|| json!({ "estimator": "PoissonRegressor", "alpha": lambda, "fit_intercept": spec.intercept }))
+        }
+        solver::Loss::Squared => plain.then(|| {
             let estimator = if l1_ratio == 1.0 { "Lasso" } else { "ElasticNet" };
             json!({ "estimator": estimator, "alpha": lambda, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })
         }),
     };
-    let spark = (plain && logistic)
+    let spark = (plain && rows.loss == solver::Loss::Logistic)
         .then(|| json!({ "regParam": lambda, "elasticNetParam": l1_ratio, "standardization": false, "fitIntercept": spec.intercept }));
     json!({ "glmnet": glmnet, "sklearn": sklearn, "spark": spark })
 }

@@ -109,6 +109,7 @@ fn forget_broken(deviance: &mut CvDeviance, n_lambdas: usize) {
 fn unfit_fold(why: Unfit) -> TrainError {
     match why {
         Unfit::OneClass => unfit("invalid_target", "Without the rows of one fold only one class is left; ask for fewer folds."),
+        Unfit::NoCount => unfit("invalid_target", "Without the rows of one fold no count above zero is left; ask for fewer folds."),
         Unfit::NoWeight => unfit("invalid_weight", "Without the rows of one fold no weight is left; ask for fewer folds."),
         other => other.into(),
     }

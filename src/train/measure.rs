@@ -6,7 +6,8 @@ use super::target::Rows;
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::solver::{Data, Loss, Point};
 
-/// Metrics on the training rows: `deviance`, and by loss `mse r2` or `log_loss accuracy auc`.
+/// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson) or
+/// `log_loss accuracy auc`.
 pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, null_deviance: f64) -> Value {
     let eta = linear_predictor(data, point);
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
@@ -14,6 +15,10 @@ pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, nul
     match rows.loss {
         Loss::Squared => {
             json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": point.deviance, "r2": r2(&rows.y, &eta, weight) })
+        }
+        Loss::Poisson => {
+            let mean: Vec<f64> = eta.iter().map(|eta| eta.exp()).collect();
+            json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": mse(&rows.y, &mean, weight), "r2": r2(&rows.y, &mean, weight) })
         }
         Loss::Logistic => json!({
             "deviance": point.deviance,
@@ -43,6 +48,11 @@ fn add_columns<V: Number>(x: &ColumnsView<'_>, values: &[V], point: &Point, eta:
             eta[row as usize] += coefficient * value.into();
         }
     }
+}
+
+fn mse(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
+    let total: f64 = (0..y.len()).map(&weight).sum();
+    (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).powi(2)).sum::<f64>() / total
 }
 
 fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {

@@ -9,7 +9,7 @@ use super::{TrainError, unfit};
 /// The rows of a fit.
 pub(super) struct Rows<'a> {
     pub(super) loss: solver::Loss,
-    /// Targets; ±1 for logistic loss.
+    /// Targets; ±1 for logistic, counts for Poisson loss.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
     /// Both classes, negative first; `None` = the rest.
@@ -21,6 +21,7 @@ impl<'a> Rows<'a> {
         let weights = dataset.weights.as_deref().filter(|_| spec.weights);
         match &spec.loss {
             Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
+            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, classes: None }),
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
                 Ok(Self { loss: solver::Loss::Logistic, y, weights, classes: Some(classes) })
@@ -39,7 +40,7 @@ fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
         return Ok(dataset.y.to_vec());
     };
     let values: Option<Vec<f64>> = classes.iter().map(|class| if let Class::Number(value) = class { Some(*value) } else { None }).collect();
-    let values = values.ok_or_else(|| unfit("invalid_target", "Squared loss needs a numeric target; its classes are texts."))?;
+    let values = values.ok_or_else(|| unfit("invalid_target", "This loss needs a numeric target; its classes are texts."))?;
     Ok(dataset.y.iter().map(|&position| values[position as usize]).collect())
 }
 

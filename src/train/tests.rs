@@ -211,6 +211,52 @@ fn squared_loss_on_numeric_classes_uses_their_numbers() {
 }
 
 #[test]
+fn counts_are_fitted_by_the_logarithm_of_their_mean() {
+    let data = noisy(|signal| (1.0 + 0.8 * signal).exp().floor().to_string());
+    let poisson = ResolvedFit { loss: Loss::Poisson, ..path_with_cv(Rule::Min) };
+    let poisson = ResolvedFit { selection: Selection::None, ..poisson };
+    let model = trained(&data, &poisson);
+    assert_eq!(model.card.loss, "poisson");
+    assert!(model.card.objective.contains("loss = e^η−yη"), "{}", model.card.objective);
+    // the score equation of the intercept: the means add up to the counts
+    let x: Vec<Vec<f64>> = crate::dataset::rows(&data.data, 0, 60)
+        .iter()
+        .map(|row| {
+            let mut dense = vec![0.0; 6];
+            row.indices.iter().zip(&row.values).for_each(|(j, v)| dense[*j as usize] = *v);
+            dense
+        })
+        .collect();
+    let mean = |row: &Vec<f64>| {
+        let terms = model.indices.iter().zip(&model.values).map(|(j, w)| w * row[*j as usize]);
+        (model.card.intercept + terms.sum::<f64>()).exp()
+    };
+    let means: Vec<f64> = x.iter().map(mean).collect();
+    close(&[means.iter().sum::<f64>()], &[data.data.y.iter().sum::<f64>()]);
+    let deviance = |(y, m): (&f64, &f64)| 2.0 * (if *y > 0.0 { y * (y / m).ln() } else { 0.0 } - y + m);
+    let told = model.card.metrics["train"]["deviance"].as_f64().expect("a number");
+    close(&[told], &[data.data.y.iter().zip(&means).map(deviance).sum::<f64>() / 60.0]);
+    let cv = trained(&data, &ResolvedFit { loss: Loss::Poisson, ..path_with_cv(Rule::Min) }).cv.expect("folds");
+    assert!(cv.rows[cv.index_min as usize].mean < 0.5 * cv.rows[0].mean, "{:?}", cv.rows);
+}
+
+#[test]
+fn what_is_no_count_is_refused_and_ridge_has_a_twin_elsewhere() {
+    let refused = |data: &Fixture| match run(data, &ResolvedFit { loss: Loss::Poisson, ..spec() }) {
+        Err(TrainError::Unfit { code, detail }) => (code, detail),
+        other => panic!("{other:?}"),
+    };
+    let (code, detail) = refused(&noisy(|signal| signal.to_string()));
+    assert_eq!((code, detail.contains("negative")), ("invalid_target", true));
+    let (code, detail) = refused(&dataset_of(r#"{"format":"dense","values":[[1],[2]],"y":[0,0]}"#));
+    assert_eq!((code, detail.contains("count above zero")), ("invalid_target", true), "{detail}");
+    let mut ridge = ResolvedFit { loss: Loss::Poisson, ..spec() };
+    ridge.penalty.l1_ratio = 0.0;
+    let counts = noisy(|signal| (1.0 + signal).exp().floor().to_string());
+    assert_eq!(trained(&counts, &ridge).card.equivalents["sklearn"]["estimator"], "PoissonRegressor");
+}
+
+#[test]
 fn cross_validation_chooses_by_its_rule_whatever_the_threads() {
     let data = noisy(|signal| signal.to_string());
     let min = trained(&data, &path_with_cv(Rule::Min));

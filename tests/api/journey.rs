@@ -52,6 +52,26 @@ async fn data_go_in_a_certified_sparse_model_and_predictions_come_out() {
 }
 
 #[tokio::test]
+async fn counts_are_predicted_by_their_mean() {
+    let app = TestApp::start().await;
+    let text: String = (0..40).map(|i| format!("{} 1:{} 2:{}\n", (i * 7) % 5 + i / 10, 1 + i % 3, i / 10)).collect();
+    let upload = app.send("POST", "/api/v1/datasets?name=visits&target_kind=count", &[("content-type", "text/libsvm")], &text).await;
+    assert_eq!(upload.expect(201).json["target"]["kind"], "count");
+    app.submit("visits", json!({})).await.expect(202);
+    app.work().await;
+    let model = app.get("/api/v1/models/m/versions/1").await.expect(200).json;
+    assert_eq!((&model["loss"], &model["certificate"]["status"]), (&json!("poisson"), &json!("certified")), "{model}");
+    let ask = json!({ "instances": [{ "indices": [0, 1], "values": [2.0, 3.0] }], "output": ["prediction", "linear_predictor"] });
+    let answer = app.post("/api/v1/models/m/predict", &ask).await.expect(200).json["predictions"][0].clone();
+    let number = |key: &str| answer[key].as_f64().expect("a number");
+    assert!((number("prediction") - number("linear_predictor").exp()).abs() < 1e-12, "{answer}");
+    // a mean that no double holds is an error of its row
+    let far = json!({ "instances": [{ "indices": [1], "values": [1e6] }] });
+    app.post("/api/v1/models/m/predict", &far).await.expect_problem(422, "numerical_error");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_folds_told_are_the_folds_that_were_used() {
     let app = TestApp::start().await;
     app.upload("tiny", &TINY.repeat(3)).await.expect(201);

@@ -163,7 +163,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"l1","factors":{"3":"1"}}}"#, "#/spec/penalty/factors/3 invalid_field"),
         (r#"{"penalty":{"type":"l1","factors":[1]}}"#, "#/spec/penalty/factors invalid_field"),
         (r#"{"penalty":{"type":"l1","groups":null}}"#, "#/spec/penalty/groups unknown_field"),
-        (r#"{"loss":{"type":"poisson"}}"#, "#/spec/loss/type unknown_value"),
+        (r#"{"loss":{"type":"gamma"}}"#, "#/spec/loss/type unknown_value"),
         (r#"{"loss":{"type":"squared","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"poisson","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"logistic","positive_class":[1]}}"#, "#/spec/loss/positive_class invalid_field"),

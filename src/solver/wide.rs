@@ -1,4 +1,5 @@
-//! Functions compiled for the widest registers there are, chosen when they are called.
+//! Functions compiled for the widest registers there are, chosen when they are called: the one place of this room with
+//! `unsafe`, in what the macro writes.
 //!
 //! The arithmetic is written once, in lanes of a fixed width and without fused multiply-adds (the compiler never fuses by
 //! itself): wide registers only carry more lanes at a time, and every twin gives the same bits.

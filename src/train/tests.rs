@@ -219,7 +219,7 @@ fn counts_are_fitted_by_the_logarithm_of_their_mean() {
     assert_eq!(model.card.loss, "poisson");
     assert!(model.card.objective.contains("loss = e^η−yη"), "{}", model.card.objective);
     // the score equation of the intercept: the means add up to the counts
-    let x: Vec<Vec<f64>> = crate::dataset::rows(&data.data, 0, 60)
+    let x: Vec<Vec<f64>> = dataset::rows(&data.data, 0, 60)
         .iter()
         .map(|row| {
             let mut dense = vec![0.0; 6];

@@ -199,21 +199,32 @@ impl<'a> Problem<'a> {
         sum
     }
 
-    /// −share·loss'(η).
-    fn descents(&self, eta: &[f64], clock: &mut Clock) -> Vec<f64> {
-        let mut theta = vec![0.0; eta.len()];
+    /// −share·loss'(η) into `theta`, and its sums.
+    fn descents(&self, eta: &[f64], theta: &mut [f64], clock: &mut Clock) -> Sums {
+        let (mut sums, mut bends) = (Sums::default(), Vec::new());
         clock.rows(eta.len(), self.row_cost(), |rows| {
-            let here = &mut theta[rows.clone()];
-            self.loss.descents(&self.data.y[rows.clone()], &eta[rows.clone()], here);
-            here.iter_mut().zip(&self.share[rows]).for_each(|(theta, share)| *theta = if *share > 0.0 { share * *theta } else { 0.0 });
+            let (here, y, share) = (&mut theta[rows.clone()], &self.data.y[rows.clone()], &self.share[rows.clone()]);
+            self.loss.descents(y, &eta[rows], here);
+            // what a row without weight holds may be anything
+            here.iter_mut().zip(share).for_each(|(r, share)| *r = if *share > 0.0 { *r } else { 0.0 });
+            if self.options.intercept {
+                bends.resize(here.len(), 0.0);
+                bends.iter_mut().zip(&*here).zip(y).for_each(|((bend, r), &y)| *bend = self.loss.curvature(y, *r));
+                sums.bend += matrix::dot(share, &bends);
+                bends.iter_mut().zip(&*here).for_each(|(size, r)| *size = r.abs());
+                sums.size += matrix::dot(share, &bends);
+                sums.sum += matrix::dot(share, here);
+            }
+            here.iter_mut().zip(share).for_each(|(r, share)| *r *= share);
         });
-        theta
+        sums
     }
 
     /// Moves `b` and `eta` to the best intercept and returns θ_i = −share_i·loss'(η_i), whose sum is then 0 but for
     /// rounding. Without an intercept only θ is computed. All of it is worth nothing when `clock` said stop.
     pub(crate) fn balance(&self, eta: &mut [f64], b: &mut f64, clock: &mut Clock) -> Vec<f64> {
-        let mut theta = self.descents(eta, clock);
+        let mut theta = vec![0.0; eta.len()];
+        let mut sums = self.descents(eta, &mut theta, clock);
         if !self.options.intercept {
             return theta;
         }
@@ -223,8 +234,7 @@ impl<'a> Problem<'a> {
             if !clock.work(4 * eta.len()) {
                 break;
             }
-            let sum: f64 = theta.iter().sum();
-            let size: f64 = theta.iter().map(|t| t.abs()).sum();
+            let Sums { sum, size, bend } = sums;
             if sum.abs() <= 1e-15 * size {
                 break;
             }
@@ -233,7 +243,7 @@ impl<'a> Problem<'a> {
             } else {
                 high = *b
             }
-            let step = sum / self.bend(&theta);
+            let step = sum / bend.max(f64::MIN_POSITIVE);
             let mut next = *b + if self.loss == Loss::Squared { step } else { step.clamp(-4.0, 4.0) };
             if !(next > low && next < high) {
                 next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
@@ -244,18 +254,12 @@ impl<'a> Problem<'a> {
             }
             eta.iter_mut().for_each(|eta| *eta += moved);
             *b = next;
-            theta = self.descents(eta, clock);
+            sums = self.descents(eta, &mut theta, clock);
             if moved.abs() <= 4.0 * f64::EPSILON * b.abs() {
                 break;
             }
         }
         theta
-    }
-
-    /// Σ share·loss'' given θ.
-    fn bend(&self, theta: &[f64]) -> f64 {
-        let rows = self.share.iter().zip(theta).zip(self.data.y).filter(|((s, _), _)| **s > 0.0);
-        rows.map(|((s, t), &y)| s * self.loss.curvature(y, t / s)).sum::<f64>().max(f64::MIN_POSITIVE)
     }
 
     /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.
@@ -333,6 +337,17 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
         }
     }
     Ok((0..n).map(|i| weight(i) / total).collect())
+}
+
+/// Sums over θ, kept only with an intercept.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Σ θ.
+    sum: f64,
+    /// Σ |θ|.
+    size: f64,
+    /// Σ share·loss''.
+    bend: f64,
 }
 
 /// What one walk over the matrix tells of every column.

@@ -55,7 +55,7 @@ async fn data_go_in_a_certified_sparse_model_and_predictions_come_out() {
 async fn counts_are_predicted_by_their_mean() {
     let app = TestApp::start().await;
     let text: String = (0..40).map(|i| format!("{} 1:{} 2:{}\n", (i * 7) % 5 + i / 10, 1 + i % 3, i / 10)).collect();
-    let upload = app.send("POST", "/api/v1/datasets?name=visits&target_kind=count", &[("content-type", "text/libsvm")], &text).await;
+    let upload = app.send("POST", "/api/v1/datasets?name=visits&target_kind=count", &[("content-type", "text/libsvm")], text).await;
     assert_eq!(upload.expect(201).json["target"]["kind"], "count");
     app.submit("visits", json!({})).await.expect(202);
     app.work().await;

@@ -109,7 +109,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, u64::MAX);
+            engine.improve(&problem.free, primal, goal, false, u64::MAX);
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -166,7 +166,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
             }
-            let Choice { set, complete, settled } = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
+            let doubted = gap > 0.5 * last_gap;
+            let Choice { set, complete, settled } = self.choose(previous, &mut growth, doubted);
             // the goal within the set, not the set, is what held it up
             if gap > 0.3 * last_gap && goal > 0.1 * gap * unit {
                 sharper *= 0.2;
@@ -178,7 +179,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             // nothing new to speak of: the rest of the way can be gone at once
             let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, self.problem.options.max_epochs);
+            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.pass();
         };
@@ -195,7 +196,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
+        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs);
         self.evaluate();
         self.pass();
     }
@@ -301,9 +302,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64) {
         match self.problem.loss {
-            Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
+            Loss::Squared => self.improve_quadratic(set, goal, doubted, max_epochs),
             Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
         }
     }
@@ -313,12 +314,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda) }
     }
 
-    fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
+    fn improve_quadratic(&mut self, set: &[u32], goal: f64, doubted: bool, max_epochs: u64) {
         let size = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
         model.products = self.products_to_use();
-        let aim = Aim { goal, size, max_epochs, served: model.products.len(), once: false };
+        let aim = Aim { goal, size, max_epochs, served: model.products.len(), once: false, doubted };
         minimise(&mut model, &mut at, self.known(set), &aim, &mut self.clock);
         self.products = model.products;
         self.write(set, &at.w);

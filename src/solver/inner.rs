@@ -63,6 +63,8 @@ pub(crate) struct Aim {
     pub(crate) served: usize,
     /// The model is only good enough for the columns that move now: end when those are at the goal.
     pub(crate) once: bool,
+    /// Small steps have been taken for the end before when they were not.
+    pub(crate) doubted: bool,
 }
 
 /// Minimises until the estimate of the duality gap is at the goal, `clock` says stop or the epochs are spent. Gradients
@@ -74,10 +76,10 @@ pub(crate) fn minimise<V: Number>(
     aim: &Aim,
     clock: &mut Clock,
 ) {
-    let Aim { goal, size, max_epochs, served, once } = *aim;
+    let Aim { goal, size, max_epochs, served, once, doubted } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
-    let (mut pace, mut doubt) = (Pace::default(), 1usize);
+    let (mut pace, mut doubt) = (Pace { slow: doubted, ..Pace::default() }, 1usize);
     let mut gradients = vec![0.0; at.w.len()];
     let mut moved = vec![false; at.w.len()];
     loop {
@@ -126,7 +128,7 @@ pub(crate) fn minimise<V: Number>(
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && fallen * fallen <= small_fall(goal, size) * before {
+            if 2 * visit > model.nnz() && !doubted && still_to_fall(before, fallen) <= small_fall(goal, size) {
                 return;
             }
         }
@@ -140,6 +142,17 @@ pub(crate) fn minimise<V: Number>(
 /// constraints, the objective with its square.
 pub(crate) fn small_fall(goal: f64, size: f64) -> f64 {
     if size > 0.0 { goal * (goal / size).min(0.1) } else { 0.0 }
+}
+
+/// What all further sweeps together would fall by if the falls go on as the last two did.
+fn still_to_fall(before: f64, fallen: f64) -> f64 {
+    if fallen == 0.0 {
+        0.0
+    } else if before.is_finite() && fallen < before {
+        fallen * fallen / (before - fallen)
+    } else {
+        f64::INFINITY
+    }
 }
 
 /// How fast cycles come nearer, and what the rest of the way would cost.
@@ -228,8 +241,7 @@ fn on_columns<V: Number>(
         before = fallen;
         fallen = sweep(model, at, active, &mut work, clock);
         // what the next would fall by, if each does as the last
-        let next = if before.is_finite() { fallen * (fallen / before) } else { fallen };
-        let done = next <= small && !slow;
+        let done = still_to_fall(before, fallen) <= small && !slow;
         if clock.cancelled || clock.progress.epoch >= max_epochs || done {
             return ([before, fallen], work);
         }

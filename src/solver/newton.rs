@@ -100,7 +100,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             last_gap = Some(gap);
             let rough = if gap.is_finite() { 0.1 * gap } else { 1e-3 * size };
-            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), size, max_epochs, served, once: true };
+            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), size, max_epochs, served, once: true, doubted: false };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;

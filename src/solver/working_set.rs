@@ -37,17 +37,11 @@ impl Growth {
     }
 
     /// How many columns to take beside the `kept` ones.
-    fn take(&mut self, kept: usize, support: usize, violators: usize, slow: bool) -> usize {
+    fn take(&self, kept: usize, support: usize, violators: usize, slow: bool) -> usize {
         let expected = (self.used(support) * violators as f64) as usize;
         let usual = (kept + 64).max(expected.min(6 * kept + 256));
-        self.taken = if self.takes_all(support) {
-            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
-        } else if slow {
-            (2 * self.taken).max(usual)
-        } else {
-            usual
-        };
-        self.taken
+        let doubled = if slow { 2 * self.taken } else { 0 };
+        doubled.max(if self.takes_all(support) { violators + violators / 8 + 16 } else { usual })
     }
 }
 
@@ -84,7 +78,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if take < candidates.len() {
             candidates.select_nth_unstable_by(take, by_ratio);
         }
-        growth.offered = kept.len() + take.min(violators);
+        (growth.offered, growth.taken) = (kept.len() + take.min(violators), take);
         let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
         let settled = complete && violators * 20 <= kept.len();
         kept.extend(candidates[..take].iter().map(|c| c.1));

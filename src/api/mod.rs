@@ -11,6 +11,7 @@ mod digest;
 mod door;
 mod error;
 mod events;
+mod held_out;
 mod idempotency;
 mod job_filter;
 mod jobs;
@@ -95,8 +96,8 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
         get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
         get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
-        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, models::cv),
-        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::folds),
+        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, held_out::cv),
+        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

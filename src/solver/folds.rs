@@ -10,9 +10,12 @@ use super::standing::{Start, Trail};
 use super::{Data, Loss, Observe, Options, Penalty, Problem, Stop, Unfit};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 
+/// The fold of a row that no fold holds out.
+pub const NEVER: u32 = u32::MAX;
+
 /// Which folds, over which λ, by how many threads.
 pub struct Folds<'a> {
-    /// Which fold holds each row out, below `n`.
+    /// Which fold holds each row out, below `n`, or [`NEVER`].
     pub of_row: &'a [u32],
     /// Number of folds.
     pub n: usize,
@@ -71,7 +74,7 @@ pub fn cross_validate(
     folds: &Folds,
     observe: &Observe,
 ) -> Result<CvDeviance, Unfit> {
-    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold as usize >= folds.n) {
+    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold != NEVER && fold as usize >= folds.n) {
         return Err(Unfit::Shape);
     }
     let next = AtomicUsize::new(0);

@@ -33,15 +33,17 @@ mod newton;
 mod path;
 mod problem;
 mod quadratic;
+mod refit;
 mod standing;
 mod support;
 mod target;
 mod working_set;
 
 pub use certificate::{Certificate, certify};
-pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, cross_validate};
+pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, NEVER, cross_validate};
 pub use path::{Point, lambda_grid, path, settle, solve};
 pub use problem::{Problem, Unfit};
+pub use refit::{Refit, refit};
 pub use standing::{Reference, Start, Trail};
 pub use support::ambiguous_support;
 pub use target::{TargetPoint, target_nonzeros};

@@ -8,7 +8,7 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, ResolvedFit, Selection};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedFit};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -23,6 +23,9 @@ const FOLD: Vectors = Vectors { rows: 11.5, columns: 7.5 };
 /// Vectors over rows that a Newton step takes besides.
 const NEWTON_ROWS: f64 = 4.5;
 
+/// Vectors over rows that a refit takes besides, while the fold it is of waits.
+const REFIT_ROWS: f64 = 11.0;
+
 /// Most columns of which products are kept.
 const MOST_PRODUCTS: f64 = 4000.0;
 
@@ -36,12 +39,19 @@ struct Vectors {
 pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
     let newton = if matches!(fit.loss, Loss::Squared) { 0.0 } else { NEWTON_ROWS };
+    let more = newton + if fit.refit.is_some() { REFIT_ROWS } else { 0.0 };
     let mib = |vectors: &Vectors, more: f64| 8.0 * ((vectors.rows + more) * rows + vectors.columns * columns) / MIB;
-    let (solves, beside) = match fit.selection {
-        Selection::None => (1.0, 0.0),
-        Selection::Cv { folds, .. } => (folds as f64 + 1.0, threads.clamp(1, folds) as f64),
+    let (solves, beside) = match fit.selection.splits() {
+        None => (1.0, 0.0),
+        Some(splits) => (splits.all_folds() as f64 + 1.0, threads.clamp(1, splits.folds) as f64),
     };
-    let busy = mib(&SOLVE, newton).max(beside * mib(&FOLD, newton));
+    // every ratio has a path of its own, and so have the ridge that is compared with and the pilot, which has folds always
+    let paths = fit.penalty.l1_ratio.all().len() as f64 + f64::from(u8::from(fit.compare_ridge));
+    let pilot = if fit.penalty.adaptive.is_some() { solves.max(PILOT_FOLDS as f64 + 1.0) } else { 0.0 };
+    // a refit of a support costs up to twice as much as the λ that left it
+    let refitted = if fit.refit.is_some() { 3.0 } else { 1.0 };
+    let (solves, beside) = (refitted * paths * solves + pilot, if pilot > 0.0 { beside.max(1.0) } else { beside });
+    let busy = mib(&SOLVE, more).max(beside * mib(&FOLD, more));
     let vectors = BASE_MIB + mib(&PROBLEM, 0.0) + busy;
     let multiplied = columns.min(MOST_PRODUCTS).min(512.0 + 1.5 * nonzeros.sqrt());
     let products = beside.max(1.0) * 3.0 * 8.0 * multiplied * multiplied / MIB;

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use super::fields::Problems;
-use super::{
-    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, Selection, default_loss_name,
-};
+use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, default_loss_name};
 use crate::dataset::{Class, Meta, Names, TargetKind};
 use crate::fault::{Code, Fault};
 use crate::job::Warning;
 use crate::json::{clip, segment};
 
-const FOLDS: u64 = 5;
+/// Folds that choose the λ of a pilot fit where the selection has none.
+pub const PILOT_FOLDS: u64 = 5;
 
 impl FitSpec {
     /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
@@ -24,6 +23,10 @@ impl FitSpec {
         let mut warnings = Vec::new();
         check_factors(&self.penalty.factors, meta, names, &mut problems);
         let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
+        if self.penalty.adaptive.is_some() && selection.splits().is_none() && meta.shape[0] < PILOT_FOLDS {
+            let detail = format!("the pilot is chosen by {PILOT_FOLDS} folds; the data set has {} rows", meta.shape[0]);
+            problems.add("#/spec/penalty/adaptive", "conflict", detail);
+        }
         if self.weights == AskedWeights::Required && !meta.weighted {
             problems.add("#/spec/weights", "conflict", "the data set has no weights");
         }
@@ -36,6 +39,8 @@ impl FitSpec {
             penalty: self.penalty.clone(),
             lambda: self.resolve_lambda(meta),
             selection,
+            refit: self.refit.clone(),
+            compare_ridge: self.compare_ridge,
             intercept: self.intercept,
             standardize: self.standardize,
             weights: self.weights != AskedWeights::Ignored && meta.weighted,
@@ -76,46 +81,10 @@ impl FitSpec {
             }
         }
     }
-
-    fn resolve_selection(&self, meta: &Meta, loss: &Loss, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Selection {
-        let path = matches!(self.lambda, AskedLambda::Path { .. } | AskedLambda::Values(_));
-        let asked = self.selection.clone().unwrap_or(if path { default_cv() } else { AskedSelection::None });
-        let AskedSelection::Cv { folds, stratify, seed, rule } = asked else { return Selection::None };
-        let n_rows = meta.shape[0];
-        if folds.is_some_and(|folds| folds > n_rows) {
-            let detail = format!("must be at most the number of rows, {n_rows}");
-            problems.add("#/spec/selection/folds", "out_of_range", detail);
-        }
-        if n_rows < 2 {
-            problems.add("#/spec/selection", "conflict", "one row cannot be cross-validated; use {\"method\":\"none\"}");
-        }
-        if smallest_side(meta, loss).is_some_and(|rows| rows < 2) {
-            let detail = "cross-validation needs two rows of either class; use {\"method\":\"none\"}";
-            problems.add("#/spec/selection", "conflict", detail);
-        }
-        let classes = matches!(loss, Loss::Logistic { .. });
-        if stratify == Some(true) && !classes {
-            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
-        }
-        let folds = folds.unwrap_or_else(|| default_folds(n_rows, warnings));
-        Selection::Cv { folds, stratify: stratify.unwrap_or(classes), seed, metric: "deviance".into(), rule }
-    }
-}
-
-fn default_cv() -> AskedSelection {
-    AskedSelection::Cv { folds: None, stratify: None, seed: 0, rule: super::Rule::Min }
-}
-
-fn default_folds(n_rows: u64, warnings: &mut Vec<Warning>) -> u64 {
-    if n_rows < FOLDS {
-        let detail = format!("{n_rows} rows make {n_rows} folds, not the usual {FOLDS}.");
-        warnings.push(Warning { code: "fewer_folds".into(), detail, features: Vec::new() });
-    }
-    FOLDS.min(n_rows).max(2)
 }
 
 /// Rows of the rarer of the two sides of a logistic loss, where the data set counted them.
-fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
+pub(super) fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
     let Loss::Logistic { positive_class } = loss else { return None };
     let position = meta.target.classes.as_ref()?.iter().position(|class| class == positive_class)?;
     let positive = *meta.target.counts.as_ref()?.get(position)?;

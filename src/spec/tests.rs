@@ -67,10 +67,10 @@ fn the_smallest_fit_gets_the_published_defaults() {
     assert_eq!(serde_json::to_value(&fit).unwrap(), expected);
     let fit = resolve(&json!({}), &binary()).unwrap();
     assert_eq!(fit.loss, Loss::Logistic { positive_class: Class::Number(1.0) });
-    assert!(matches!(fit.selection, Selection::Cv { stratify: true, .. }));
+    assert!(matches!(fit.selection, Selection::Cv(CrossValidation { stratify: true, .. })));
     let counts = resolve(&json!({}), &meta(TargetKind::Count, &[])).unwrap();
     assert_eq!(counts.loss, Loss::Poisson);
-    assert!(matches!(counts.selection, Selection::Cv { stratify: false, .. }));
+    assert!(matches!(counts.selection, Selection::Cv(CrossValidation { stratify: false, .. })));
     let tall = Meta { shape: [200, 200], ..regression() };
     assert_eq!(resolve(&json!({}), &tall).unwrap().lambda, Lambda::Path { n: 100, min_ratio: 1e-4 });
     for lambda in [json!({"mode": "value", "value": 0.1}), json!({"mode": "target_nonzeros", "k": 5})] {
@@ -89,6 +89,15 @@ fn a_resolved_fit_survives_json_and_can_be_posted_again() {
         json!({"lambda": {"mode": "target_nonzeros", "k": 3}, "loss": {"type": "logistic", "positive_class": -1}, "intercept": false}),
         json!({"selection": {"method": "cv", "folds": 7, "seed": 9007199254740991u64, "rule": "1se", "stratify": false},
                "solver": {"tol": 1e-9, "max_epochs": 5}, "limits": {"max_runtime_s": 1.5}}),
+        json!({"selection": {"method": "aic"}}),
+        json!({"selection": {"method": "ebic"}, "penalty": {"type": "elastic_net", "l1_ratio": [1, 0.5, 0.5]}}),
+        json!({"selection": {"method": "holdout", "rule": "sparsest_within_pct", "within_pct": 5}}),
+        json!({"selection": {"method": "cv", "repeats": 3, "groups": (0..100).map(|row| format!("g{}", row / 10)).collect::<Vec<_>>()}}),
+        json!({"selection": {"method": "cv", "fold_of_row": (0..100).map(|row| row % 4 - 1).collect::<Vec<_>>()}, "compare_ridge": true}),
+        json!({"selection": {"method": "cv", "fold_of_row": (0..100).map(|row| -(row % 2)).collect::<Vec<_>>()}}),
+        json!({"penalty": {"type": "l1", "adaptive": {}}, "refit": {"relaxed_gamma": [0, 0.5, 1, -0.0]}}),
+        json!({"penalty": {"type": "l1", "adaptive": {"gamma": 2, "pilot": "l1"}}, "refit": {"relaxed_gamma": 0.25},
+               "lambda": {"mode": "value", "value": 0.1}}),
     ] {
         for meta in [&weighted, &binary()] {
             let fit = resolve(&spec, meta).unwrap();
@@ -168,7 +177,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"loss":{"type":"poisson","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"logistic","positive_class":[1]}}"#, "#/spec/loss/positive_class invalid_field"),
         (r#"{"loss":"logistic"}"#, "#/spec/loss invalid_field"),
-        (r#"{"selection":{"method":"aic"}}"#, "#/spec/selection/method unknown_value"),
+        (r#"{"selection":{"method":"cp"}}"#, "#/spec/selection/method unknown_value"),
         (r#"{"selection":{"method":"cv","folds":1}}"#, "#/spec/selection/folds out_of_range"),
         (r#"{"selection":{"method":"cv","folds":1001}}"#, "#/spec/selection/folds out_of_range"),
         (r#"{"selection":{"method":"cv","seed":-1}}"#, "#/spec/selection/seed out_of_range"),
@@ -192,7 +201,65 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"max_itre":3}"#, "#/spec/max_itre unknown_field"),
         (r#"{"alpha":3}"#, "#/spec/alpha unknown_field"),
         (r#"{"warm_start":"m"}"#, "#/spec/warm_start unknown_field"),
-        (r#"{"refit":{}}"#, "#/spec/refit unknown_field"),
+        (r#"{"refit":{}}"#, "#/spec/refit/relaxed_gamma missing"),
+        (r#"{"refit":{"relaxed_gamma":[]}}"#, "#/spec/refit/relaxed_gamma out_of_range"),
+        (r#"{"refit":{"relaxed_gamma":1.5}}"#, "#/spec/refit/relaxed_gamma out_of_range"),
+        (r#"{"refit":{"relaxed_gamma":[0,"1"]}}"#, "#/spec/refit/relaxed_gamma/1 invalid_field"),
+        (r#"{"refit":{"relaxed_gamma":[0,1],"lambda":1}}"#, "#/spec/refit/lambda unknown_field"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"selection":{"method":"none"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"selection":{"method":"bic"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":0},"selection":{"method":"bic"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"lambda":{"mode":"value","value":1}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":0},"penalty":{"type":"l2"}}"#, "#/spec/refit conflict"),
+        (r#"{"compare_ridge":1}"#, "#/spec/compare_ridge invalid_field"),
+        (r#"{"compare_ridge":true,"penalty":{"type":"l2"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"selection":{"method":"aic"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"selection":{"method":"none"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"lambda":{"mode":"value","value":1}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[]}}"#, "#/spec/penalty/l1_ratio out_of_range"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,2]}}"#, "#/spec/penalty/l1_ratio/1 out_of_range"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,null]}}"#, "#/spec/penalty/l1_ratio/1 invalid_field"),
+        (r#"{"penalty":{"type":"l1","l1_ratio":[0.5,1]}}"#, "#/spec/penalty/l1_ratio conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,1]},"selection":{"method":"none"}}"#, "#/spec/penalty/l1_ratio conflict"),
+        (
+            r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,1]},"lambda":{"mode":"target_nonzeros","k":2}}"#,
+            "#/spec/penalty/l1_ratio conflict",
+        ),
+        (r#"{"penalty":{"type":"l2"},"selection":{"method":"bic"}}"#, "#/spec/selection/method conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0,1]},"selection":{"method":"aic"}}"#, "#/spec/selection/method conflict"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"gamma":0}}}"#, "#/spec/penalty/adaptive/gamma out_of_range"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"gamma":11}}}"#, "#/spec/penalty/adaptive/gamma out_of_range"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"pilot":"ols"}}}"#, "#/spec/penalty/adaptive/pilot unknown_value"),
+        (r#"{"penalty":{"type":"l1","adaptive":true}}"#, "#/spec/penalty/adaptive invalid_field"),
+        (r#"{"penalty":{"type":"l2","adaptive":{}}}"#, "#/spec/penalty/adaptive conflict"),
+        (r#"{"selection":{"method":"aic","rule":"min"}}"#, "#/spec/selection/rule conflict"),
+        (r#"{"selection":{"method":"bic","folds":3}}"#, "#/spec/selection/folds conflict"),
+        (r#"{"selection":{"method":"bic","ebic_gamma":1}}"#, "#/spec/selection/ebic_gamma conflict"),
+        (r#"{"selection":{"method":"ebic","ebic_gamma":-1}}"#, "#/spec/selection/ebic_gamma out_of_range"),
+        (r#"{"selection":{"method":"aic"},"lambda":{"mode":"value","value":1}}"#, "#/spec/selection conflict"),
+        (r#"{"selection":{"method":"holdout","fraction":1}}"#, "#/spec/selection/fraction out_of_range"),
+        (r#"{"selection":{"method":"holdout","fraction":0}}"#, "#/spec/selection/fraction out_of_range"),
+        (r#"{"selection":{"method":"holdout","folds":2}}"#, "#/spec/selection/folds conflict"),
+        (r#"{"selection":{"method":"holdout","repeats":2}}"#, "#/spec/selection/repeats conflict"),
+        (r#"{"selection":{"method":"holdout","rule":"1se"}}"#, "#/spec/selection/rule conflict"),
+        (r#"{"selection":{"method":"cv","fraction":0.5}}"#, "#/spec/selection/fraction conflict"),
+        (r#"{"selection":{"method":"cv","repeats":0}}"#, "#/spec/selection/repeats out_of_range"),
+        (r#"{"selection":{"method":"cv","repeats":201}}"#, "#/spec/selection/repeats out_of_range"),
+        (r#"{"selection":{"method":"cv","rule":"sparsest_within_pct"}}"#, "#/spec/selection/within_pct missing"),
+        (r#"{"selection":{"method":"cv","within_pct":5}}"#, "#/spec/selection/within_pct conflict"),
+        (r#"{"selection":{"method":"cv","rule":"sparsest_within_pct","within_pct":0}}"#, "#/spec/selection/within_pct out_of_range"),
+        (r#"{"selection":{"method":"cv","groups":{}}}"#, "#/spec/selection/groups invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,null]}}"#, "#/spec/selection/groups/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,0.5]}}"#, "#/spec/selection/groups/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,2],"stratify":true}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"groups":[0,1]}}"#, "#/spec/selection/groups conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"repeats":2}}"#, "#/spec/selection/repeats conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"seed":2}}"#, "#/spec/selection/seed conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"stratify":true}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,-2]}}"#, "#/spec/selection/fold_of_row/1 out_of_range"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1000]}}"#, "#/spec/selection/fold_of_row/1 out_of_range"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1e300]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,"a"]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
         (r#"{"bounds":{}}"#, "#/spec/bounds unknown_field"),
         (r#"{"offset":null}"#, "#/spec/offset unknown_field"),
         (r#"{"kind":"tree"}"#, "#/spec/kind unknown_value"),
@@ -278,6 +345,8 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
     let (count, many) = (meta(TargetKind::Count, &[]), meta(TargetKind::Multiclass, &[1.0, 2.0, 3.0]));
     let few = Meta { shape: [3, 200], ..regression() };
     let single = Meta { shape: [1, 200], ..regression() };
+    let of_rows = |key: &str, rows: &[i64]| json!({"selection": {"method": "cv", key: rows}});
+    let alternating = |a: i64, b: i64| -> Vec<i64> { (0..100).map(|row| if row % 2 == 0 { a } else { b }).collect() };
     let mut rare = binary();
     rare.target.counts = Some(vec![99, 1]);
     for (spec, meta, code, expected) in [
@@ -306,6 +375,36 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
             "#/spec/loss/positive_class invalid_target",
         ),
         (json!({"selection": {"method": "cv", "folds": 4}}), &few, Code::InvalidParameter, "#/spec/selection/folds out_of_range"),
+        (of_rows("fold_of_row", &[0, 1]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &[-1; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &[0; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &alternating(0, 2)), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("groups", &[0, 1]), &regression(), Code::InvalidParameter, "#/spec/selection/groups conflict"),
+        (of_rows("groups", &[7; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/groups conflict"),
+        (
+            json!({"selection": {"method": "cv", "folds": 3, "groups": alternating(4, 9)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/folds out_of_range",
+        ),
+        (
+            json!({"selection": {"method": "cv", "folds": 3, "fold_of_row": alternating(0, 1)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/folds conflict",
+        ),
+        (
+            json!({"selection": {"method": "cv", "rule": "1se", "fold_of_row": alternating(-1, 0)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/rule conflict",
+        ),
+        (
+            json!({"penalty": {"type": "l1", "adaptive": {}}, "selection": {"method": "none"}}),
+            &few,
+            Code::InvalidParameter,
+            "#/spec/penalty/adaptive conflict",
+        ),
         (json!({}), &single, Code::InvalidParameter, "#/spec/selection conflict"),
         (json!({}), &rare, Code::InvalidParameter, "#/spec/selection conflict"),
         (json!({"weights": true}), &regression(), Code::InvalidParameter, "#/spec/weights conflict"),

@@ -31,7 +31,7 @@ pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, nul
 }
 
 /// η = Xw + b + o.
-fn linear_predictor(data: &Data<'_>, point: &Point) -> Vec<f64> {
+pub(super) fn linear_predictor(data: &Data<'_>, point: &Point) -> Vec<f64> {
     let mut eta = data.offset.map_or_else(|| vec![0.0; data.y.len()], <[f64]>::to_vec);
     eta.iter_mut().for_each(|eta| *eta += point.intercept);
     match data.x.values {

@@ -12,19 +12,22 @@ pub(super) struct Rows<'a> {
     /// Targets; ±1 for logistic, counts for Poisson loss.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
+    /// Whether there is an intercept beside the columns.
+    pub(super) intercept: bool,
     /// Both classes, negative first; `None` = the rest.
     pub(super) classes: Option<Vec<Option<Class>>>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn of(dataset: &'a Dataset, spec: &ResolvedFit) -> Result<Self, TrainError> {
+        let intercept = spec.intercept;
         let weights = dataset.weights.as_deref().filter(|_| spec.weights);
         match &spec.loss {
-            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
-            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, classes: None }),
+            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, intercept, classes: None }),
+            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, intercept, classes: None }),
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: solver::Loss::Logistic, y, weights, classes: Some(classes) })
+                Ok(Self { loss: solver::Loss::Logistic, y, weights, intercept, classes: Some(classes) })
             }
         }
     }

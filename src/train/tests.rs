@@ -2,6 +2,7 @@
 
 mod keep_best;
 mod resume;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use super::*;
 use crate::dataset::{self, Class, Encoding, Format, IngestLimits, Names, Upload};
 use crate::model::CertificateStatus;
-use crate::spec::{Loss, Penalty, Rule, RunLimits, Solver};
+use crate::spec::{CrossValidation, L1Ratio, Lambda, Loss, Penalty, Rule, RunLimits, Selection, Solver};
 
 /// A stored data set of a JSON upload, and the directory it lives in.
 struct Fixture {
@@ -64,9 +65,11 @@ fn spec() -> ResolvedFit {
     ResolvedFit {
         kind: "linear".into(),
         loss: Loss::Squared,
-        penalty: Penalty { kind: "l1".into(), l1_ratio: 1.0, factors: BTreeMap::new() },
+        penalty: Penalty { kind: "l1".into(), l1_ratio: L1Ratio::One(1.0), factors: BTreeMap::new(), adaptive: None },
         lambda: Lambda::Value { value: 1.0 },
         selection: Selection::None,
+        refit: None,
+        compare_ridge: false,
         intercept: true,
         standardize: Standardize::None,
         weights: true,
@@ -75,8 +78,22 @@ fn spec() -> ResolvedFit {
     }
 }
 
+fn folds_of(rule: Rule) -> CrossValidation {
+    CrossValidation {
+        folds: 5,
+        stratify: true,
+        seed: 3,
+        metric: "deviance".into(),
+        rule,
+        within_pct: None,
+        repeats: 1,
+        groups: Vec::new(),
+        fold_of_row: Vec::new(),
+    }
+}
+
 fn path_with_cv(rule: Rule) -> ResolvedFit {
-    let selection = Selection::Cv { folds: 5, stratify: true, seed: 3, metric: "deviance".into(), rule };
+    let selection = Selection::Cv(folds_of(rule));
     ResolvedFit { lambda: Lambda::Path { n: 30, min_ratio: 1e-3 }, selection, standardize: Standardize::Scale, ..spec() }
 }
 
@@ -123,9 +140,9 @@ fn a_lasso_on_an_orthonormal_design_is_a_soft_threshold() {
 #[test]
 fn ridge_and_elastic_net_shrink_as_the_equation_says() {
     let mut spec = spec();
-    spec.penalty.l1_ratio = 0.5;
+    spec.penalty.l1_ratio = L1Ratio::One(0.5);
     close(&trained(&orthogonal(""), &spec).values, &[(3.0 - 0.5) / 1.5]);
-    spec.penalty.l1_ratio = 0.0;
+    spec.penalty.l1_ratio = L1Ratio::One(0.0);
     close(&trained(&orthogonal(""), &spec).values, &[1.5, 0.25]);
 }
 
@@ -251,7 +268,7 @@ fn what_is_no_count_is_refused_and_ridge_has_a_twin_elsewhere() {
     let (code, detail) = refused(&dataset_of(r#"{"format":"dense","values":[[1],[2]],"y":[0,0]}"#));
     assert_eq!((code, detail.contains("count above zero")), ("invalid_target", true), "{detail}");
     let mut ridge = ResolvedFit { loss: Loss::Poisson, ..spec() };
-    ridge.penalty.l1_ratio = 0.0;
+    ridge.penalty.l1_ratio = L1Ratio::One(0.0);
     let counts = noisy(|signal| (1.0 + signal).exp().floor().to_string());
     assert_eq!(trained(&counts, &ridge).card.equivalents["sklearn"]["estimator"], "PoissonRegressor");
 }
@@ -265,8 +282,8 @@ fn cross_validation_chooses_by_its_rule_whatever_the_threads() {
     assert_eq!((min.path.len(), cv.rows.len(), cv.rows[0].per_fold.len()), (30, 30, 5));
     let (least, one_se) = (&cv.rows[cv.index_min as usize], &cv.rows[cv.index_1se as usize]);
     assert!(cv.rows.iter().all(|row| row.mean >= least.mean));
-    assert!(one_se.mean <= least.mean + least.se);
-    assert!(cv.rows[..cv.index_1se as usize].iter().all(|row| row.mean > least.mean + least.se));
+    assert!(one_se.mean <= least.mean + least.se.unwrap());
+    assert!(cv.rows[..cv.index_1se as usize].iter().all(|row| row.mean > least.mean + least.se.unwrap()));
     assert_eq!((min.card.lambda, sparse.card.lambda), (least.lambda, one_se.lambda));
     assert!(sparse.values.len() <= min.values.len() && sparse.indices.contains(&0) && sparse.indices.contains(&3));
     assert_eq!(min.path[3].cv_mean, Some(cv.rows[3].mean));
@@ -382,7 +399,7 @@ fn other_libraries_are_named_only_where_they_are_equal() {
     let scaled = of(&ResolvedFit { standardize: Standardize::Scale, ..spec() });
     assert_eq!((&scaled["sklearn"], &scaled["glmnet"]["standardize"]), (&Value::Null, &true.into()));
     let mut net = spec();
-    net.penalty.l1_ratio = 0.5;
+    net.penalty.l1_ratio = L1Ratio::One(0.5);
     assert_eq!((&of(&net)["glmnet"], &of(&net)["sklearn"]["l1_ratio"]), (&Value::Null, &0.5.into()));
     let mut factored = spec();
     factored.penalty.factors.insert("a".into(), 0.5);

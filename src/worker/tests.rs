@@ -165,6 +165,8 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         sparsity: crate::model::Sparsity::of(dataset.meta.shape[1], &[], &[], |index| index.to_string()),
         metrics: json!({}),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![Warning { code: "w".into(), detail: "d".into(), features: vec![] }],
         engine: json!({}),

@@ -81,9 +81,9 @@ async fn the_folds_told_are_the_folds_that_were_used() {
     app.work().await;
     let cv = app.get("/api/v1/models/m/versions/1/cv").await.expect(200).json;
     let folds = app.get(cv["fold_of_row_href"].as_str().expect("a link")).await.expect(200).json;
-    let fold_of_row: Vec<u32> = serde_json::from_value(folds["data"].clone()).expect("numbers");
+    let fold_of_row: Vec<i32> = serde_json::from_value(folds["data"].clone()).expect("numbers");
     let sides: Vec<f64> = (0..18).map(|row| if row % 2 == 0 { -1.0 } else { 1.0 }).collect();
-    assert_eq!(fold_of_row, sparsefit::spec::folds(18, Some(&sides), 3, 5));
+    assert_eq!(fold_of_row, sparsefit::spec::Splits::plain(3, true, 5).fold_of_row(18, Some(&sides), 0));
     assert_eq!(
         cv["data"].as_array().map(Vec::len),
         app.get("/api/v1/models/m/versions/1/path").await.expect(200).json["data"].as_array().map(Vec::len)

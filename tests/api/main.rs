@@ -18,6 +18,7 @@ mod measures;
 mod protocol;
 mod quotas;
 mod schema;
+mod selection;
 mod shutdown;
 mod traces;
 mod webhooks;

@@ -6,4 +6,5 @@ mod limits;
 mod made;
 mod properties;
 mod real;
+mod refit;
 mod standing;

@@ -220,10 +220,21 @@ pub(crate) fn model() -> Arc<Model> {
         sparsity: Sparsity::of(5, &indices, &values, |index| index.to_string()),
         metrics: json!({}),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![warning("submitted"), warning("support_not_unique")],
         engine: json!({"version": "0.1.0"}),
     };
-    let row = PathRow { index: 0, lambda: 0.1 + 0.2, nonzeros: 2, deviance_ratio: 0.5, relative_gap: 0.0, cv_mean: None, cv_se: None };
+    let row = PathRow {
+        index: 0,
+        lambda: 0.1 + 0.2,
+        nonzeros: 2,
+        deviance_ratio: 0.5,
+        relative_gap: 0.0,
+        cv_mean: None,
+        cv_se: None,
+        criterion: None,
+    };
     Arc::new(Model { card, indices, values, path: vec![row], cv: None })
 }

@@ -15,13 +15,15 @@ use super::cache::Served;
 use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
-use super::request::{Caller, Query, Segments, version_number};
+use super::promotions;
+use super::request::{Caller, Query, Segments};
 use super::state::Api;
 use crate::dataset::Class;
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Certificate, Model, PathRow, Sparsity};
+use crate::model::{Certificate, Model, PathCoefficients, PathRow, Sparsity};
+use crate::spec::{ModelRef, Pick, version_number};
 use crate::store::{Deletion, ModelRow};
 
 const BINS_DEFAULT: u64 = 30;
@@ -65,6 +67,8 @@ struct ModelOut<'a> {
     size_bytes: u64,
     etag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    promoted_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<&'a [i64]>,
 }
 
@@ -75,7 +79,7 @@ struct SparsityOut<'a> {
     histogram_href: String,
 }
 
-fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
+pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
     let card = &row.card;
     raw(&ModelOut {
         object: "model_version",
@@ -106,6 +110,7 @@ fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
         warnings: &card.warnings,
         size_bytes: row.size_bytes,
         etag: format!("\"{}\"", row.id),
+        promoted_from: card.promoted_from.as_deref(),
         versions,
     })
 }
@@ -139,7 +144,7 @@ pub(crate) async fn latest(
 /// Path of a model version.
 pub(super) type Place = Segments<(String, String)>;
 
-fn absent() -> Problem {
+pub(super) fn absent() -> Problem {
     Problem::not_found("model version")
 }
 
@@ -164,6 +169,16 @@ pub(crate) async fn remove(
         Deletion::Done => Ok(StatusCode::NO_CONTENT),
         Deletion::Absent => Err(absent()),
         Deletion::InUse => Err(Problem::new(Code::Conflict, "something alive needs this version")),
+    }
+}
+
+/// The version that a reference means.
+pub(super) async fn find(api: &Api, project: &str, reference: &ModelRef) -> Result<Option<ModelRow>, Problem> {
+    match &reference.pick {
+        Pick::Latest => Ok(api.store.model(project, &reference.name, None).await?),
+        Pick::Version(number) => Ok(api.store.model(project, &reference.name, Some(*number)).await?),
+        // no alias exists yet but `latest`
+        Pick::Alias(_) => Ok(None),
     }
 }
 
@@ -270,16 +285,21 @@ struct PathOut<'a> {
     object: &'static str,
     selected: Option<u64>,
     data: &'a [PathRow],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coefficients: Option<PathCoefficients>,
 }
 
-/// `GET …/path`.
-pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
+/// `GET …/path?coefficients=`.
+pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut query: Query, caller: Caller) -> Result<Response, Problem> {
+    let wanted = query.take_as("coefficients", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
+    let coefficients = if wanted { Some(promotions::points(&api, &served.row).await?.coefficients()) } else { None };
     let model = served.predictor.model();
     let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
-    let body = PathOut { object: "path", selected, data: &model.path };
-    Ok(tagged(&format!("{}-path", served.row.id), &body))
+    let body = PathOut { object: "path", selected, data: &model.path, coefficients };
+    let what = if wanted { "path-coefficients" } else { "path" };
+    Ok(tagged(&format!("{}-{what}", served.row.id), &body))
 }
 
 /// `GET …/histogram?bins=`.

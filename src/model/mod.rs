@@ -9,6 +9,7 @@ mod csr;
 mod instances;
 mod libsvm;
 mod options;
+mod points;
 mod predictor;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -24,6 +25,7 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
+pub use points::{PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
@@ -161,6 +163,9 @@ pub struct Card {
     pub certificate: Certificate,
     pub warnings: Vec<Warning>,
     pub engine: Value,
+    /// The version, `name:n`, from whose path it was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<String>,
 }
 
 impl Card {

@@ -29,6 +29,9 @@ const REFIT_ROWS: f64 = 11.0;
 /// Most columns of which products are kept.
 const MOST_PRODUCTS: f64 = 4000.0;
 
+/// Vectors over rows of an evaluation: scores, target, and twice the order of the rows.
+const EVALUATED_ROWS: f64 = 4.0;
+
 /// Doubles over rows and over stored columns.
 struct Vectors {
     rows: f64,
@@ -68,6 +71,17 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + solves * passes[end] * pass[end]);
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Estimates an evaluation: the scores, the target as numbers, and their order, once; the columns of the model's
+/// features are read once, and what is mapped is not counted.
+pub fn evaluation_estimate(meta: &Meta) -> Estimate {
+    let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
+    let memory = BASE_MIB + 8.0 * EVALUATED_ROWS * rows / MIB;
+    let pass = [2e-9 * columns + 20e-9 * rows, 200e-9 * columns + 5e-9 * nonzeros + 400e-9 * rows];
+    let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
+    let runtime_s = [0, 1].map(|end| 0.001 + load[end] + pass[end]);
+    Estimate { memory_mb: [memory / 1.5, memory + 1.0].map(short), runtime_s: runtime_s.map(short) }
 }
 
 fn along_path(values: f64) -> [f64; 2] {

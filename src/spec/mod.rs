@@ -4,6 +4,7 @@
 //! body (`#/spec/penalty/l1_ratio`).
 
 mod estimate;
+mod evaluate;
 mod fields;
 mod folds;
 mod hook;
@@ -14,38 +15,47 @@ mod parse_fit;
 mod parse_refit;
 mod parse_selection;
 mod penalty;
+mod promote;
+mod reference;
 mod resolve;
 mod resolve_selection;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dataset::{Class, TargetKind};
 use crate::hook::Hook;
-use crate::job::Priority;
+use crate::job::{JobKind, Priority};
 
-pub use estimate::estimate;
+pub use estimate::{estimate, evaluation_estimate};
+pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
 pub use parse::{is_name, parse_job};
 pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
+pub use promote::parse_promotion;
+pub use reference::{ModelRef, Pick, version_number};
 pub use resolve::{PILOT_FOLDS, feature_index};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
+pub use work::{Asked, Work};
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
-    /// Name the model is registered under.
-    pub model: String,
+    /// What kind of job.
+    pub kind: JobKind,
+    /// Name the model is registered under; `None` where the job makes none.
+    pub model: Option<String>,
     /// Name of the data set.
     pub dataset: String,
     /// Version asked for; `None` = latest.
     pub version: Option<i64>,
-    /// What to fit.
-    pub fit: FitSpec,
+    /// What to do.
+    pub work: Asked,
     /// The specification as it was sent.
     pub spec: Value,
     /// Free text of the client's: an object of texts.
@@ -54,6 +64,13 @@ pub struct JobRequest {
     pub priority: Priority,
     /// Who else is told what becomes of it; the address is not yet judged.
     pub webhook: Option<Hook>,
+}
+
+impl JobRequest {
+    /// The fit that is asked for, if it is one.
+    pub fn fit(&self) -> Option<&FitSpec> {
+        if let Asked::Fit(fit) = &self.work { Some(fit) } else { None }
+    }
 }
 
 /// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.

@@ -1,5 +1,7 @@
 //! The specification as a client meets it: defaults, every refusal with code and place, and the round trip.
 
+mod evaluate;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -45,7 +47,7 @@ fn parse(text: &[u8]) -> Result<JobRequest, Fault> {
 }
 
 fn resolve(spec: &Value, meta: &Meta) -> Result<ResolvedFit, Fault> {
-    parse(&job(spec))?.fit.resolve(meta, None).map(|(fit, _)| fit)
+    parse(&job(spec))?.fit().unwrap().resolve(meta, None).map(|(fit, _)| fit)
 }
 
 /// The entries of a fault as `pointer code`.
@@ -133,10 +135,10 @@ fn limits_may_stand_beside_the_spec_and_the_request_is_kept_as_sent() {
     let body = br#"{"type":"fit","model":"m.1","dataset":{"name":"d","version":3},"spec":{"intercept":false},"priority":"high",
         "limits":{"max_runtime_s":60},"metadata":{"team":"growth"}}"#;
     let request = parse(body).unwrap();
-    assert_eq!((request.model.as_str(), request.dataset.as_str(), request.version), ("m.1", "d", Some(3)));
-    assert_eq!((request.spec, request.priority), (json!({"intercept": false}), Priority::High));
+    assert_eq!((request.model.as_deref().unwrap(), request.dataset.as_str(), request.version), ("m.1", "d", Some(3)));
+    assert_eq!((&request.spec, request.priority), (&json!({"intercept": false}), Priority::High));
     assert_eq!(request.metadata, json!({"team": "growth"}));
-    assert_eq!(request.fit.resolve(&regression(), None).unwrap().0.limits.max_runtime_s, Some(60.0));
+    assert_eq!(request.fit().unwrap().resolve(&regression(), None).unwrap().0.limits.max_runtime_s, Some(60.0));
 }
 
 #[test]
@@ -436,7 +438,7 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
         let fault = resolve(&spec, meta).expect_err(&spec.to_string());
         assert_eq!((fault.code, places(&fault)), (code, vec![expected.to_owned()]), "{spec}");
     }
-    let (_, warnings) = parse(&job(&json!({}))).unwrap().fit.resolve(&few, None).unwrap();
+    let (_, warnings) = parse(&job(&json!({}))).unwrap().fit().unwrap().resolve(&few, None).unwrap();
     assert_eq!(warnings[0].code, "fewer_folds");
 }
 
@@ -446,7 +448,7 @@ fn penalty_factors_go_by_name_or_index_but_once_a_feature() {
     let named = Meta { shape: [100, 4], named: true, ..regression() };
     let asked = |factors: Value| {
         let spec = json!({"penalty": {"type": "l1", "factors": factors}});
-        parse(&job(&spec)).unwrap().fit.resolve(&named, Some(&names)).map_err(|fault| places(&fault))
+        parse(&job(&spec)).unwrap().fit().unwrap().resolve(&named, Some(&names)).map_err(|fault| places(&fault))
     };
     assert!(asked(json!({"age": 0, "b c": 1, "1": 2, "3": 0.5})).is_ok());
     // A name comes before an index: "0" is feature 1.

@@ -1,9 +1,10 @@
 //! The model's card: what was minimised, how sparse, how good, how certain, and what to beware of.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::arm::Solved;
 use super::choice::{Chosen, least};
+use super::equivalents::{equivalents, no_equivalents};
 use super::selected::{self, Pilot, Twin};
 use super::target::{Rows, display_name};
 use super::{Inputs, TrainError, measure, relaxed};
@@ -66,7 +67,11 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         l1_ratio: path.l1_ratio,
         intercept: point.intercept,
         bracket: path.bracket,
-        equivalents: if refit.is_some() { no_equivalents() } else { equivalents(spec, path, point.lambda, rows, dataset.offset.is_some()) },
+        equivalents: if refit.is_some() {
+            no_equivalents()
+        } else {
+            equivalents(spec, path.l1_ratio, point.lambda, rows, dataset.offset.is_some())
+        },
         sparsity: Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
         metrics,
         selection: selected::selection(spec, path, &chosen),
@@ -75,6 +80,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         warnings,
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
+        promoted_from: None,
     };
     let path = path.points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, &chosen)).collect();
     Ok(Model { card, indices, values: point.values.clone(), path, cv: chosen.cv })
@@ -103,42 +109,6 @@ fn objective(spec: &ResolvedFit) -> String {
     format!("(1/Σs) Σ s_i·loss(y_i, η_i) + λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ], η = {eta}; loss = {loss}{scale}")
 }
 
-/// Other libraries' parameters, only where their objective is exactly this one; `null` elsewhere.
-///
-/// * glmnet divides the gaussian elastic net's ridge term by sd(y) and rescales `penalty.factor`: equal for the lasso
-///   with unit factors. It scales by the same population deviation as we do.
-/// * scikit-learn neither scales columns nor knows factors or offsets. `ElasticNet` divides by Σs as we do;
-///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ). `PoissonRegressor` is ridge only.
-/// * Spark's logistic regression is ours when it does not standardise; its linear regression scales the target.
-fn equivalents(spec: &ResolvedFit, path: &Solved, lambda: f64, rows: &Rows<'_>, offset: bool) -> Value {
-    let l1_ratio = path.l1_ratio;
-    let unit_factors = spec.penalty.adaptive.is_none() && spec.penalty.factors.values().all(|&factor| factor == 1.0);
-    let glmnet = (unit_factors && l1_ratio == 1.0).then(
-        || json!({ "lambda": lambda, "alpha": 1.0, "standardize": spec.standardize == Standardize::Scale, "intercept": spec.intercept }),
-    );
-    let plain = unit_factors && spec.standardize == Standardize::None && !offset;
-    let total: f64 = rows.weights.map_or(rows.y.len() as f64, |weights| weights.iter().sum());
-    let inverse = 1.0 / (total * lambda);
-    let sklearn = match rows.loss {
-        solver::Loss::Logistic => (plain && inverse.is_finite())
-            .then(|| json!({ "estimator": "LogisticRegression", "C": inverse, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })),
-        solver::Loss::Poisson => {
-            (plain && l1_ratio == 0.0).then(|| json!({ "estimator": "PoissonRegressor", "alpha": lambda, "fit_intercept": spec.intercept }))
-        }
-        solver::Loss::Squared => plain.then(|| {
-            let estimator = if l1_ratio == 1.0 { "Lasso" } else { "ElasticNet" };
-            json!({ "estimator": estimator, "alpha": lambda, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })
-        }),
-    };
-    let spark = (plain && rows.loss == solver::Loss::Logistic)
-        .then(|| json!({ "regParam": lambda, "elasticNetParam": l1_ratio, "standardization": false, "fitIntercept": spec.intercept }));
-    json!({ "glmnet": glmnet, "sklearn": sklearn, "spark": spark })
-}
-
-fn no_equivalents() -> Value {
-    json!({ "glmnet": null, "sklearn": null, "spark": null })
-}
-
 fn seed(spec: &ResolvedFit) -> Option<u64> {
     spec.selection.splits().map(|splits| splits.seed)
 }
@@ -161,7 +131,7 @@ fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, na
 }
 
 /// JSON knows no infinity; a bound that proves nothing is as large as a number can be.
-fn finite(number: f64) -> f64 {
+pub(super) fn finite(number: f64) -> f64 {
     if number.is_nan() { f64::MAX } else { number.clamp(f64::MIN, f64::MAX) }
 }
 

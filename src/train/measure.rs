@@ -1,7 +1,10 @@
 //! How well a point predicts the rows it was fitted on.
 
+use std::convert::Infallible;
+
 use serde_json::{Value, json};
 
+use super::ranking::auc;
 use super::target::Rows;
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::solver::{Data, Loss, Point};
@@ -25,7 +28,7 @@ pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, nul
             "deviance_ratio": ratio,
             "log_loss": point.deviance / 2.0,
             "accuracy": accuracy(&rows.y, &eta, weight),
-            "auc": auc(&rows.y, &eta, weight),
+            "auc": auc(&rows.y, &eta, weight, |_| Ok::<_, Infallible>(())).unwrap_or_default(),
         }),
     }
 }
@@ -69,35 +72,9 @@ fn accuracy(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
     (0..y.len()).filter(|&i| (eta[i] >= 0.0) == (y[i] > 0.0)).map(&weight).sum::<f64>() / total
 }
 
-/// Area under the ROC curve: the weighted share of (positive, negative) pairs in the right order, ties half.
-fn auc(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
-    let mut order: Vec<usize> = (0..y.len()).collect();
-    order.sort_unstable_by(|&a, &b| eta[a].total_cmp(&eta[b]));
-    let (mut below, mut pairs, mut positive) = (0.0, 0.0, 0.0);
-    for ties in order.chunk_by(|&a, &b| eta[a] == eta[b]) {
-        let of_sign = |sign: bool| ties.iter().filter(|&&i| (y[i] > 0.0) == sign).map(|&i| weight(i)).sum::<f64>();
-        let (up, down) = (of_sign(true), of_sign(false));
-        pairs += up * (below + down / 2.0);
-        below += down;
-        positive += up;
-    }
-    (positive > 0.0 && below > 0.0).then(|| pairs / (positive * below))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn auc_counts_ordered_pairs_and_halves_ties() {
-        let unit = |_: usize| 1.0;
-        assert_eq!(auc(&[-1.0, 1.0], &[0.0, 1.0], unit), Some(1.0));
-        assert_eq!(auc(&[1.0, -1.0], &[0.0, 1.0], unit), Some(0.0));
-        assert_eq!(auc(&[1.0, -1.0, 1.0, -1.0], &[0.5; 4], unit), Some(0.5));
-        assert_eq!(auc(&[1.0, -1.0, 1.0], &[2.0, 1.0, 0.0], unit), Some(0.5));
-        assert_eq!(auc(&[1.0, 1.0], &[0.0, 1.0], unit), None);
-        assert_eq!(auc(&[-1.0, 1.0, 1.0], &[1.0, 0.0, 2.0], |i| if i == 1 { 3.0 } else { 1.0 }), Some(0.25));
-    }
 
     #[test]
     fn r2_is_one_for_the_truth_and_absent_for_a_constant_target() {

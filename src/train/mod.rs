@@ -1,4 +1,4 @@
-//! Data set + specification → model: the one place that turns enums into solver types.
+//! Data set + specification → model, data set + model → measures: the one place that turns enums into solver types.
 //!
 //! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation.
 
@@ -8,10 +8,14 @@ mod card;
 mod checkpoint;
 mod choice;
 mod criteria;
+mod equivalents;
+mod evaluate;
 mod held_out;
 mod measure;
 mod plan;
 mod progress;
+mod promote;
+mod ranking;
 mod relaxed;
 mod selected;
 mod target;
@@ -21,10 +25,12 @@ mod tests;
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
+pub use evaluate::{Evaluation, evaluate};
+pub use promote::promote;
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
-use crate::model::Model;
+use crate::model::{Model, PathPoints};
 use crate::solver::{self, Data, Problem, Unfit};
 use crate::spec::{ResolvedFit, Standardize};
 
@@ -46,6 +52,8 @@ pub struct Run<'a> {
     pub resume: Option<Checkpoint>,
     /// Told of each λ that is done; may be called from several threads.
     pub keep: &'a (dyn Fn(Done) + Sync),
+    /// Told of the points of a path, once a model was made of one of them.
+    pub points: &'a (dyn Fn(PathPoints) + Sync),
     /// Called first on every thread that the fit starts.
     pub on_thread: &'a (dyn Fn() + Sync),
 }
@@ -65,7 +73,7 @@ pub enum Leave {
 impl<'a> Run<'a> {
     /// A fit from its beginning that nobody keeps anything of.
     pub fn new(threads: usize, observe: &'a Observe<'a>) -> Self {
-        Self { threads, observe, resume: None, keep: &|_| (), on_thread: &|| () }
+        Self { threads, observe, resume: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
     }
 }
 
@@ -92,16 +100,7 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     go_on(tracker.begin())?;
     let rows = Rows::of(dataset, spec)?;
     let given = target::factors(dataset, spec)?;
-    let inputs = Inputs {
-        data: rows.data(dataset),
-        loss: rows.loss,
-        options: solver::Options {
-            intercept: spec.intercept,
-            standardize: spec.standardize == Standardize::Scale,
-            tol: spec.solver.tol,
-            max_epochs: spec.solver.max_epochs,
-        },
-    };
+    let inputs = Inputs::of(dataset, spec, &rows);
     let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
@@ -113,6 +112,9 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: pilot.as_ref(), twin };
     let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
     let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
+    if finite && let Some(points) = promote::points(dataset, spec, &path) {
+        (run.points)(points);
+    }
     finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
 }
 
@@ -121,6 +123,18 @@ struct Inputs<'a> {
     data: Data<'a>,
     loss: solver::Loss,
     options: solver::Options,
+}
+
+impl<'a> Inputs<'a> {
+    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>) -> Self {
+        let options = solver::Options {
+            intercept: spec.intercept,
+            standardize: spec.standardize == Standardize::Scale,
+            tol: spec.solver.tol,
+            max_epochs: spec.solver.max_epochs,
+        };
+        Self { data: rows.data(dataset), loss: rows.loss, options }
+    }
 }
 
 /// The paths that may become the model.

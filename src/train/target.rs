@@ -38,7 +38,7 @@ impl<'a> Rows<'a> {
 }
 
 /// The target as numbers: itself, or the numbers its classes are named by.
-fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
+pub(super) fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
     let Some(classes) = &dataset.meta.target.classes else {
         return Ok(dataset.y.to_vec());
     };

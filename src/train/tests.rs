@@ -1,6 +1,9 @@
 //! Fits of tiny data sets whose solution is known by hand, through the real file format and the real solver.
 
+mod equivalents;
+mod evaluate;
 mod keep_best;
+mod promote;
 mod resume;
 mod selection;
 
@@ -403,7 +406,7 @@ fn other_libraries_are_named_only_where_they_are_equal() {
     assert_eq!((&of(&net)["glmnet"], &of(&net)["sklearn"]["l1_ratio"]), (&Value::Null, &0.5.into()));
     let mut factored = spec();
     factored.penalty.factors.insert("a".into(), 0.5);
-    assert_eq!(of(&factored), serde_json::json!({ "glmnet": null, "sklearn": null, "spark": null }));
+    assert_eq!(of(&factored), serde_json::json!({ "glmnet": null, "sklearn": null, "spark": null, "celer": null, "skglm": null }));
     let data = noisy(|signal| if signal > 0.0 { "1".into() } else { "0".into() });
     let spec = ResolvedFit { loss: logistic(Class::Number(1.0)), lambda: Lambda::Value { value: 0.05 }, ..spec() };
     close(&[trained(&data, &spec).card.equivalents["sklearn"]["C"].as_f64().expect("a number")], &[1.0 / (60.0 * 0.05)]);

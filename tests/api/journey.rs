@@ -215,12 +215,13 @@ async fn every_documented_success_can_be_had() {
     for part in ["rows", "features"] {
         app.get(&format!("/api/v1/datasets/tiny/versions/1/{part}")).await.expect(200);
     }
-    for part in ["coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
+    for part in ["reproduce", "coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
         app.get(&format!("/api/v1/models/m/versions/1/{part}")).await.expect(200);
     }
     for reference in ["m", "m/versions/1"] {
         app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
     }
+    app.post("/api/v1/models/m/versions/1/promote", &json!({ "index": 3 })).await.expect(201);
     app.delete("/api/v1/models/m/versions/1").await.expect(204);
     app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
     webhooks::every_success(&app).await;

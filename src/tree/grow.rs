@@ -268,6 +268,11 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         let left_is_small = left_entries <= right_entries;
         let larger_entries = left_entries.max(right_entries);
         let (small, large) = if left_is_small { (left, right) } else { (right, left) };
+        // a part with more holes than cells is worth making anew
+        let anew = larger_entries < part.size() / 2 || self.kind.outgrown(&summed, &large.rows, self.clock)?;
+        if large.open && !anew {
+            part.take_off(&small.rows, &self.places, &summed, self.clock)?;
+        }
         let made = if small.open {
             let summed = self.kind.summed(&small.rows, self.clock)?;
             Some((part.apart(&small.rows, &mut self.places, &summed, self.clock)?, summed))
@@ -276,12 +281,9 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         };
         let mut opened = [None, None];
         if large.open {
-            // a part with more holes than cells is worth making anew
-            if larger_entries < part.size() / 2 || self.kind.outgrown(&summed, &large.rows, self.clock)? {
+            if anew {
                 summed = self.kind.summed(&large.rows, self.clock)?;
                 part = part.apart(&large.rows, &mut self.places, &summed, self.clock)?;
-            } else {
-                part.take_off(&small.rows, &self.places, &summed, self.clock)?;
             }
             opened[usize::from(left_is_small)] = self.open(large, depth + 1, part, summed)?;
         }

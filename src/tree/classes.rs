@@ -107,7 +107,9 @@ impl Classes<'_> {
         let impurity = match self.impurity {
             _ if pure => 0.0,
             Impurity::Gini => 1.0 - shares.iter().map(|p| p * p).sum::<f64>(),
-            Impurity::Entropy => shares.iter().filter(|p| **p > f64::MIN_POSITIVE).map(|&p| -p * ln(p)).sum::<f64>() / std::f64::consts::LN_2,
+            Impurity::Entropy => {
+                shares.iter().filter(|p| **p > f64::MIN_POSITIVE).map(|&p| -p * ln(p)).sum::<f64>() / std::f64::consts::LN_2
+            }
         };
         Ok(Described { weight, impurity, pure })
     }

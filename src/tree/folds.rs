@@ -164,8 +164,11 @@ fn losses_of_steps(
         clock.work(2 * steps + 2 * tree.width())?;
     }
     let mut sum = 0.0;
-    Ok(changes.into_iter().map(|change| {
-        sum += change;
-        (sum / total).max(0.0)
-    }).collect())
+    Ok(changes
+        .into_iter()
+        .map(|change| {
+            sum += change;
+            sum.max(0.0) / total
+        })
+        .collect())
 }

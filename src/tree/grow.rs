@@ -62,13 +62,7 @@ pub fn grow(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, hands: &Hands
     grow_with(bins, weights, limits, hands, &mut Clock::new(observe, None))
 }
 
-pub(crate) fn grow_with(
-    bins: &Bins,
-    weights: Option<&[f64]>,
-    limits: &Limits,
-    hands: &Hands,
-    clock: &mut Clock,
-) -> Result<Tree, Unfit> {
+pub(crate) fn grow_with(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, hands: &Hands, clock: &mut Clock) -> Result<Tree, Unfit> {
     limits.check()?;
     let weights = &Weights::new(weights, bins.x.n_rows)?;
     match bins.target {
@@ -307,17 +301,15 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
                 self.clock.work(block.len())?;
                 for entry in block {
                     let row = x.rows[entry];
-                    if self.node_of[row as usize] == open.node as u32 && (self.bins.value(entry as u32) > open.threshold) == best.zeros_left {
+                    if self.node_of[row as usize] == open.node as u32 && (self.bins.value(entry as u32) > open.threshold) == best.zeros_left
+                    {
                         found.push(row);
                     }
                 }
             }
         } else {
-            let cells = if best.zeros_left {
-                best.boundary..part.starts[best.feature + 1]
-            } else {
-                part.starts[best.feature]..best.boundary
-            };
+            let cells =
+                if best.zeros_left { best.boundary..part.starts[best.feature + 1] } else { part.starts[best.feature]..best.boundary };
             let places = &self.places;
             self.clock.each(rows, |row| {
                 let row_cells = part.row(row, places);

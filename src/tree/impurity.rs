@@ -1,5 +1,6 @@
 //! What makes a split good, computed from whole numbers: the same partition has the same value, to the bit, whichever
-//! feature makes it and whichever side is called left.
+//! feature makes it and whichever side is called left. Different partitions that are equally good have the same bits
+//! for Gini's impurity as long as a node has no more than some ten thousand rows; else rounding decides between them.
 //!
 //! Weights are whole (`weights.rs`), W = w_L + w_R is the weight of the node and S = s_L + s_R its sum of targets.
 
@@ -99,10 +100,16 @@ impl Measure for BinaryEntropy<'_> {
     }
 }
 
-/// A measure of splits of many classes: `of` each class's weight is summed to G, and `side` says what a side is worth.
+/// A measure of splits of many classes: `of` each class's weight is summed, and `side` says what a side is worth.
 pub(crate) trait ClassMeasure: Sync {
     fn of(&self, n: i64) -> f64;
     fn side(&self, sum: f64, w: i64) -> f64;
+
+    /// What two sides are worth together.
+    fn sides(&self, (a, w_a): (f64, i64), (b, w_b): (f64, i64)) -> f64 {
+        self.side(a, w_a) + self.side(b, w_b)
+    }
+
     /// The impurity times whole weight that is taken away where values rise by this.
     fn unit(&self) -> f64;
 }
@@ -120,6 +127,12 @@ impl ClassMeasure for Gini {
     #[inline(always)]
     fn side(&self, sum: f64, w: i64) -> f64 {
         sum / w as f64
+    }
+
+    /// One division: among a hundred thousand rows numerator and denominator are exact, so what is equal has equal bits.
+    fn sides(&self, (a, w_a): (f64, i64), (b, w_b): (f64, i64)) -> f64 {
+        let (w_a, w_b) = (w_a as f64, w_b as f64);
+        (a * w_b + b * w_a) / (w_a * w_b)
     }
 
     fn unit(&self) -> f64 {

@@ -80,7 +80,8 @@ impl PruningPath {
             let mut at = 0;
             let mut steps = 1;
             while let Some(split) = nodes[at].split.filter(|_| alpha(at, &branches[at]) > branches[at].least) {
-                at = if branches[split.left as usize].least <= branches[split.right as usize].least { split.left } else { split.right } as usize;
+                at = if branches[split.left as usize].least <= branches[split.right as usize].least { split.left } else { split.right }
+                    as usize;
                 steps += 1;
             }
             path.cut[at] = path.steps.len() as u32;

@@ -199,7 +199,7 @@ impl<M: ClassMeasure> Walk<'_, M> {
         }
         let exact_off: f64 = self.off.iter().map(|&n| self.measure.of(n)).sum();
         let exact_left: f64 = self.classes.iter().zip(&self.off).map(|(&all, &off)| self.measure.of(all - off)).sum();
-        let value = self.measure.side(exact_off, w) + self.measure.side(exact_left, left);
+        let value = self.measure.sides((exact_off, w), (exact_left, left));
         let found = Best { value, feature, boundary, zeros_left };
         if self.best.is_none_or(|best| found.beats(&best)) {
             self.best = Some(found);

@@ -1,1 +1,9 @@
-//! x
+//! Witnesses of the trees: what is true of every split, of pruning, of degenerate data, and what scikit-learn finds.
+
+mod brute;
+mod degenerate;
+mod folds;
+mod invariance;
+mod made;
+mod pruning;
+mod references;

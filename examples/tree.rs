@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             path.steps().len(),
             path.steps()[0].impurity,
             (memory("VmHWM:") - before) / 1024.0,
-            estimate(x.n_rows, x.len(), x.nnz(), target.width()) as f64 / 1048576.0,
+            estimate(x.n_rows, x.len(), x.nnz(), target.width(), &limits) as f64 / 1048576.0,
         );
         if has("path") {
             path.steps().iter().for_each(|step| println!("{:.6e} {} {:.6e}", step.alpha, step.leaves, step.impurity));

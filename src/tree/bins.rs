@@ -4,7 +4,7 @@
 //! column, then value, then class, so a sum for each cell is an exact histogram: never longer than the non-zeros.
 
 use super::clock::{BLOCK, Clock};
-use super::{Observe, Target, Unfit, fits};
+use super::{Limits, Observe, Target, Unfit, fits};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 
 /// The cells of a matrix, and by rows which of them each row has.
@@ -27,17 +27,20 @@ pub struct Bins<'a> {
     pub(crate) classes: Vec<u16>,
 }
 
-/// Most bytes that growing one tree takes beside the matrix, one thread working; each further thread of a
-/// cross-validation takes at most as much again.
-pub fn estimate(n_rows: usize, n_columns: usize, nnz: usize, width: usize) -> u64 {
-    let (n, p, nnz) = (n_rows as u64, n_columns as u64, nnz as u64);
-    // entries and cells, once shared and at most twice in the parts of nodes: 4 bytes an entry, and 4 to 10 of description
-    // and 8 or 16 of sums a cell; a map over the cells
-    let cell = if width > 2 { 10 + 8 } else { 4 + 16 };
-    let shared = nnz * (4 + 10) + 8 * p;
-    let parts = 2 * nnz * (4 + cell) + 2 * 12 * p;
-    // rows: starts, places, lists; nodes: at most two a row, with their values
-    shared + parts + 4 * nnz + n * 48 + 2 * n * (64 + 8 * width as u64) + 24 * n
+/// Most bytes that growing one tree takes beside the matrix, one thread working; each further thread of a cross-validation
+/// takes at most as much again. `width` is that of the target.
+pub fn estimate(n_rows: usize, n_columns: usize, nnz: usize, width: usize, limits: &Limits) -> u64 {
+    let (n, p, nnz, width) = (n_rows as u64, n_columns as u64, nnz as u64, width as u64);
+    // for each entry its cell; for each cell what it is and its sum, once for all and at most twice in the parts of open
+    // nodes; a map over the cells
+    let (described, summed) = if width > 2 { (10, 8) } else { (4, 16) };
+    let shared = nnz * (4 + described + 4) + 8 * p;
+    let parts = nnz * summed + 2 * nnz * (4 + described + summed) + 2 * 12 * p;
+    let by_depth = limits.max_depth.map_or(u64::MAX, |depth| 1_u64.checked_shl(depth).unwrap_or(u64::MAX));
+    let leaves = n.min(by_depth).min(limits.max_leaves.map_or(u64::MAX, |most| most as u64)).max(1);
+    // nodes while they are grown and once more in their order
+    let nodes = (4 * leaves).saturating_mul(80 + 8 * width);
+    (shared + parts + 72 * n).saturating_add(nodes)
 }
 
 /// A value in the order of its kind, with the position it came from.
@@ -45,6 +48,7 @@ trait Ordered: Number + PartialEq {
     type Key: Ord + Copy + Default;
     fn key(self, position: usize) -> Self::Key;
     fn position(key: Self::Key) -> usize;
+    fn same_value(a: Self::Key, b: Self::Key) -> bool;
 }
 
 impl Ordered for f32 {
@@ -57,6 +61,9 @@ impl Ordered for f32 {
     fn position(key: u64) -> usize {
         key as u32 as usize
     }
+    fn same_value(a: u64, b: u64) -> bool {
+        a >> 32 == b >> 32
+    }
 }
 
 impl Ordered for f64 {
@@ -67,6 +74,9 @@ impl Ordered for f64 {
     }
     fn position(key: (u64, u32)) -> usize {
         key.1 as usize
+    }
+    fn same_value(a: (u64, u32), b: (u64, u32)) -> bool {
+        a.0 == b.0
     }
 }
 
@@ -128,9 +138,8 @@ impl<'a> Bins<'a> {
                 if at == first_positive {
                     zero = Some(made.source.len() as u32);
                 }
-                let value = values[V::position(keys[at])];
                 let mut end = at + 1;
-                while end < keys.len() && values[V::position(keys[end])] == value {
+                while end < keys.len() && V::same_value(keys[at], keys[end]) {
                     end += 1;
                 }
                 let run = &mut keys[at..end];

@@ -141,8 +141,7 @@ fn losses_of_steps(
     // how the sum of losses changes with each step
     let mut changes = vec![0.0; path.steps().len()];
     let mut total = 0.0;
-    clock.work(bins.x.nnz())?;
-    for (row, leaf) in tree.leaves_of(bins.x).into_iter().enumerate() {
+    for (row, leaf) in tree.leaves_with(bins.x, clock)?.into_iter().enumerate() {
         let weight = weight(row);
         if weight <= 0.0 {
             continue;

@@ -69,7 +69,7 @@ pub(crate) fn grow_with(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, h
         Target::Numbers(y) => Grower::new(bins, Numbers { y, weights }, weights, limits, hands, clock).tree(),
         Target::Classes { of_row, n, impurity } => {
             let longest = if impurity == Impurity::Entropy { bins.x.n_rows } else { 0 };
-            let table = &XLogX::new(weights.total, longest);
+            let table = &XLogX::new(weights.total, longest, clock)?;
             let classes = Classes { of_row, n, impurity, weights, table };
             if n > 2 {
                 Grower::new(bins, ManyClasses(classes), weights, limits, hands, clock).tree()

@@ -4,6 +4,9 @@
 //!
 //! Weights are whole (`weights.rs`), W = w_L + w_R is the weight of the node and S = s_L + s_R its sum of targets.
 
+use super::Unfit;
+use super::clock::Clock;
+
 /// A measure of splits of targets that are summed to one number: numbers, and the ones among zeros and ones.
 pub(crate) trait Measure: Sync {
     /// What the quick comparison needs of the best split so far.
@@ -163,9 +166,10 @@ pub(crate) struct XLogX {
 
 impl XLogX {
     /// For weights up to `most`, in a table that is no longer than a few numbers a row.
-    pub(crate) fn new(most: i64, n_rows: usize) -> Self {
+    pub(crate) fn new(most: i64, n_rows: usize, clock: &mut Clock) -> Result<Self, Unfit> {
         let length = if most <= 4 * n_rows as i64 { most + 1 } else { 0 };
-        Self { table: (0..length).map(x_log_x).collect() }
+        let value = |n| clock.work(16).map(|()| x_log_x(n));
+        Ok(Self { table: (0..length).map(value).collect::<Result<_, _>>()? })
     }
 
     #[inline(always)]
@@ -210,7 +214,8 @@ mod tests {
     fn the_same_partition_has_the_same_value_from_either_side() {
         let squared = Squared::new(7, 123_456_789_123, 1.0);
         assert_eq!(squared.value(3, 9_876_543_210).0, squared.value(4, 123_456_789_123 - 9_876_543_210).0);
-        let table = XLogX::new(1000, 1000);
+        let go_on = |_: &super::super::Progress| std::ops::ControlFlow::Continue(());
+        let table = XLogX::new(1000, 1000, &mut Clock::new(&go_on, None)).unwrap();
         let entropy = BinaryEntropy { weight: 1000, ones: 333, table: &table };
         assert_eq!(entropy.value(100, 77).0, entropy.value(900, 256).0);
     }

@@ -1,7 +1,8 @@
 //! A grown tree: arrays of nodes in preorder, a parent before its children and all of the left before the right.
 
-use super::Unfit;
-use crate::matrix::{ColumnsView, Number, ValuesView};
+use super::clock::{BLOCK, Clock};
+use super::{Observe, Unfit};
+use crate::matrix::{Column, ColumnsView, Number, ValuesView};
 
 /// A node of a tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,16 +162,20 @@ impl Tree {
     }
 
     /// The leaf of every row of a matrix, by columns: each split looks at the entries of its column once.
-    pub fn leaves_of(&self, x: ColumnsView) -> Vec<u32> {
+    pub fn leaves_of(&self, x: ColumnsView, observe: &Observe) -> Result<Vec<u32>, Unfit> {
+        self.leaves_with(x, &mut Clock::new(observe, None))
+    }
+
+    pub(crate) fn leaves_with(&self, x: ColumnsView, clock: &mut Clock) -> Result<Vec<u32>, Unfit> {
         match x.values {
-            ValuesView::Single(values) => self.leaves_typed(x, values),
-            ValuesView::Double(values) => self.leaves_typed(x, values),
+            ValuesView::Single(values) => self.leaves_typed(x, values, clock),
+            ValuesView::Double(values) => self.leaves_typed(x, values, clock),
         }
     }
 
     /// A row carries a label until an entry sends it away from where zeros go: the zeros' child takes over its parent's
     /// label, so rows without an entry are never touched.
-    fn leaves_typed<V: Number>(&self, x: ColumnsView, values: &[V]) -> Vec<u32> {
+    fn leaves_typed<V: Number>(&self, x: ColumnsView, values: &[V], clock: &mut Clock) -> Result<Vec<u32>, Unfit> {
         let mut label_of_node = vec![0_u32; self.nodes.len()];
         // the node that a label stands for at the end
         let mut node_of_label = vec![0_u32];
@@ -186,19 +191,24 @@ impl Tree {
             label_of_node[stay as usize] = label;
             label_of_node[leave as usize] = fresh;
             let Some(column) = x.position(split.feature) else { continue };
-            for (row, value) in x.column(column, values).iter() {
-                if labels[row] == label && (value <= split.threshold) != zeros_left {
-                    labels[row] = fresh;
+            let Column { rows, values } = x.column(column, values);
+            for (rows, values) in rows.chunks(BLOCK).zip(values.chunks(BLOCK)) {
+                clock.work(rows.len())?;
+                for (row, value) in (Column { rows, values }).iter() {
+                    if labels[row] == label && (value <= split.threshold) != zeros_left {
+                        labels[row] = fresh;
+                    }
                 }
             }
         }
         labels.iter_mut().for_each(|label| *label = node_of_label[*label as usize]);
-        labels
+        Ok(labels)
     }
 
     /// What is predicted for every row of a matrix: `width` numbers a row.
-    pub fn predict(&self, x: ColumnsView) -> Vec<f64> {
-        self.leaves_of(x).into_iter().flat_map(|leaf| self.value(leaf as usize).iter().copied()).collect()
+    pub fn predict(&self, x: ColumnsView, observe: &Observe) -> Result<Vec<f64>, Unfit> {
+        let leaves = self.leaves_of(x, observe)?;
+        Ok(leaves.into_iter().flat_map(|leaf| self.value(leaf as usize).iter().copied()).collect())
     }
 
     /// Checks that a tree is for a kind of target.

@@ -17,7 +17,6 @@ pub(crate) fn loss(target: &Target, row: usize, value: &[f64]) -> f64 {
 /// with weight. A branch that no such row comes to is cut.
 pub fn reduced_error(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, observe: &Observe) -> Result<Tree, Unfit> {
     let mut clock = Clock::new(observe, None);
-    clock.work(x.nnz())?;
     let losses = node_losses(tree, x, target, weights, &mut clock)?;
     let nodes = tree.nodes();
     // losses of the branches as they are kept
@@ -48,7 +47,7 @@ fn node_losses(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f
     }
     let parents = tree.parents();
     let mut losses = vec![0.0; tree.nodes().len()];
-    for (row, leaf) in tree.leaves_of(x).into_iter().enumerate() {
+    for (row, leaf) in tree.leaves_with(x, clock)?.into_iter().enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[row]);
         if weight == 0.0 {
             continue;

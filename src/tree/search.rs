@@ -130,18 +130,19 @@ pub(crate) fn best_by_classes<C: Cell, M: ClassMeasure>(
 ) -> Result<Option<Best>, Unfit> {
     let total: i64 = classes.iter().sum();
     let whole: f64 = classes.iter().map(|&n| measure.of(n)).sum();
-    let mut walk = Walk { measure, classes, floor, total, whole, off: vec![0; classes.len()], seen: Vec::new(), best: None };
+    let off = vec![0; classes.len()];
+    let mut walk = Walk { measure, classes, floor, total, whole, off, seen: Vec::new(), best: None, clock };
     for feature in features {
         let (start, zero, end) = (part.starts[feature] as usize, part.zeros[feature] as usize, part.starts[feature + 1] as usize);
-        clock.work(2 * (end - start))?;
-        walk.along(part, (zero..end).rev(), feature, true);
-        walk.along(part, start..zero, feature, false);
+        walk.clock.work(2 * (end - start))?;
+        walk.along(part, (zero..end).rev(), feature, true)?;
+        walk.along(part, start..zero, feature, false)?;
     }
     Ok(walk.best)
 }
 
 /// A walk over cells from the outermost value towards zero.
-struct Walk<'a, M> {
+struct Walk<'a, 'o, M> {
     measure: &'a M,
     classes: &'a [i64],
     floor: i64,
@@ -153,10 +154,17 @@ struct Walk<'a, M> {
     /// Classes of which there is something in `off`.
     seen: Vec<u16>,
     best: Option<Best>,
+    clock: &'a mut Clock<'o>,
 }
 
-impl<M: ClassMeasure> Walk<'_, M> {
-    fn along<C: Cell>(&mut self, part: &Part<C>, cells: impl Iterator<Item = usize>, feature: usize, zeros_left: bool) {
+impl<M: ClassMeasure> Walk<'_, '_, M> {
+    fn along<C: Cell>(
+        &mut self,
+        part: &Part<C>,
+        cells: impl Iterator<Item = usize>,
+        feature: usize,
+        zeros_left: bool,
+    ) -> Result<(), Unfit> {
         let (mut w, mut sum_off, mut sum_left) = (0, 0.0, self.whole);
         let mut bin = None;
         let mut last = 0;
@@ -166,7 +174,7 @@ impl<M: ClassMeasure> Walk<'_, M> {
                 continue;
             }
             if bin != Some(part.bins[at]) {
-                self.consider((w, sum_off, sum_left), feature, last, zeros_left);
+                self.consider((w, sum_off, sum_left), feature, last, zeros_left)?;
                 bin = Some(part.bins[at]);
             }
             let class = part.classes[at];
@@ -180,23 +188,25 @@ impl<M: ClassMeasure> Walk<'_, M> {
             w += n;
             last = if zeros_left { at as u32 } else { at as u32 + 1 };
         }
-        self.consider((w, sum_off, sum_left), feature, last, zeros_left);
+        self.consider((w, sum_off, sum_left), feature, last, zeros_left)?;
         for class in self.seen.drain(..) {
             self.off[class as usize] = 0;
         }
+        Ok(())
     }
 
-    fn consider(&mut self, (w, sum_off, sum_left): (i64, f64, f64), feature: usize, boundary: u32, zeros_left: bool) {
+    fn consider(&mut self, (w, sum_off, sum_left): (i64, f64, f64), feature: usize, boundary: u32, zeros_left: bool) -> Result<(), Unfit> {
         let left = self.total - w;
         if w < self.floor || left < self.floor {
-            return;
+            return Ok(());
         }
         // what the running sums may have lost to rounding never hides a split
         let lost = self.whole.abs() * 1e-13;
         let quick = self.measure.side(sum_off + lost, w) + self.measure.side(sum_left + lost, left);
         if self.best.is_some_and(|best| quick < best.value - best.value.abs() * 1e-9) {
-            return;
+            return Ok(());
         }
+        self.clock.work(2 * self.classes.len())?;
         let exact_off: f64 = self.off.iter().map(|&n| self.measure.of(n)).sum();
         let exact_left: f64 = self.classes.iter().zip(&self.off).map(|(&all, &off)| self.measure.of(all - off)).sum();
         let value = self.measure.sides((exact_off, w), (exact_left, left));
@@ -204,6 +214,7 @@ impl<M: ClassMeasure> Walk<'_, M> {
         if self.best.is_none_or(|best| found.beats(&best)) {
             self.best = Some(found);
         }
+        Ok(())
     }
 }
 

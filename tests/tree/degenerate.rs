@@ -73,7 +73,7 @@ fn one_huge_target_does_not_blur_the_others() {
     y[63] = 1e18;
     let case = Case { rows, goal: Goal::Numbers(y.clone()), weights: None };
     let tree = case.grow(&Limits::default());
-    let predicted = tree.predict(case.columns().view());
+    let predicted = tree.predict(case.columns().view(), &go_on).unwrap();
     assert_eq!(predicted, y, "a full tree tells every target");
 }
 
@@ -133,7 +133,7 @@ fn no_rows_and_no_columns_are_no_reason_to_panic() {
     let y = [1.0, 2.0, 6.0];
     let bins = Bins::new(empty.view(), Target::Numbers(&y), &go_on).unwrap();
     let tree = grow(&bins, None, &Limits::default(), &Hands::one(), &go_on).unwrap();
-    assert_eq!((tree.n_leaves(), tree.value(0), tree.leaves_of(empty.view())), (1, &[3.0][..], vec![0, 0, 0]));
+    assert_eq!((tree.n_leaves(), tree.value(0), tree.leaves_of(empty.view(), &go_on).unwrap()), (1, &[3.0][..], vec![0, 0, 0]));
 }
 
 #[test]

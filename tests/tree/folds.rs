@@ -36,7 +36,7 @@ fn folds_are_trees_on_the_other_rows_pruned_at_the_midpoints() {
                 for (at, &alpha) in cv.alphas.iter().enumerate() {
                     let pruned = of_fold.tree(&tree, of_fold.at_alpha(alpha));
                     assert_eq!(cv.leaves[[at, fold as usize]], pruned.n_leaves());
-                    let predicted = pruned.predict(out.columns().view());
+                    let predicted = pruned.predict(out.columns().view(), &go_on).unwrap();
                     let width = pruned.width();
                     let loss = |row: usize| match &out.goal {
                         Goal::Numbers(y) => (y[row] - predicted[row]).powi(2),

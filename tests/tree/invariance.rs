@@ -152,8 +152,8 @@ fn predictions_by_rows_and_by_columns_agree_with_walking_down() {
         let other = crate::made::case(70, 6, 0.5, kind, 22);
         let by_node = rows_of_nodes(&tree, &other.rows);
         let x = other.columns();
-        let leaves = tree.leaves_of(x.view());
-        let values = tree.predict(x.view());
+        let leaves = tree.leaves_of(x.view(), &go_on).unwrap();
+        let values = tree.predict(x.view(), &go_on).unwrap();
         for (row, &leaf) in leaves.iter().enumerate() {
             assert!(tree.nodes()[leaf as usize].split.is_none() && by_node[leaf as usize].contains(&row));
             let (features, held): (Vec<u32>, Vec<f64>) =

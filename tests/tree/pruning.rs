@@ -116,7 +116,7 @@ fn steps_are_found_by_alpha_and_by_leaves() {
 
 /// Loss of a tree on rows: squared error, or weight of wrong classes.
 fn loss(tree: &Tree, case: &crate::made::Case, weights: &[f64]) -> f64 {
-    let predicted = tree.predict(case.columns().view());
+    let predicted = tree.predict(case.columns().view(), &go_on).unwrap();
     let width = tree.width();
     let of = |row: usize| {
         let value = &predicted[row * width..(row + 1) * width];

@@ -93,7 +93,7 @@ fn compare(reference: &Reference) {
     for pruning in &reference.prunings {
         let pruned = path.tree(&tree, path.at_alpha(pruning.alpha));
         assert_eq!((pruned.n_leaves(), pruned.depth()), (pruning.leaves, pruning.depth), "{name} at {}", pruning.alpha);
-        let leaves = pruned.leaves_of(x.view());
+        let leaves = pruned.leaves_of(x.view(), &go_on).unwrap();
         for (&row, &wanted) in pruning.rows.iter().zip(&pruning.values) {
             let ours = pruned.value(leaves[row] as usize).iter().copied().fold(f64::NEG_INFINITY, f64::max);
             assert!((ours - wanted).abs() <= 1e-9 * wanted.abs().max(1.0), "{name} at {}, row {row}: {ours} {wanted}", pruning.alpha);

@@ -197,7 +197,7 @@ fn sort<K: Ord + Copy + Default>(keys: &mut Vec<K>, spare: &mut Vec<K>, clock: &
         for pair in keys.chunks(2 * width) {
             let (mut left, mut right) = pair.split_at(width.min(pair.len()));
             while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
-                if spare.len() % BLOCK == 0 {
+                if spare.len().is_multiple_of(BLOCK) {
                     clock.work(BLOCK)?;
                 }
                 if a <= b {

@@ -1,0 +1,64 @@
+//! Vectors of several folds side by side: one walk over a column, or over the products of a column, serves them all.
+//!
+//! A row of such a vector is one line of the cache. Each lane is computed as if it were alone: what a fold comes to does
+//! not depend on which others are beside it.
+
+use crate::matrix::{ColumnsView, Number};
+
+/// Folds side by side.
+pub(super) const LANES: usize = 8;
+
+/// A number of each fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [f64; LANES]);
+
+widest! {
+    /// `sums` of the columns `list`: each with every lane of `t`.
+    pub(super) fn products_with<V: Number>(x: ColumnsView, values: &[V], list: &[u32], t: &[Line], sums: &mut [Line]) = products_with_in_lanes
+}
+
+#[inline(always)]
+fn products_with_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32], t: &[Line], sums: &mut [Line]) {
+    for (&j, sum) in list.iter().zip(sums) {
+        let column = x.column(j as usize, values);
+        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+        let (r2, r_rest) = column.rows.as_chunks::<2>();
+        let (x2, x_rest) = column.values.as_chunks::<2>();
+        for (r, x) in r2.iter().zip(x2) {
+            let (x0, x1): (f64, f64) = (x[0].into(), x[1].into());
+            let (t0, t1) = (&t[r[0] as usize].0, &t[r[1] as usize].0);
+            for l in 0..LANES {
+                even[l] += x0 * t0[l];
+                odd[l] += x1 * t1[l];
+            }
+        }
+        for (&r, &x) in r_rest.iter().zip(x_rest) {
+            let (x, t): (f64, _) = (x.into(), &t[r as usize].0);
+            for l in 0..LANES {
+                even[l] += x * t[l];
+            }
+        }
+        for l in 0..LANES {
+            sum.0[l] = even[l] + odd[l];
+        }
+    }
+}
+
+widest! {
+    /// Adds the columns `list`, each lane with its coefficient.
+    pub(super) fn add_columns<V: Number>(x: ColumnsView, values: &[V], list: &[u32], w: &[Line], out: &mut [Line]) = add_columns_in_lanes
+}
+
+#[inline(always)]
+fn add_columns_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32], w: &[Line], out: &mut [Line]) {
+    for (&j, w) in list.iter().zip(w) {
+        let column = x.column(j as usize, values);
+        for (&r, &x) in column.rows.iter().zip(column.values) {
+            let (x, out): (f64, _) = (x.into(), &mut out[r as usize].0);
+            for l in 0..LANES {
+                out[l] += x * w.0[l];
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Which columns may come near their bounds in any of several folds.
+//!
+//! As in `gradient.rs`, a column is left alone while |x̃ᵀθ| ≤ |x̃ᵀθ_ref| + ‖x̃‖·‖θ − θ_ref‖ keeps it within its bound. Of
+//! each column only the two largest shares of all folds are kept, not its products: memory follows the columns, not the folds.
+
+use crate::matrix::ColumnsView;
+
+/// A column is left alone when its product is known to stay within this share of its bound, in every fold.
+pub(super) const WITHIN: f64 = 0.95;
+/// A list that touches more than this share of the matrix asks for a new reference.
+const WORN: f64 = 0.4;
+/// Not in the list.
+const NOWHERE: u32 = u32::MAX;
+
+/// The columns that are looked at.
+#[derive(Debug, Default)]
+pub(super) struct Near {
+    /// Rising.
+    pub(super) list: Vec<u32>,
+    /// Where each column is in the list.
+    place: Vec<u32>,
+    /// The largest |x̃ᵀθ_ref| of all folds, over its bound at λ = 1.
+    top: Vec<f64>,
+    /// The largest ‖x̃‖, over its bound at λ = 1.
+    reach: Vec<f64>,
+    /// For which λ and up to which ‖θ − θ_ref‖ the list is whole.
+    lambda: f64,
+    distance: f64,
+    pub(super) entries: usize,
+    /// Non-zeros of the first list after the last reference.
+    fresh: Option<usize>,
+}
+
+impl Near {
+    /// Of `p` columns none of which has been looked at.
+    pub(super) fn new(p: usize) -> Self {
+        Self { place: vec![NOWHERE; p], top: vec![0.0; p], reach: vec![0.0; p], lambda: f64::INFINITY, ..Self::default() }
+    }
+
+    /// What a new reference tells of column `j`.
+    pub(super) fn refer(&mut self, j: usize, top: f64, reach: f64) {
+        (self.top[j], self.reach[j]) = (top, reach);
+    }
+
+    /// Every column has been told of.
+    pub(super) fn referred(&mut self) {
+        (self.lambda, self.fresh) = (f64::INFINITY, None);
+    }
+
+    /// Where column `j` is in the list.
+    pub(super) fn place(&self, j: u32) -> Option<usize> {
+        let place = self.place[j as usize];
+        (place != NOWHERE).then_some(place as usize)
+    }
+
+    pub(super) fn covers(&self, lambda: f64, distance: f64) -> bool {
+        self.lambda <= lambda && distance <= self.distance
+    }
+
+    /// Makes the list anew for λ from `lambda` on, and for distances up to `distance`; `kept` columns are in it anyway.
+    pub(super) fn cover(&mut self, lambda: f64, distance: f64, kept: &[u32], x: ColumnsView) {
+        (self.lambda, self.distance) = (lambda, distance);
+        self.list.iter().for_each(|&j| self.place[j as usize] = NOWHERE);
+        self.list.clear();
+        let mut kept = kept.iter().copied().peekable();
+        // a hair off for rounding
+        let bound = WITHIN * lambda * (1.0 - 1e-12);
+        for (j, (top, reach)) in self.top.iter().zip(&self.reach).enumerate() {
+            let is_kept = kept.next_if_eq(&(j as u32)).is_some();
+            if top + reach * distance >= bound || is_kept {
+                self.place[j] = self.list.len() as u32;
+                self.list.push(j as u32);
+            }
+        }
+        self.entries = self.list.iter().map(|&j| x.range(j as usize).len()).sum();
+        self.fresh.get_or_insert(self.entries);
+    }
+
+    /// Whether a new reference would pay.
+    pub(super) fn is_worn(&self, x: ColumnsView) -> bool {
+        let fresh = self.fresh.unwrap_or(0);
+        self.entries as f64 > WORN * x.nnz() as f64 && self.entries > fresh + fresh / 2
+    }
+}

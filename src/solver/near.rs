@@ -6,9 +6,9 @@
 use crate::matrix::ColumnsView;
 
 /// A column is left alone when its product is known to stay within this share of its bound, in every fold.
-pub(super) const WITHIN: f64 = 0.95;
-/// A list that touches more than this share of the matrix asks for a new reference.
-const WORN: f64 = 0.4;
+pub(super) const WITHIN: f64 = 0.98;
+/// Walks over what a list has grown by since its reference, in tenths of the matrix, that are worth a new one.
+const WORN: usize = 8;
 /// Not in the list.
 const NOWHERE: u32 = u32::MAX;
 
@@ -29,6 +29,7 @@ pub(super) struct Near {
     pub(super) entries: usize,
     /// Non-zeros of the first list after the last reference.
     fresh: Option<usize>,
+    excess: usize,
 }
 
 impl Near {
@@ -44,7 +45,7 @@ impl Near {
 
     /// Every column has been told of.
     pub(super) fn referred(&mut self) {
-        (self.lambda, self.fresh) = (f64::INFINITY, None);
+        (self.lambda, self.fresh, self.excess) = (f64::INFINITY, None, 0);
     }
 
     /// Where column `j` is in the list.
@@ -76,9 +77,10 @@ impl Near {
         self.fresh.get_or_insert(self.entries);
     }
 
-    /// Whether a new reference would pay.
-    pub(super) fn is_worn(&self, x: ColumnsView) -> bool {
-        let fresh = self.fresh.unwrap_or(0);
-        self.entries as f64 > WORN * x.nnz() as f64 && self.entries > fresh + fresh / 2
+    /// Says that the list is walked once more; whether a new reference would pay: by now, what the list has grown by since the
+    /// last one has cost as much.
+    pub(super) fn walk(&mut self, x: ColumnsView) -> bool {
+        self.excess += self.entries.saturating_sub(self.fresh.unwrap_or(0));
+        self.excess > WORN * x.nnz() / 10
     }
 }

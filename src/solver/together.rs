@@ -24,7 +24,9 @@ use super::{Data, Loss, Point, Problem, Stop};
 use crate::matrix::{ColumnsView, Number};
 
 /// A column at 0 takes part in a step when its product is at least this share of its bound.
-const OFFERED: f64 = 0.97;
+const OFFERED: f64 = 1.0;
+/// When products are made, then with those columns too that are this near.
+const FORESEEN: f64 = 0.94;
 /// Steps at one λ after which a fold leaves.
 const PATIENCE: usize = 25;
 /// Second derivatives are taken anew when they have changed by this share.
@@ -348,7 +350,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
 
     /// X̃ᵀθ of the columns near.
     fn look(&mut self, lambda: f64) {
-        if self.near.is_worn(self.x) {
+        if self.near.walk(self.x) {
             self.refer();
             self.cover(lambda, 0.0);
         }
@@ -383,6 +385,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
 
     /// Looks at every column: the present point is the reference from now on.
     fn refer(&mut self) {
+        if std::env::var("TR").is_ok() { eprintln!("REFER"); }
         self.reference.clone_from(&self.now);
         let all: Vec<u32> = (0..self.x.len() as u32).collect();
         let (mut c, sums) = ([Line::default(); 64], sums_of(&self.now));
@@ -415,7 +418,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let spots = self.members.iter().flat_map(|m| [m.at.columns.as_slice(), m.before.columns.as_slice()]);
         let kept = union(spots);
         let old = self.near.list.clone();
-        self.near.cover(0.95 * lambda, 1.05 * distance, &kept, self.x);
+        self.near.cover(0.98 * lambda, 1.02 * distance, &kept, self.x);
         self.clock.work(self.x.len() / 4);
         let (c_now, c_before) = (std::mem::take(&mut self.c_now), std::mem::take(&mut self.c_before));
         let list = std::mem::take(&mut self.near.list);
@@ -544,21 +547,36 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         Some(on.iter().map(|&l| std::mem::take(&mut spots[l])).collect())
     }
 
+    fn wanted(&mut self, id: u32) -> Wanted {
+        let (x, values, h, mass, clock) = (self.x, self.values, &self.h, self.mass, &mut self.clock);
+        let (center, curvature) = *self.moments.entry(id).or_insert_with(|| {
+            let column = x.column(id as usize, values);
+            clock.touch(column.nnz());
+            center_and_curvature(&column, h, mass)
+        });
+        Wanted { id, curvature, center }
+    }
+
+    /// Columns that will be wanted soon, and cost least along with those that are.
+    fn foreseen(&mut self, on: &[usize], lambda: f64, c: &[Line], may: &[u8]) -> Vec<Wanted> {
+        let near = |place: usize, j: u32| {
+            let bound = |l: usize| FORESEEN * lambda * self.members[l].problem.l1[j as usize];
+            may[place] == 0 && on.iter().any(|&l| bound(l) > 0.0 && c[place].0[l].abs() >= bound(l))
+        };
+        let list = self.near.list.iter().enumerate();
+        let soon: Vec<u32> = list.filter(|(place, j)| near(*place, **j) && !self.products.holds(**j)).map(|(_, j)| *j).collect();
+        soon.into_iter().map(|id| self.wanted(id)).collect()
+    }
+
     /// Minimises the model of the folds `on` over the columns at `places`, from `w` with the products `c`.
     fn minimise(&mut self, on: &[usize], lambda: f64, places: &[usize], w: &mut [Line], c: &[Line], may: &[u8]) -> Option<()> {
         let ids: Vec<u32> = places.iter().map(|&place| self.near.list[place]).collect();
         if self.products.len() > 2 * ids.len() + 256 || self.products.len() + ids.len() > most_products(self.x.nnz()) + ids.len() / 2 {
             self.products.keep(|j| ids.binary_search(&j).is_ok(), self.x, self.values);
         }
-        let mut wanted = Vec::with_capacity(ids.len());
-        for &id in &ids {
-            let (x, values, h, mass, clock) = (self.x, self.values, &self.h, self.mass, &mut self.clock);
-            let (center, curvature) = *self.moments.entry(id).or_insert_with(|| {
-                let column = x.column(id as usize, values);
-                clock.touch(column.nnz());
-                center_and_curvature(&column, h, mass)
-            });
-            wanted.push(Wanted { id, curvature, center });
+        let mut wanted: Vec<Wanted> = ids.iter().map(|&id| self.wanted(id)).collect();
+        if wanted.iter().any(|wanted| !self.products.holds(wanted.id)) && self.products.len() + 64 < most_products(self.x.nnz()) {
+            wanted.extend(self.foreseen(on, lambda, c, may));
         }
         let frame = Frame { x: self.x, values: self.values, h: &self.h, mass: self.mass };
         if !self.products.add(wanted.iter().copied(), frame, &mut self.clock) {

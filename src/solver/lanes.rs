@@ -46,6 +46,47 @@ fn products_with_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32],
 }
 
 widest! {
+    /// As [`products_with`] of what is rounded to single precision.
+    pub(super) fn products_with_single<V: Number>(x: ColumnsView, values: &[V], list: &[u32], t: &[[f32; LANES]], sums: &mut [Line]) = products_with_single_in_lanes
+}
+
+#[inline(always)]
+fn products_with_single_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32], t: &[[f32; LANES]], sums: &mut [Line]) {
+    for (&j, sum) in list.iter().zip(sums) {
+        let column = x.column(j as usize, values);
+        let mut all = [0.0; LANES];
+        for (&r, &x) in column.rows.iter().zip(column.values) {
+            let (x, t): (f64, _) = (x.into(), &t[r as usize]);
+            for l in 0..LANES {
+                all[l] += x * f64::from(t[l]);
+            }
+        }
+        sum.0 = all;
+    }
+}
+
+widest! {
+    /// Σ inverse·(a − b)² of each lane: of `now` from `reference` and from `before`, and of what lies `ahead` of `now`, away from
+    /// `before`, from `reference`.
+    pub(super) fn distances(now: &[Line], before: &[Line], reference: &[[f32; LANES]], inverse: &[f64], ahead: f64, squares: &mut [Line; 3]) = distances_in_lanes
+}
+
+#[inline(always)]
+fn distances_in_lanes(now: &[Line], before: &[Line], reference: &[[f32; LANES]], inverse: &[f64], ahead: f64, squares: &mut [Line; 3]) {
+    let [mut here, mut moved, mut far] = *squares;
+    for (((now, before), reference), inverse) in now.iter().zip(before).zip(reference).zip(inverse) {
+        for l in 0..LANES {
+            let (from_reference, step) = (now.0[l] - f64::from(reference[l]), now.0[l] - before.0[l]);
+            let there = from_reference + ahead * step;
+            here.0[l] += from_reference * from_reference * inverse;
+            moved.0[l] += step * step * inverse;
+            far.0[l] += there * there * inverse;
+        }
+    }
+    *squares = [here, moved, far];
+}
+
+widest! {
     /// Adds the columns `list`, each lane with its coefficient.
     pub(super) fn add_columns<V: Number>(x: ColumnsView, values: &[V], list: &[u32], w: &[Line], out: &mut [Line]) = add_columns_in_lanes
 }

@@ -19,10 +19,14 @@ pub(super) struct Near {
     pub(super) list: Vec<u32>,
     /// Where each column is in the list.
     place: Vec<u32>,
-    /// The largest |x̃ᵀθ_ref| of all folds, over its bound at λ = 1.
+    /// 1 / the least bound of all folds at λ = 1, or 0 where no fold may move the column.
+    unit: Vec<f64>,
+    /// The largest |x̃ᵀθ_ref| of all folds, in units of the bound.
     top: Vec<f64>,
-    /// The largest ‖x̃‖, over its bound at λ = 1.
+    /// The largest ‖x̃‖, in units of the bound.
     reach: Vec<f64>,
+    /// The largest mean, in units of the bound.
+    mean: Vec<f64>,
     /// For which λ and up to which ‖θ − θ_ref‖ the list is whole.
     lambda: f64,
     distance: f64,
@@ -33,14 +37,18 @@ pub(super) struct Near {
 }
 
 impl Near {
-    /// Of `p` columns none of which has been looked at.
-    pub(super) fn new(p: usize) -> Self {
-        Self { place: vec![NOWHERE; p], top: vec![0.0; p], reach: vec![0.0; p], lambda: f64::INFINITY, ..Self::default() }
+    /// Of columns none of which has been looked at: the least bound, the largest ‖x̃‖ and the largest mean of each.
+    pub(super) fn new(columns: Vec<[f64; 3]>) -> Self {
+        let p = columns.len();
+        let unit: Vec<f64> = columns.iter().map(|[l1, ..]| if l1.is_finite() { 1.0 / l1 } else { 0.0 }).collect();
+        let of = |which: usize| columns.iter().zip(&unit).map(|(column, unit)| column[which] * unit).collect();
+        let (reach, mean) = (of(1), of(2));
+        Self { place: vec![NOWHERE; p], top: vec![0.0; p], unit, reach, mean, lambda: f64::INFINITY, ..Self::default() }
     }
 
-    /// What a new reference tells of column `j`.
-    pub(super) fn refer(&mut self, j: usize, top: f64, reach: f64) {
-        (self.top[j], self.reach[j]) = (top, reach);
+    /// The largest |xᵀθ| of all folds at column `j`, where the reference is now and θ sums to no more than `sum`.
+    pub(super) fn refer(&mut self, j: usize, top: f64, sum: f64) {
+        self.top[j] = top * self.unit[j] + self.mean[j] * sum;
     }
 
     /// Every column has been told of.
@@ -56,6 +64,11 @@ impl Near {
 
     pub(super) fn covers(&self, lambda: f64, distance: f64) -> bool {
         self.lambda <= lambda && distance <= self.distance
+    }
+
+    /// Above the product of column `j`, in units of the bound at λ = 1, where θ is this far from the reference.
+    pub(super) fn most(&self, j: u32, distance: f64) -> f64 {
+        self.top[j as usize] + self.reach[j as usize] * distance
     }
 
     /// Makes the list anew for λ from `lambda` on, and for distances up to `distance`; `kept` columns are in it anyway.

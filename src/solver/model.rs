@@ -10,7 +10,7 @@ use super::gram::Products;
 use super::inner::{Coordinates, Estimate, MEMORY, mixture, prox, small_fall};
 
 /// How far a model is minimised, as a share of the gap it begins with.
-const ROUGH: f64 = 0.1;
+const ROUGH: f64 = 0.05;
 /// Steps that lower the objective by less than this share of what a sweep may leave are not taken.
 const IDLE: f64 = 0.1;
 /// Bound on the cycles of one model: what it leaves is for the next.
@@ -57,13 +57,13 @@ impl<'d, 'o> Descent<'d, 'o> {
         Self { slots, w, bound, c, products, clock }
     }
 
-    /// Until the estimate of the gap is at `goal`, or as near as the model is worth; the sweeps.
-    pub(super) fn run(&mut self, goal: f64, size: f64) -> u64 {
+    /// Until the estimate of the gap is at `goal`, or as near as the model is worth, and by `sharper` below; the sweeps.
+    pub(super) fn run(&mut self, goal: f64, sharper: f64, size: f64) -> u64 {
         let (mut goal, mut last, mut slow, mut epochs) = (goal, f64::INFINITY, false, 0);
         for cycle in 0..CYCLES {
             let gap = self.gap(size);
             if cycle == 0 {
-                goal = goal.max(ROUGH * gap);
+                goal = sharper * goal.max(ROUGH * gap);
             } else {
                 slow |= gap > 0.2 * last;
             }

@@ -29,6 +29,8 @@ const OFFERED: f64 = 1.0;
 const FORESEEN: f64 = 0.94;
 /// Steps at one λ after which a fold leaves.
 const PATIENCE: usize = 25;
+/// Steps at one λ that helped little after which a fold leaves.
+const STALLED: usize = 3;
 /// Second derivatives are taken anew when they have changed by this share.
 const DRIFT: f64 = 0.15;
 /// No row counts for less than this.
@@ -64,6 +66,10 @@ pub(super) struct Member<'g, 'a> {
     b: f64,
     loss: f64,
     best_dual: f64,
+    /// How much further than usual its model is minimised.
+    sharper: f64,
+    /// Steps that helped little.
+    stalled: usize,
     gap: f64,
     epochs: u64,
 }
@@ -131,6 +137,8 @@ impl<'g, 'a> Member<'g, 'a> {
             b: 0.0,
             loss: 0.0,
             best_dual: f64::NEG_INFINITY,
+            sharper: 1.0,
+            stalled: 0,
             gap: f64::INFINITY,
             epochs: 0,
         }
@@ -212,7 +220,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             self.clock.progress.fold = Some(self.members[l].fold);
             self.clock.begin(lambda, index);
             let member = &mut self.members[l];
-            (member.best_dual, member.epochs) = (f64::NEG_INFINITY, 0);
+            (member.best_dual, member.epochs, member.sharper, member.stalled) = (f64::NEG_INFINITY, 0, 1.0, 0);
         }
         self.bend(index);
         self.cover(lambda, self.apart);
@@ -251,11 +259,15 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             for (&l, before) in on.iter().zip(gaps) {
                 if self.gap(l, lambda) {
                     self.finish(l, lambda, each);
-                } else if round >= 2 && self.members[l].gap > 0.7 * before {
-                    self.leave(l);
-                } else {
-                    still.push(l);
+                    continue;
                 }
+                let member = &mut self.members[l];
+                // the model, or how well it is minimised, holds it up
+                if round >= 1 && member.gap > 0.4 * before {
+                    member.sharper *= 0.3;
+                }
+                member.stalled += usize::from(round >= 1 && member.gap > 0.8 * before);
+                if member.stalled > STALLED { self.leave(l) } else { still.push(l) }
             }
             on = still;
         }
@@ -501,8 +513,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let may = |place: usize, j: usize| {
             on.iter().any(|&l| {
                 let problem = self.members[l].problem;
-                let most = self.c_now[place].0[l].abs() + ahead * moved * problem.spread[j].sqrt() * (1.0 + 1e-12);
-                self.c_before[place].0[l].is_nan() && (moving[place] || (problem.l1[j] > 0.0 && most >= bound * problem.l1[j]))
+                let reach = self.c_now[place].0[l].abs() + ahead * moved * problem.spread[j].sqrt() * (1.0 + 1e-12);
+                self.c_before[place].0[l].is_nan() && (moving[place] || (problem.l1[j] > 0.0 && most[place] >= bound && reach >= bound * problem.l1[j]))
             })
         };
         let places: Vec<usize> = (0..self.near.list.len()).filter(|&place| may(place, self.near.list[place] as usize)).collect();
@@ -662,7 +674,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             let goal = 0.3 * member.problem.options.tol * member.problem.unit();
             let start = |slot: &Slot| (w[slot.at].0[l], c[slot.at].0[l]);
             let mut descent = Descent::new(&slots, start, &self.products, &mut self.clock);
-            member.epochs += descent.run(goal, size);
+            member.epochs += descent.run(goal, member.sharper, size);
             slots.iter().zip(&descent.w).for_each(|(slot, value)| w[slot.at].0[l] = *value);
         }
         (!self.clock.cancelled).then_some(())

@@ -117,9 +117,12 @@ pub fn cross_validate(
     Ok(deviance)
 }
 
+/// Rows of which a line for each still lies in a near cache; with more, folds side by side cost more than one after the other.
+const MOST_ROWS: usize = 100_000;
+
 /// Which folds go together. Any division gives the same bits.
 fn groups(data: Data, folds: &Folds) -> Vec<Range<usize>> {
-    let most = if folds.points.is_empty() || data.x.is_empty() { 1 } else { LANES };
+    let most = if folds.points.is_empty() || data.x.is_empty() || data.x.n_rows > MOST_ROWS { 1 } else { LANES };
     let parts = folds.n.div_ceil(most).max(folds.threads.clamp(1, folds.n.max(1)));
     (0..parts).map(|part| part * folds.n / parts..(part + 1) * folds.n / parts).collect()
 }
@@ -185,6 +188,7 @@ fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(P
     let far = folds.lambdas.last().is_some_and(|&last| last < 1e-12 * problem.lambda_max());
     let first = folds.lambdas.first().is_some_and(|&first| first >= 0.5 * problem.lambda_max());
     folds.points.len() == folds.lambdas.len()
+        && data.x.n_rows <= MOST_ROWS
         && last.is_none_or(|(_, trail)| trail.before.is_some())
         && problem.free.is_empty()
         && problem.penalty.l1_ratio > 0.0

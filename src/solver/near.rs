@@ -30,7 +30,7 @@ pub(super) struct Near {
     /// For which λ and up to which ‖θ − θ_ref‖ the list is whole.
     lambda: f64,
     distance: f64,
-    pub(super) entries: usize,
+    entries: usize,
     /// Non-zeros of the first list after the last reference.
     fresh: Option<usize>,
     excess: usize,

@@ -207,7 +207,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
                 break;
             }
         }
-        if std::env::var("TR").is_ok() { eprintln!("COUNT {:?}", COUNT.iter().map(|c| c.load(std::sync::atomic::Ordering::Relaxed) as f64 / self.x.nnz() as f64).collect::<Vec<_>>()); }
         let stopped = self.clock.cancelled;
         self.members.iter_mut().for_each(|member| member.stopped = stopped);
         self.members
@@ -289,7 +288,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         member.gap = ((member.loss + member.penalty(lambda) - member.best_dual) / member.problem.unit()).max(0.0);
         clock.progress.relative_gap = Some(member.gap);
         clock.progress.nonzeros = member.at.columns.len();
-        if std::env::var("TR").is_ok() { eprintln!("TR fold {} lambda {lambda:.3e} gap {:.2e} supp {} near {} ({:.2}) prods {} epochs {} touched {:.2}", member.fold, member.gap, member.at.columns.len(), near.list.len(), near.entries as f64 / self.x.nnz() as f64, self.products.len(), member.epochs, clock.touched as f64 / self.x.nnz() as f64); }
         !clock.cancelled && member.gap <= member.problem.options.tol
     }
 
@@ -302,7 +300,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
 
     /// Fold `l` is fitted by itself from here on.
     fn leave(&mut self, l: usize) {
-        if std::env::var("TR").is_ok() { eprintln!("LEAVES {l}"); }
         (self.members[l].left, self.alive.0[l]) = (true, 0.0);
     }
 
@@ -331,7 +328,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     /// η, θ, intercept and loss of the folds `on` at `spots`, from the coefficients alone.
     fn evaluate(&mut self, on: &[usize], spots: &[Spot]) {
         let columns = union(spots.iter().map(|spot| spot.columns.as_slice()));
-        cnt(2, columns.iter().map(|&j| self.x.range(j as usize).len() as u64).sum());
         let mut w = vec![Line::default(); columns.len()];
         let mut start = Line::default();
         for (&l, spot) in on.iter().zip(spots) {
@@ -399,7 +395,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let mut c = std::mem::take(&mut self.c_now);
         c.resize(list.len(), Line::default());
         let sums = sums_of(&self.now);
-        cnt(1, list.iter().map(|&j| self.x.range(j as usize).len() as u64).sum());
         self.multiply(&list, &Which::Now, &sums, &mut c);
         (self.near.list, self.c_now) = (list, c);
     }
@@ -427,9 +422,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
 
     /// Looks at every column: the present point is the reference from now on.
     fn refer(&mut self) {
-        if std::env::var("TR").is_ok() { eprintln!("REFER"); }
         self.reference.iter_mut().zip(&self.now).for_each(|(to, from)| *to = from.0.map(|x| x as f32));
-        cnt(0, self.x.nnz() as u64);
         let mut sums = Line::default();
         self.reference.iter().for_each(|line| (0..LANES).for_each(|l| sums.0[l] += f64::from(line[l])));
         let sum = sums.0.iter().fold(0.0f64, |most, sum| most.max(sum.abs()));
@@ -489,7 +482,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             return;
         }
         let columns: Vec<u32> = places.iter().map(|&place| self.near.list[place]).collect();
-        cnt(4, columns.iter().map(|&j| self.x.range(j as usize).len() as u64).sum());
         let sums = sums_of(if *which == Which::Now { &self.now } else { &self.before });
         let mut c = vec![Line::default(); columns.len()];
         self.multiply(&columns, which, &sums, &mut c);
@@ -654,11 +646,9 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             wanted.extend(self.foreseen(on, lambda, c, may));
         }
         let frame = Frame { x: self.x, values: self.values, h: &self.h, mass: self.mass };
-        let bef = self.clock.touched;
         if !self.products.add(wanted.iter().copied(), frame, &mut self.clock) {
             return None;
         }
-        cnt(3, self.clock.touched - bef);
         for &l in on {
             let member = &mut self.members[l];
             let mine = (0..ids.len()).filter(|&k| may[places[k]] & (1 << l) != 0 && wanted[k].curvature > 0.0);
@@ -730,6 +720,3 @@ fn sums_of(lines: &[Line]) -> Line {
     sums
 }
 
-
-static COUNT: [std::sync::atomic::AtomicUsize; 5] = [const { std::sync::atomic::AtomicUsize::new(0) }; 5];
-fn cnt(i: usize, n: u64) { COUNT[i].fetch_add(n as usize, std::sync::atomic::Ordering::Relaxed); }

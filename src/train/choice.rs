@@ -4,7 +4,7 @@ use super::progress::Tracker;
 use super::target::Rows;
 use super::{Checkpoint, Done, Inputs, Run, Solved, TrainError, cv_of, unfit};
 use crate::model::{Cv, CvRow};
-use crate::solver::{self, CvDeviance, FoldPath, Loss, Unfit};
+use crate::solver::{self, CvDeviance, FoldPath, Loss, Point, Unfit};
 use crate::spec::{self, ResolvedFit, Rule};
 
 /// The λ chosen.
@@ -39,7 +39,7 @@ pub(super) fn choose(
     };
     let lambdas: Vec<f64> = solved.points.iter().map(|point| point.lambda).collect();
     let strata = if stratify { Some(rows) } else { None };
-    let mut deviance = cross_validate(inputs, strata, (n_folds, seed), rows, &lambdas, run, tracker)?;
+    let mut deviance = cross_validate(inputs, strata, (n_folds, seed), rows, &solved.points, run, tracker)?;
     let whole_folds = deviance.reached.iter().filter(|&&reached| reached == lambdas.len()).count();
     let cut = (!deviance.whole).then(|| format!("{whole_folds} of {n_folds} folds were done; they choose."));
     if cut.is_some() {
@@ -78,7 +78,7 @@ fn cross_validate(
     strata: Option<&Rows<'_>>,
     (n_folds, seed): (u64, u64),
     rows: &Rows<'_>,
-    lambdas: &[f64],
+    points: &[Point],
     run: &Run<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<CvDeviance, TrainError> {
@@ -88,7 +88,8 @@ fn cross_validate(
     let folds = solver::Folds {
         of_row: &spec::folds(rows.y.len(), strata, n_folds, seed),
         n: n_folds as usize,
-        lambdas,
+        lambdas: &points.iter().map(|point| point.lambda).collect::<Vec<f64>>(),
+        points,
         threads: run.threads,
         on_thread: run.on_thread,
         begun,

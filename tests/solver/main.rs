@@ -7,3 +7,4 @@ mod made;
 mod properties;
 mod real;
 mod standing;
+mod together;

@@ -65,7 +65,6 @@ pub(super) struct Member<'g, 'a> {
     theta: Vec<f64>,
     b: f64,
     loss: f64,
-    best_dual: f64,
     /// How much further than usual its model is minimised.
     sharper: f64,
     /// Steps that helped little.
@@ -136,7 +135,6 @@ impl<'g, 'a> Member<'g, 'a> {
             theta: Vec::new(),
             b: 0.0,
             loss: 0.0,
-            best_dual: f64::NEG_INFINITY,
             sharper: 1.0,
             stalled: 0,
             gap: f64::INFINITY,
@@ -219,7 +217,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             self.clock.progress.fold = Some(self.members[l].fold);
             self.clock.begin(lambda, index);
             let member = &mut self.members[l];
-            (member.best_dual, member.epochs, member.sharper, member.stalled) = (f64::NEG_INFINITY, 0, 1.0, 0);
+            (member.epochs, member.sharper, member.stalled) = (0, 1.0, 0);
         }
         self.bend(index);
         self.cover(lambda, self.apart);
@@ -228,9 +226,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             self.fill(|_| true);
         }
         on.retain(|&l| {
-            self.members[l].best_dual = f64::NEG_INFINITY;
             let is_done = self.gap(l, lambda);
-            self.members[l].best_dual = f64::NEG_INFINITY;
             if is_done {
                 self.stay(l);
                 self.finish(l, lambda, each);
@@ -284,8 +280,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         // a product that is not known counts as none
         let find = |j: u32| near.place(j).map_or(0.0, |place| c_now[place].0[l]);
         let dual = dual_over(member.problem, lambda, &member.theta, near.list.iter().copied(), find, 1.0 / WITHIN, clock);
-        member.best_dual = member.best_dual.max(dual);
-        member.gap = ((member.loss + member.penalty(lambda) - member.best_dual) / member.problem.unit()).max(0.0);
+        // of this point alone: whoever certifies it knows no other
+        member.gap = ((member.loss + member.penalty(lambda) - dual) / member.problem.unit()).max(0.0);
         clock.progress.relative_gap = Some(member.gap);
         clock.progress.nonzeros = member.at.columns.len();
         !clock.cancelled && member.gap <= member.problem.options.tol

@@ -173,7 +173,11 @@ fn run_folds(
     }
     for member in alone {
         let result = &mut results[member.fold - group.start];
-        *result = Ok(if member.rows.len() < folds.lambdas.len() && !member.stopped { run_alone(data, loss, folds, member, observe) } else { member.rows });
+        *result = Ok(if member.rows.len() < folds.lambdas.len() && !member.stopped {
+            run_alone(data, loss, folds, member, observe)
+        } else {
+            member.rows
+        });
     }
     results
 }

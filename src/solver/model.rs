@@ -45,7 +45,12 @@ pub(super) struct Descent<'d, 'o> {
 
 impl<'d, 'o> Descent<'d, 'o> {
     /// From where `start` tells the coefficient and the gradient of each column.
-    pub(super) fn new(slots: &'d [Slot], start: impl Fn(&Slot) -> (f64, f64), products: &'d Products<f32>, clock: &'d mut Clock<'o>) -> Self {
+    pub(super) fn new(
+        slots: &'d [Slot],
+        start: impl Fn(&Slot) -> (f64, f64),
+        products: &'d Products<f32>,
+        clock: &'d mut Clock<'o>,
+    ) -> Self {
         let (mut w, mut bound) = (Vec::with_capacity(slots.len()), Vec::with_capacity(slots.len()));
         let mut c = vec![0.0f32; products.len()];
         for slot in slots {

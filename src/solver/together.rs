@@ -157,7 +157,14 @@ impl<'g, 'a> Member<'g, 'a> {
 }
 
 impl<'g, 'a, V: Number> Together<'g, 'a, V> {
-    pub(super) fn new(data: Data<'a>, values: &'a [V], loss: Loss, points: &'g [Point], members: Vec<Member<'g, 'a>>, clock: Clock<'g>) -> Self {
+    pub(super) fn new(
+        data: Data<'a>,
+        values: &'a [V],
+        loss: Loss,
+        points: &'g [Point],
+        members: Vec<Member<'g, 'a>>,
+        clock: Clock<'g>,
+    ) -> Self {
         let (n, p) = (data.x.n_rows, data.x.len());
         let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
         let total: f64 = (0..n).map(weight).sum();
@@ -502,7 +509,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             on.iter().any(|&l| {
                 let problem = self.members[l].problem;
                 let reach = self.c_now[place].0[l].abs() + ahead * moved * problem.spread[j].sqrt() * (1.0 + 1e-12);
-                self.c_before[place].0[l].is_nan() && (moving[place] || (problem.l1[j] > 0.0 && most[place] >= bound && reach >= bound * problem.l1[j]))
+                self.c_before[place].0[l].is_nan()
+                    && (moving[place] || (problem.l1[j] > 0.0 && most[place] >= bound && reach >= bound * problem.l1[j]))
             })
         };
         let places: Vec<usize> = (0..self.near.list.len()).filter(|&place| may(place, self.near.list[place] as usize)).collect();
@@ -715,4 +723,3 @@ fn sums_of(lines: &[Line]) -> Line {
     lines.iter().for_each(|line| (0..LANES).for_each(|l| sums.0[l] += line.0[l]));
     sums
 }
-

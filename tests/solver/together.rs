@@ -106,7 +106,9 @@ fn neither_the_threads_nor_an_interruption_show() {
         for threads in [2, 3, 7] {
             let (other, others) = run.cross_validate(&made, &run.points, threads, &[]);
             assert_eq!(other.per_fold, whole.per_fold, "{name}: {threads} threads show");
-            let last = |trace: &Trace| trace.iter().map(|trace| trace.last().unwrap().last.clone().map(|(p, t)| (p.values, t))).collect::<Vec<_>>();
+            let last = |trace: &Trace| {
+                trace.iter().map(|trace| trace.last().unwrap().last.clone().map(|(p, t)| (p.values, t))).collect::<Vec<_>>()
+            };
             assert_eq!(last(&others), last(&trace), "{name}: {threads} threads show");
         }
         // folds need not have been equally far

@@ -17,6 +17,7 @@ use crate::matrix::ColumnsView;
 #[macro_use]
 mod wide;
 
+mod advance;
 mod certificate;
 mod clock;
 mod dense;
@@ -36,6 +37,7 @@ mod newton;
 mod path;
 mod problem;
 mod quadratic;
+mod sight;
 mod standing;
 mod support;
 mod target;

@@ -341,13 +341,14 @@ impl Estimate {
     }
 }
 
-/// The step to the affine combination of the last iterates with the smallest combined step, in the metric of `scale`.
-pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
+/// The affine combination of the last iterates with the smallest combined step, in the metric of `scale`: the share of each
+/// but the first.
+pub(crate) fn mixture(scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
     let steps: Vec<Vec<f64>> = history.windows(2).map(|pair| pair[1].iter().zip(&pair[0]).map(|(new, old)| new - old).collect()).collect();
     let inner = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(scale).map(|((a, b), s)| a * b * s).sum() };
     let mut g = vec![0.0; MEMORY * MEMORY];
     for a in 0..MEMORY {
-        clock.work(active.len());
+        clock.work(scale.len());
         for b in 0..=a {
             g[a * MEMORY + b] = inner(&steps[a], &steps[b]);
         }
@@ -362,9 +363,15 @@ pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history
         return None;
     }
     let total: f64 = z.iter().sum();
+    Some(z.into_iter().map(|z| z / total).collect())
+}
+
+/// The step to the affine combination of the last iterates with the smallest combined step, in the metric of `scale`.
+pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
+    let z = mixture(scale, history, clock)?;
     let mut d = vec![0.0; at.w.len()];
     for (position, &k) in active.iter().enumerate() {
-        let combined: f64 = (0..MEMORY).map(|a| z[a] / total * history[a + 1][position]).sum();
+        let combined: f64 = (0..MEMORY).map(|a| z[a] * history[a + 1][position]).sum();
         // Where the penalty has a kink, a coefficient at 0 stays there and none changes its sign: that is for descent to decide.
         let crosses = at.l1[k] > 0.0 && combined * at.w[k] <= 0.0;
         d[k] = if crosses { -at.w[k] } else { combined - at.w[k] };

@@ -17,6 +17,7 @@ use crate::matrix::ColumnsView;
 #[macro_use]
 mod wide;
 
+mod advance;
 mod certificate;
 mod clock;
 mod dense;
@@ -27,16 +28,21 @@ mod folds;
 mod gradient;
 mod gram;
 mod inner;
+mod lanes;
 mod linear;
 mod loss;
+mod model;
+mod near;
 mod newton;
 mod path;
 mod problem;
 mod quadratic;
 mod refit;
+mod sight;
 mod standing;
 mod support;
 mod target;
+mod together;
 mod working_set;
 
 pub use certificate::{Certificate, certify};

@@ -22,6 +22,8 @@ pub struct Trail {
     pub reference: Option<Reference>,
     /// The point whose second derivatives are used; `None` before the first, and where they are the same everywhere.
     pub bend: Option<Reference>,
+    /// The point before the last, of a fold that goes together with others; `None` wherever a path goes by itself.
+    pub before: Option<Reference>,
 }
 
 /// A point that is gone by.
@@ -55,7 +57,7 @@ impl Reference {
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// What the next λ will depend on.
     pub(super) fn trail(&self) -> Trail {
-        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone(), bend: self.bend.at.clone() }
+        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone(), bend: self.bend.at.clone(), before: None }
     }
 
     /// As the engine was that left `start`.

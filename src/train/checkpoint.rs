@@ -14,7 +14,7 @@
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
 //!              u64 non-zeros, u32 columns, f64 values
 //! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each;
-//!              two points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
+//!              three points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
 //!              f64 values
 //! ```
 //! Little-endian. The checksum is kept outside.
@@ -121,8 +121,8 @@ impl Part {
     /// Takes one more λ; those of each path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
         let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
-        let referred: usize = [&trail.reference, &trail.bend].into_iter().flatten().map(|then| then.columns.len()).sum();
-        self.bytes += 256 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
+        let referred: usize = [&trail.reference, &trail.bend, &trail.before].into_iter().flatten().map(|then| then.columns.len()).sum();
+        self.bytes += 272 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
         match done {
             Done::Path { arm, index, point, trail } => {
                 let arm = self.arms.entry(arm).or_default();
@@ -209,7 +209,7 @@ impl Checkpoint {
     pub(super) fn arm(&self, position: usize) -> &ArmDone {
         const NOTHING: &ArmDone = &ArmDone {
             points: Vec::new(),
-            trail: Trail { seen: None, gram: Vec::new(), reference: None, bend: None },
+            trail: Trail { seen: None, gram: Vec::new(), reference: None, bend: None, before: None },
             folds: Vec::new(),
             relaxed: Vec::new(),
         };
@@ -241,7 +241,8 @@ impl ArmDone {
             columns.windows(2).all(|pair| pair[0] < pair[1]) && columns.last().is_none_or(|&last| (last as usize) < n_columns)
         };
         let point = |point: &Point| inside(&point.columns) && point.columns.len() == point.values.len();
-        let trail = |trail: &Trail| inside(&trail.gram) && trail.reference.as_ref().is_none_or(|reference| inside(&reference.columns));
+        let gone_by = |then: &Option<Reference>| then.as_ref().is_none_or(|then| inside(&then.columns));
+        let trail = |trail: &Trail| inside(&trail.gram) && [&trail.reference, &trail.bend, &trail.before].into_iter().all(gone_by);
         let fold = |path: &FoldPath| {
             let last = path.last.as_ref().is_none_or(|(last, then)| point(last) && trail(then));
             path.rows.len() <= n_lambdas && path.rows.is_empty() == path.last.is_none() && last
@@ -313,7 +314,7 @@ impl Writer {
         self.count(usize::from(trail.seen.is_some()));
         self.number(trail.seen.unwrap_or(0.0));
         self.columns(&trail.gram);
-        [&trail.reference, &trail.bend].into_iter().for_each(|then| self.reference(then.as_ref()));
+        [&trail.reference, &trail.bend, &trail.before].into_iter().for_each(|then| self.reference(then.as_ref()));
     }
 
     fn reference(&mut self, then: Option<&Reference>) {
@@ -367,8 +368,8 @@ impl Reader<'_> {
     fn trail(&mut self) -> Option<Trail> {
         let (is_seen, seen) = (self.count()? == 1, self.number()?);
         let gram = self.columns()?;
-        let (reference, bend) = (self.reference()?, self.reference()?);
-        Some(Trail { seen: is_seen.then_some(seen), gram, reference, bend })
+        let (reference, bend, before) = (self.reference()?, self.reference()?, self.reference()?);
+        Some(Trail { seen: is_seen.then_some(seen), gram, reference, bend, before })
     }
 
     /// `None` = cut off, `Some(None)` = there is none.

@@ -34,7 +34,7 @@ pub(super) fn measure(
 ) -> Result<(Option<HeldOut>, Option<String>), TrainError> {
     let lambdas: Vec<f64> = points.iter().map(|point| point.lambda).collect();
     let n_folds = arm.n_folds();
-    let measured = run_folds(inputs, penalty, arm, splits, rows, &lambdas, run, tracker)?;
+    let measured = run_folds(inputs, penalty, arm, splits, rows, points, &lambdas, run, tracker)?;
     let width = arm.gammas.len().max(1);
     let done: Vec<&Vec<f64>> = measured.iter().filter(|fold| fold.len() == lambdas.len() * width).collect();
     let mut cut = None;
@@ -80,6 +80,7 @@ fn run_folds(
     arm: &Arm<'_>,
     splits: &Splits<'_>,
     rows: &Rows<'_>,
+    points: &[Point],
     lambdas: &[f64],
     run: &Run<'_>,
     tracker: &Tracker<'_>,
@@ -112,8 +113,16 @@ fn run_folds(
             }
             (run.keep)(Done::Fold { arm: arm.position, fold: first + fold, index, row, relaxed: shares, point: point.clone(), trail });
         };
-        let folds =
-            solver::Folds { of_row: &of_row, n: per_repeat, lambdas, threads: run.threads, on_thread: run.on_thread, begun, each: &each };
+        let folds = solver::Folds {
+            of_row: &of_row,
+            n: per_repeat,
+            lambdas,
+            threads: run.threads,
+            on_thread: run.on_thread,
+            points,
+            begun,
+            each: &each,
+        };
         let observe = |at: &solver::Progress| tracker.fold(arm.position, first, at);
         let deviance = solver::cross_validate(inputs.data, inputs.loss, penalty, inputs.options, &folds, &observe).map_err(unfit_fold)?;
         let refitted = refitted.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -24,7 +24,7 @@ pub(crate) struct Case {
 
 /// Folds from their beginning on two threads, of which nothing is kept.
 pub(crate) fn plain<'a>(of_row: &'a [u32], n: usize, lambdas: &'a [f64]) -> Folds<'a> {
-    Folds { of_row, n, lambdas, threads: 2, on_thread: &|| (), begun: &[], each: &|_, _, _, _, _| () }
+    Folds { of_row, n, lambdas, threads: 2, on_thread: &|| (), points: &[], begun: &[], each: &|_, _, _, _, _| () }
 }
 
 pub(crate) fn go_on(_: &Progress) -> ControlFlow<()> {

@@ -8,3 +8,4 @@ mod properties;
 mod real;
 mod refit;
 mod standing;
+mod together;

@@ -7,6 +7,8 @@ use super::elementary::{exp, ln, ln_1p};
 
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;
+/// How near to δ, as a share of it, the residual of a Huber loss counts as cut off.
+const CUT: f64 = 1e-12;
 
 impl Loss {
     /// loss(y, η).
@@ -14,6 +16,10 @@ impl Loss {
     pub(crate) fn value(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * (y - eta) * (y - eta),
+            Self::Huber { delta } => {
+                let size = (y - eta).abs();
+                if size <= delta { 0.5 * size * size } else { delta * (size - 0.5 * delta) }
+            }
             Self::Logistic => softplus(-y * eta),
             Self::Poisson => exp(eta) - y * eta,
         }
@@ -24,6 +30,7 @@ impl Loss {
     pub(crate) fn descent(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => y - eta,
+            Self::Huber { delta } => (y - eta).clamp(-delta, delta),
             Self::Logistic => y * sigmoid(-y * eta),
             Self::Poisson => y - exp(eta),
         }
@@ -33,6 +40,7 @@ impl Loss {
     pub(crate) fn curvature(self, y: f64, residual: f64) -> f64 {
         match self {
             Self::Squared => 1.0,
+            Self::Huber { delta } => f64::from(residual.abs() < delta * (1.0 - CUT)),
             Self::Logistic => residual.abs() * (1.0 - residual.abs()),
             Self::Poisson => y - residual,
         }
@@ -43,6 +51,10 @@ impl Loss {
     pub(crate) fn conjugate(self, y: f64, u: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * u * u - u * y,
+            Self::Huber { delta } => {
+                let inside = u.clamp(-delta, delta);
+                if u.abs() <= delta * (1.0 + EDGE) { 0.5 * inside * inside - inside * y } else { f64::INFINITY }
+            }
             Self::Logistic => {
                 // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
                 let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
@@ -56,10 +68,25 @@ impl Loss {
         }
     }
 
+    /// How far the dual may move at a row without leaving the domain of the conjugate, given the residual: 0 at its edge,
+    /// falling to it no slower than the way there. The curvature, where that does so.
+    pub(crate) fn room(self, y: f64, residual: f64) -> f64 {
+        match self {
+            Self::Huber { delta } => self.curvature(y, residual) * (1.0 - (residual / delta).powi(2)),
+            Self::Squared | Self::Logistic | Self::Poisson => self.curvature(y, residual),
+        }
+    }
+
+    /// Whether the loss is made of parabolas and straight lines: its residual is then linear between bends.
+    pub(crate) fn is_piecewise(self) -> bool {
+        matches!(self, Self::Huber { .. })
+    }
+
     /// The values of many rows, into `values`.
     pub(crate) fn values(self, y: &[f64], eta: &[f64], values: &mut [f64]) {
         match self {
             Self::Squared => rows(y, eta, values, |y, eta| Self::Squared.value(y, eta)),
+            Self::Huber { .. } => rows(y, eta, values, |y, eta| self.value(y, eta)),
             Self::Logistic => logistic_values(y, eta, values),
             Self::Poisson => poisson_values(y, eta, values),
         }
@@ -69,6 +96,7 @@ impl Loss {
     pub(crate) fn descents(self, y: &[f64], eta: &[f64], residuals: &mut [f64]) {
         match self {
             Self::Squared => rows(y, eta, residuals, |y, eta| Self::Squared.descent(y, eta)),
+            Self::Huber { .. } => rows(y, eta, residuals, |y, eta| self.descent(y, eta)),
             Self::Logistic => logistic_descents(y, eta, residuals),
             Self::Poisson => poisson_descents(y, eta, residuals),
         }
@@ -78,6 +106,7 @@ impl Loss {
     pub(crate) fn conjugates(self, y: &[f64], u: &[f64], conjugates: &mut [f64]) {
         match self {
             Self::Squared => rows(y, u, conjugates, |y, u| Self::Squared.conjugate(y, u)),
+            Self::Huber { .. } => rows(y, u, conjugates, |y, u| self.conjugate(y, u)),
             Self::Logistic => logistic_conjugates(y, u, conjugates),
             Self::Poisson => poisson_conjugates(y, u, conjugates),
         }
@@ -86,12 +115,13 @@ impl Loss {
     /// The least value over all η.
     pub(crate) fn least(self, y: f64) -> f64 {
         match self {
-            Self::Squared | Self::Logistic => 0.0,
+            Self::Squared | Self::Huber { .. } | Self::Logistic => 0.0,
             Self::Poisson => y - entropy(y),
         }
     }
 
-    /// The deviance of one row: squared error, or −2·log-likelihood less that of a model that fits the row exactly.
+    /// The deviance of one row: squared error, −2·log-likelihood less that of a model that fits the row exactly, or, for a
+    /// loss that is no likelihood, twice the loss.
     pub(crate) fn deviance(self, y: f64, eta: f64) -> f64 {
         2.0 * (self.value(y, eta) - self.least(y))
     }

@@ -31,6 +31,7 @@ mod linear;
 mod loss;
 mod newton;
 mod path;
+mod pieces;
 mod problem;
 mod quadratic;
 mod standing;
@@ -47,10 +48,15 @@ pub use support::ambiguous_support;
 pub use target::{TargetPoint, target_nonzeros};
 
 /// How a prediction is compared with the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     /// ½(y − η)².
     Squared,
+    /// ½r² for |r| ≤ δ, δ|r| − ½δ² beyond, r = y − η.
+    Huber {
+        /// δ > 0, in units of y.
+        delta: f64,
+    },
     /// log(1 + e^(−yη)), y ∈ {−1, +1}.
     Logistic,
     /// e^η − yη, y ≥ 0.

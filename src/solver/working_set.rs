@@ -41,9 +41,9 @@ impl Growth {
         let expected = (self.used(support) * violators as f64) as usize;
         let usual = (kept + 64).max(expected.min(6 * kept + 256));
         self.taken = if self.takes_all(support) {
-            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
+            (violators + violators / 8 + 16).max(if slow { self.taken.saturating_mul(2) } else { 0 })
         } else if slow {
-            (2 * self.taken).max(usual)
+            self.taken.saturating_mul(2).max(usual)
         } else {
             usual
         };

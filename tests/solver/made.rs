@@ -6,7 +6,7 @@ use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{Data, Folds, Loss, Options, Penalty, Point, Problem, Progress};
 
 /// Every loss.
-pub(crate) const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
+pub(crate) const LOSSES: [Loss; 4] = [Loss::Squared, Loss::Huber { delta: 0.5 }, Loss::Logistic, Loss::Poisson];
 
 /// Owned data of one problem, dense by rows.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ pub(crate) fn case(n: usize, p: usize, fill: f64, loss: Loss, seed: u64) -> Case
             let eta = 1.0 + 1.5 * row[0] - row[1 % p] + 0.5 * row[2 % p] + 2.0 * (dice.roll() - 0.5);
             match loss {
                 Loss::Squared => eta,
+                // one row in seven is far off
+                Loss::Huber { .. } => eta + if dice.roll() < 0.15 { 20.0 * (dice.roll() - 0.3) } else { 0.0 },
                 Loss::Logistic => {
                     if eta > 0.8 {
                         1.0
@@ -173,6 +175,10 @@ impl Case {
             total += self.share(i)
                 * match self.loss {
                     Loss::Squared => 0.5 * (self.y[i] - eta).powi(2),
+                    Loss::Huber { delta } => match (self.y[i] - eta).abs() {
+                        r if r <= delta => 0.5 * r * r,
+                        r => delta * r - 0.5 * delta * delta,
+                    },
                     Loss::Logistic => (1.0 + (-self.y[i] * eta).exp()).ln(),
                     Loss::Poisson => eta.exp() - self.y[i] * eta,
                 };
@@ -203,6 +209,7 @@ impl Case {
                 let eta = self.offset.as_ref().map_or(0.0, |o| o[i]) + x[i].iter().zip(&z).map(|(x, z)| x * z).sum::<f64>();
                 let slope = match self.loss {
                     Loss::Squared => eta - self.y[i],
+                    Loss::Huber { delta } => (eta - self.y[i]).max(-delta).min(delta),
                     Loss::Logistic => -self.y[i] / (1.0 + (self.y[i] * eta).exp()),
                     Loss::Poisson => eta.exp() - self.y[i],
                 };

@@ -41,7 +41,7 @@ fn load(name: &str) -> Option<(Columns, Vec<f64>)> {
 fn walk(name: &str, loss: Loss, positive: f64, n: usize, ratio: f64) {
     let Some((x, labels)) = load(name) else { return };
     let y: Vec<f64> = match loss {
-        Loss::Squared | Loss::Poisson => labels,
+        Loss::Squared | Loss::Huber { .. } | Loss::Poisson => labels,
         Loss::Logistic => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
     };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
@@ -67,6 +67,16 @@ fn diabetes_is_certified_along_its_path() {
 #[test]
 fn riboflavin_is_certified_along_its_path() {
     walk("riboflavin.svm.zst", Loss::Squared, 0.0, 100, 1e-2);
+}
+
+#[test]
+fn diabetes_and_riboflavin_are_certified_along_their_huber_paths() {
+    for delta in [1.0, 60.0, 1e3] {
+        walk("diabetes64.svm.zst", Loss::Huber { delta }, 0.0, 100, 1e-4);
+    }
+    for delta in [0.1, 0.5] {
+        walk("riboflavin.svm.zst", Loss::Huber { delta }, 0.0, 100, 1e-2);
+    }
 }
 
 #[test]

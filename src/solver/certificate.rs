@@ -112,6 +112,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 r if r < delta => r.powi(2) / 2.0,
                 r => delta * r - delta.powi(2) / 2.0,
             },
+            Loss::SquaredHinge => if y * eta < 1.0 { (1.0 - y * eta).powi(2) } else { 0.0 },
             Loss::Logistic if -y * eta > 30.0 => -y * eta + (y * eta).exp(),
             Loss::Logistic => (-y * eta).exp().ln_1p(),
             Loss::Poisson => eta.exp() - y * eta,
@@ -184,6 +185,8 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 let u = if self.s[i] > 0.0 { theta[i] / self.s[i] / delta } else { 1.0 };
                 if u.abs() < 1.0 - 1e-12 { self.s[i] * (1.0 - u) * (1.0 + u) } else { 0.0 }
             }
+            // what is left to the edge of uy ≥ 0
+            Loss::SquaredHinge => theta[i].abs(),
             Loss::Logistic => 0.0,
             Loss::Poisson => self.s[i] * self.eta[i].exp(),
         });
@@ -207,10 +210,19 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 theta.scaled_add(-c, column);
             }
         }
-        // Where all rows of a column are at the edge, nothing could be taken off: then only the point 0 is sure to be feasible.
+        // Where all rows of a column are at the edge, nothing could be taken off, and a long step may pass it: then only the point 0
+        // is sure to be feasible.
         let sizes = theta.mapv(f64::abs);
         let off = |b: &Array1<f64>| b.dot(&theta).abs() > 1e-10 * b.mapv(f64::abs).dot(&sizes);
-        if matches!(self.problem.loss, Loss::Huber { .. }) && basis.iter().any(off) {
+        let outside = match self.problem.loss {
+            Loss::Huber { .. } => basis.iter().any(off),
+            Loss::SquaredHinge => {
+                let wrong = |i: usize| theta[i] * self.problem.data.y[i] < -1e-12 * self.s[i];
+                basis.iter().any(off) || (0..n).any(wrong)
+            }
+            Loss::Squared | Loss::Logistic | Loss::Poisson => false,
+        };
+        if outside {
             theta.fill(0.0);
         }
         Some(theta)
@@ -254,12 +266,13 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         if ratio < 1.0 {
             scales.push(1.0);
         }
-        if matches!(self.problem.loss, Loss::Squared | Loss::Huber { .. }) && edge.is_finite() {
-            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s.
+        if matches!(self.problem.loss, Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge) && edge.is_finite() {
+            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s, for the squared hinge at twice that if t ≥ 0.
+            let (least, high) = if self.problem.loss == Loss::SquaredHinge { (0.0, 2.0) } else { (-edge, 1.0) };
             let used = || (0..theta.len()).filter(|&i| self.s[i] > 0.0);
             let slope: f64 = used().map(|i| theta[i] * (data.y[i] - data.offset.map_or(0.0, |o| o[i]))).sum();
             let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();
-            scales.push(if bend > 0.0 { (slope / bend).clamp(-edge, edge) } else { 0.0 });
+            scales.push(if bend > 0.0 { (high * slope / bend).clamp(least, edge) } else { 0.0 });
         }
         scales.into_iter().map(&mut value).fold(f64::NEG_INFINITY, f64::max)
     }
@@ -283,7 +296,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let (counts, means) = (self.s.dot(&Array1::from_vec(data.y.to_vec())), self.s.dot(&at(0.0).mapv(f64::exp)));
             return self.mean_loss(&at((counts / means).ln()), clock);
         }
-        if let Loss::Huber { .. } = self.problem.loss {
+        if matches!(self.problem.loss, Loss::Huber { .. } | Loss::SquaredHinge) {
             // somewhere between the residuals at b = 0
             let residuals: Vec<f64> = (0..data.y.len()).filter(|&i| self.s[i] > 0.0).map(|i| data.y[i] - at(0.0)[i]).collect();
             let low = residuals.iter().copied().fold(f64::INFINITY, f64::min);
@@ -323,6 +336,8 @@ fn slope(loss: Loss, y: f64, eta: f64) -> f64 {
     match loss {
         Loss::Squared => eta - y,
         Loss::Huber { delta } => delta.min((-delta).max(eta - y)),
+        Loss::SquaredHinge if y * eta >= 1.0 => 0.0,
+        Loss::SquaredHinge => 2.0 * (eta - y),
         Loss::Logistic => -y / (1.0 + (y * eta).exp()),
         Loss::Poisson => eta.exp() - y,
     }
@@ -334,6 +349,10 @@ fn conjugate(loss: Loss, y: f64, u: f64) -> f64 {
         Loss::Squared => u * u / 2.0 - u * y,
         Loss::Huber { delta } if u.abs() > delta * (1.0 + 1e-12) => f64::INFINITY,
         Loss::Huber { .. } => u * u / 2.0 - u * y,
+        Loss::SquaredHinge => match y * u {
+            a if a < -1e-12 => f64::INFINITY,
+            a => a.max(0.0).powi(2) / 4.0 - a.max(0.0),
+        },
         Loss::Logistic => {
             // Rows separated by an unpenalised column sit on the edge of the domain; rounding may leave it by a hair.
             let a = if (y * u).abs() < 1e-12 {

@@ -330,7 +330,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
         match self.problem.loss {
             Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
-            Loss::Huber { .. } => self.improve_by_pieces(set, primal, goal, max_epochs),
+            Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, max_epochs),
             Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
         }
     }

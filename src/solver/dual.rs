@@ -25,6 +25,7 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
     }
     // where the loss part has its top, if it is a parabola
     let best = if line.square > 0.0 { (line.linear / line.square).clamp(-slack, slack) } else { 0.0 };
+    let best = if problem.loss == Loss::SquaredHinge { best.max(0.0) } else { best };
     let reach = best.abs().max(1.0);
     // the tightest of l1/|c| over the columns without an L2 part, and over all that have an L1 part
     let (mut hard, mut soft) = (Tightest::default(), Tightest::default());
@@ -95,15 +96,15 @@ struct Line<'p, 'a> {
     parabola: bool,
     /// Σθ(y − o).
     linear: f64,
-    /// Σθ²/share.
+    /// Σθ²/share, half of it for the squared hinge.
     square: f64,
-    /// Largest |t| in the domain of the conjugate.
+    /// Largest t in the domain of the conjugate.
     domain: f64,
 }
 
 impl<'p, 'a> Line<'p, 'a> {
     fn new(problem: &'p Problem<'a>, theta: &'p [f64]) -> Self {
-        let parabola = matches!(problem.loss, Loss::Squared | Loss::Huber { .. });
+        let parabola = problem.loss == Loss::Squared || problem.loss.is_piecewise();
         let mut line = Self { problem, theta, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
         if parabola {
             let offset = problem.data.offset;
@@ -112,9 +113,12 @@ impl<'p, 'a> Line<'p, 'a> {
                 line.square += theta * theta / share;
             }
         }
-        if let Loss::Huber { delta } = problem.loss {
-            let sizes = theta.iter().zip(&problem.share).filter(|(_, s)| **s > 0.0).map(|(theta, share)| (theta / share).abs());
-            line.domain = delta / sizes.fold(0.0, f64::max);
+        if problem.loss == Loss::SquaredHinge {
+            line.square *= 0.5;
+        }
+        if problem.loss.is_piecewise() {
+            let rows = theta.iter().zip(&problem.share).zip(problem.data.y).filter(|((_, s), _)| **s > 0.0);
+            line.domain = rows.map(|((theta, share), &y)| problem.loss.reach(y, theta / share)).fold(f64::INFINITY, f64::min);
         }
         line
     }

@@ -59,6 +59,8 @@ pub enum Loss {
     },
     /// log(1 + e^(−yη)), y ∈ {−1, +1}.
     Logistic,
+    /// max(0, 1 − yη)², y ∈ {−1, +1}.
+    SquaredHinge,
     /// e^η − yη, y ≥ 0.
     Poisson,
 }
@@ -68,7 +70,7 @@ pub enum Loss {
 pub struct Data<'a> {
     /// The matrix.
     pub x: ColumnsView<'a>,
-    /// Targets; ±1 for [`Loss::Logistic`], at least 0 for [`Loss::Poisson`].
+    /// Targets; ±1 for [`Loss::Logistic`] and [`Loss::SquaredHinge`], at least 0 for [`Loss::Poisson`].
     pub y: &'a [f64],
     /// Sample weights `s ≥ 0`, not all 0; `None` = all 1. A row of weight 0 is as good as absent.
     pub weights: Option<&'a [f64]>,

@@ -14,7 +14,7 @@ pub enum Unfit {
     /// The weights sum to 0.
     #[error("the sample weights sum to zero: no row takes part in the fit")]
     NoWeight,
-    /// Logistic loss and only one class among the rows with weight.
+    /// A loss of two classes and only one class among the rows with weight.
     #[error("only one class has rows with positive weight")]
     OneClass,
     /// A number that is NaN or infinite.
@@ -29,8 +29,8 @@ pub enum Unfit {
     /// A target of the Poisson loss below 0.
     #[error("a target of the poisson loss is negative")]
     NotACount,
-    /// A logistic target other than -1 and +1.
-    #[error("a target of the logistic loss is neither -1 nor +1")]
+    /// A target of a loss of two classes other than -1 and +1.
+    #[error("a target of a loss of two classes is neither -1 nor +1")]
     NotASign,
     /// Slices whose lengths do not fit the matrix.
     #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
@@ -168,7 +168,7 @@ impl<'a> Problem<'a> {
     /// Units of work of the loss of one row.
     fn row_cost(&self) -> usize {
         match self.loss {
-            Loss::Squared | Loss::Huber { .. } => 1,
+            Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge => 1,
             Loss::Logistic | Loss::Poisson => 2,
         }
     }
@@ -338,7 +338,7 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
     {
         return Err(Unfit::Negative);
     }
-    if loss == Loss::Logistic {
+    if matches!(loss, Loss::Logistic | Loss::SquaredHinge) {
         if data.y.iter().any(|&y| y != 1.0 && y != -1.0) {
             return Err(Unfit::NotASign);
         }

@@ -61,7 +61,9 @@ pub(super) fn model(
 fn loss_name(spec: &ResolvedFit) -> &'static str {
     match spec.loss {
         Loss::Squared => "squared",
+        Loss::Huber { .. } => "huber",
         Loss::Logistic { .. } => "logistic",
+        Loss::SquaredHinge { .. } => "squared_hinge",
         Loss::Poisson => "poisson",
     }
 }
@@ -71,7 +73,9 @@ fn objective(spec: &ResolvedFit) -> String {
     let eta = if spec.intercept { "Xw + b + o" } else { "Xw + o" };
     let loss = match spec.loss {
         Loss::Squared => "½(y−η)²",
+        Loss::Huber { delta } => &format!("½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = {delta}"),
         Loss::Logistic { .. } => "log(1+e^{−yη}), y ∈ {−1,+1}",
+        Loss::SquaredHinge { .. } => "max(0, 1−yη)², y ∈ {−1,+1}",
         Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {
@@ -86,12 +90,14 @@ fn objective(spec: &ResolvedFit) -> String {
 /// * glmnet divides the gaussian elastic net's ridge term by sd(y) and rescales `penalty.factor`: equal for the lasso
 ///   with unit factors. It scales by the same population deviation as we do.
 /// * scikit-learn neither scales columns nor knows factors or offsets. `ElasticNet` divides by Σs as we do;
-///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ). `PoissonRegressor` is ridge only.
+///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ); so does `LinearSVC`, which penalises its
+///   intercept. `PoissonRegressor` is ridge only; `HuberRegressor` estimates a scale besides.
 /// * Spark's logistic regression is ours when it does not standardise; its linear regression scales the target.
 fn equivalents(spec: &ResolvedFit, lambda: f64, rows: &Rows<'_>, offset: bool) -> Value {
     let l1_ratio = spec.penalty.l1_ratio;
     let unit_factors = spec.penalty.factors.values().all(|&factor| factor == 1.0);
-    let glmnet = (unit_factors && l1_ratio == 1.0).then(
+    let likelihood = !matches!(rows.loss, solver::Loss::Huber { .. } | solver::Loss::SquaredHinge);
+    let glmnet = (likelihood && unit_factors && l1_ratio == 1.0).then(
         || json!({ "lambda": lambda, "alpha": 1.0, "standardize": spec.standardize == Standardize::Scale, "intercept": spec.intercept }),
     );
     let plain = unit_factors && spec.standardize == Standardize::None && !offset;
@@ -100,6 +106,16 @@ fn equivalents(spec: &ResolvedFit, lambda: f64, rows: &Rows<'_>, offset: bool) -
     let sklearn = match rows.loss {
         solver::Loss::Logistic => (plain && inverse.is_finite())
             .then(|| json!({ "estimator": "LogisticRegression", "C": inverse, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })),
+        solver::Loss::SquaredHinge => {
+            // of its two penalties the ridge, ½‖w‖², has C = 1/(Σs·λ) too
+            let penalty = [(1.0, "l1"), (0.0, "l2")].into_iter().find(|(ratio, _)| *ratio == l1_ratio);
+            let (_, penalty) = penalty.filter(|_| plain && !spec.intercept && inverse.is_finite()).unzip();
+            penalty.map(|penalty| {
+                json!({ "estimator": "LinearSVC", "C": inverse, "penalty": penalty, "loss": "squared_hinge", "dual": false,
+                        "fit_intercept": false })
+            })
+        }
+        solver::Loss::Huber { .. } => None,
         solver::Loss::Poisson => {
             (plain && l1_ratio == 0.0).then(|| json!({ "estimator": "PoissonRegressor", "alpha": lambda, "fit_intercept": spec.intercept }))
         }

@@ -83,7 +83,7 @@ fn cross_validate(
     tracker: &Tracker<'_>,
 ) -> Result<CvDeviance, TrainError> {
     // Class shares are those of the two sides the loss sees.
-    let strata = strata.filter(|rows| rows.loss == Loss::Logistic).map(|rows| rows.y.as_slice());
+    let strata = strata.filter(|rows| matches!(rows.loss, Loss::Logistic | Loss::SquaredHinge)).map(|rows| rows.y.as_slice());
     let begun: &[FoldPath] = run.resume.as_ref().map_or(&[], |before: &Checkpoint| &before.folds);
     let folds = solver::Folds {
         of_row: &spec::folds(rows.y.len(), strata, n_folds, seed),

@@ -9,7 +9,7 @@ use super::{TrainError, unfit};
 /// The rows of a fit.
 pub(super) struct Rows<'a> {
     pub(super) loss: solver::Loss,
-    /// Targets; ±1 for logistic, counts for Poisson loss.
+    /// Targets; ±1 for losses of two classes, counts for Poisson loss.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
     /// Both classes, negative first; `None` = the rest.
@@ -22,6 +22,13 @@ impl<'a> Rows<'a> {
         match &spec.loss {
             Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
             Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, classes: None }),
+            Loss::Huber { delta } => {
+                Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, classes: None })
+            }
+            Loss::SquaredHinge { positive_class } => {
+                let (y, classes) = signs(dataset, positive_class)?;
+                Ok(Self { loss: solver::Loss::SquaredHinge, y, weights, classes: Some(classes) })
+            }
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
                 Ok(Self { loss: solver::Loss::Logistic, y, weights, classes: Some(classes) })

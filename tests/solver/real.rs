@@ -42,7 +42,7 @@ fn walk(name: &str, loss: Loss, positive: f64, n: usize, ratio: f64) {
     let Some((x, labels)) = load(name) else { return };
     let y: Vec<f64> = match loss {
         Loss::Squared | Loss::Huber { .. } | Loss::Poisson => labels,
-        Loss::Logistic => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
+        Loss::Logistic | Loss::SquaredHinge => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
     };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let options = Options { intercept: true, standardize: true, tol: 1e-6, max_epochs: 10_000 };
@@ -87,6 +87,12 @@ fn mushrooms_are_certified_along_their_path() {
 #[test]
 fn a9a_is_certified_along_its_path() {
     walk("a9a.svm.zst", Loss::Logistic, 1.0, 100, 1e-4);
+}
+
+#[test]
+fn mushrooms_and_a9a_are_certified_along_their_squared_hinge_paths() {
+    walk("mushrooms.svm.zst", Loss::SquaredHinge, 1.0, 100, 1e-4);
+    walk("a9a.svm.zst", Loss::SquaredHinge, 1.0, 60, 1e-3);
 }
 
 #[test]

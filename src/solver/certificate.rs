@@ -112,7 +112,13 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 r if r < delta => r.powi(2) / 2.0,
                 r => delta * r - delta.powi(2) / 2.0,
             },
-            Loss::SquaredHinge => if y * eta < 1.0 { (1.0 - y * eta).powi(2) } else { 0.0 },
+            Loss::SquaredHinge => {
+                if y * eta < 1.0 {
+                    (1.0 - y * eta).powi(2)
+                } else {
+                    0.0
+                }
+            }
             Loss::Logistic if -y * eta > 30.0 => -y * eta + (y * eta).exp(),
             Loss::Logistic => (-y * eta).exp().ln_1p(),
             Loss::Poisson => eta.exp() - y * eta,

@@ -272,7 +272,8 @@ impl<'a> Problem<'a> {
     /// Where the best intercept lies for a piecewise loss, told from intercept `b`: with y on one side of every η, so is the sum of θ.
     fn reach_of_intercept(&self, eta: &[f64], b: f64) -> (f64, f64) {
         let used = eta.iter().zip(self.data.y).zip(&self.share).filter(|(_, share)| **share > 0.0);
-        let (least, most) = used.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ((eta, y), _)| (low.min(y - eta), high.max(y - eta)));
+        let (least, most) =
+            used.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ((eta, y), _)| (low.min(y - eta), high.max(y - eta)));
         (b + least, b + most)
     }
 

@@ -153,7 +153,9 @@ fn side(asked: Option<&AskedClass>, meta: &Meta) -> Result<Class, Fault> {
     match (asked, meta.target.classes.as_deref()) {
         (Some(asked), _) => chosen_class(asked, meta),
         (None, Some([_, positive_class])) => Ok(positive_class.clone()),
-        (None, Some(classes)) => Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len()))),
+        (None, Some(classes)) => {
+            Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len())))
+        }
         (None, None) => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
     }
 }

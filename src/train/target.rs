@@ -22,9 +22,7 @@ impl<'a> Rows<'a> {
         match &spec.loss {
             Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
             Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, classes: None }),
-            Loss::Huber { delta } => {
-                Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, classes: None })
-            }
+            Loss::Huber { delta } => Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, classes: None }),
             Loss::SquaredHinge { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
                 Ok(Self { loss: solver::Loss::SquaredHinge, y, weights, classes: Some(classes) })

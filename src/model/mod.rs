@@ -139,7 +139,7 @@ pub const TIME_LIMIT: &str = "time_limit";
 pub struct Card {
     /// `linear`.
     pub kind: String,
-    /// `squared`, `logistic` or `poisson`.
+    /// `squared`, `huber`, `logistic`, `squared_hinge` or `poisson`.
     pub loss: String,
     /// Both classes, negative first; for one class against the rest the first is `null`.
     pub classes: Option<Vec<Option<Class>>>,

@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, MEMORY, Pace, combine, prox, small_fall};
+use super::inner::{Coordinates, Estimate, Fall, MEMORY, Pace, combine, prox, small_fall};
 use super::linear;
 
 /// Supports up to this size get Newton steps.
@@ -79,7 +79,7 @@ impl<'g> Dense<'g> {
     }
 
     /// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
-    pub(crate) fn minimise(&mut self, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
+    pub(crate) fn minimise(&mut self, at: &mut Coordinates, goal: f64, fall: Fall, max_epochs: u64, clock: &mut Clock) {
         let all: Vec<usize> = (0..at.w.len()).filter(|&k| self.curvature(k) + at.l2[k] > 0.0).collect();
         let (mut pace, mut doubt) = (Pace::default(), 1usize);
         let mut gap = f64::INFINITY;
@@ -93,7 +93,7 @@ impl<'g> Dense<'g> {
                 }
                 let (fallen, spent) = self.sweep(at, &active, clock);
                 work += spent;
-                if fallen <= small_fall(goal, size) && !pace.slow() {
+                if fallen <= small_fall(goal, fall) && !pace.slow() {
                     break;
                 }
                 history.push(at.pick(&active));
@@ -108,7 +108,7 @@ impl<'g> Dense<'g> {
             if gap.is_finite() {
                 pace.went(gap, work);
             }
-            gap = self.gap(at, &all, size);
+            gap = self.gap(at, &all, fall);
             let expected = pace.work_to(gap, goal);
             if gap <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
                 return;
@@ -119,7 +119,7 @@ impl<'g> Dense<'g> {
                 continue;
             }
             let accepted = self.newton(at, &support, clock);
-            gap = self.gap(at, &all, size);
+            gap = self.gap(at, &all, fall);
             doubt = if accepted { 1 } else { (doubt * 4).min(1 << 10) };
             if gap <= goal {
                 return;
@@ -155,10 +155,10 @@ impl<'g> Dense<'g> {
         (fallen, order.len() + steps * self.step_cost())
     }
 
-    fn gap(&self, at: &Coordinates, all: &[usize], size: f64) -> f64 {
+    fn gap(&self, at: &Coordinates, all: &[usize], fall: Fall) -> f64 {
         let mut estimate = Estimate::default();
         all.iter().for_each(|&k| estimate.add(at, k, self.gradient(k), self.curvature(k)));
-        estimate.gap(size)
+        estimate.gap(fall)
     }
 
     /// Newton steps on the support while they cross zeros. Whether any was taken.

@@ -51,12 +51,21 @@ impl Coordinates {
     }
 }
 
+/// A bound on what the loss part of the dual value falls by when the dual point is scaled by t: first·(1 − t) + ½·second·(1 − t)².
+#[derive(Clone, Copy)]
+pub(crate) struct Fall {
+    /// 0 but for losses whose conjugate has a slope at the edge of its domain.
+    pub(crate) first: f64,
+    /// A bound on twice the loss term.
+    pub(crate) second: f64,
+}
+
 /// How far to minimise.
 pub(crate) struct Aim {
     /// Goal for the estimate of the duality gap.
     pub(crate) goal: f64,
-    /// A bound on twice the loss term; it only weighs the second-order part of the estimate.
-    pub(crate) size: f64,
+    /// What a smaller dual point costs.
+    pub(crate) fall: Fall,
     /// Bound on all epochs.
     pub(crate) max_epochs: u64,
     /// Columns whose products have served before.
@@ -65,6 +74,8 @@ pub(crate) struct Aim {
     pub(crate) once: bool,
     /// Small steps have been taken for the end before when they were not.
     pub(crate) doubted: bool,
+    /// Go on where steps are short though the goal is far: nobody looks at more columns next.
+    pub(crate) patient: bool,
 }
 
 /// Minimises until the estimate of the duality gap is at the goal, `clock` says stop or the epochs are spent. Gradients
@@ -76,7 +87,7 @@ pub(crate) fn minimise<V: Number>(
     aim: &Aim,
     clock: &mut Clock,
 ) {
-    let Aim { goal, size, max_epochs, served, once, doubted } = *aim;
+    let Aim { goal, fall, max_epochs, served, once, doubted, patient } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let (mut pace, mut doubt) = (Pace { slow: doubted, ..Pace::default() }, 1usize);
@@ -97,7 +108,7 @@ pub(crate) fn minimise<V: Number>(
                 of_moved.add(at, k, gradients[k], model.curvature(k));
             }
         }
-        let gap = estimate.gap(size);
+        let gap = estimate.gap(fall);
         if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
@@ -110,10 +121,10 @@ pub(crate) fn minimise<V: Number>(
         let lean = 12 * entries < active.len() * active.len();
         let used_to = 2 * served.max(model.products.len()) >= active.len();
         let trust = if used_to && !lean { TRUST * visit } else { 0 };
-        let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
+        let expected = pace.work_to(of_moved.gap(fall), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
         if few && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
-            match on_products(model, at, &active, &gradients, nearer, size, max_epochs, lean, clock) {
+            match on_products(model, at, &active, &gradients, nearer, fall, max_epochs, lean, clock) {
                 None => return,
                 Some(_) if once => return,
                 Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
@@ -121,14 +132,14 @@ pub(crate) fn minimise<V: Number>(
             pace = Pace::default();
             moved.fill(false);
         } else {
-            let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, size), pace.slow(), max_epochs, clock);
+            let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, fall), pace.slow(), max_epochs, clock);
             pace.went(gap, work);
             pace.brisk = before.is_finite() && fallen < 0.1 * before;
             pace.slow &= !pace.brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && !doubted && still_to_fall(before, fallen) <= small_fall(goal, size) {
+            if 2 * visit > model.nnz() && !doubted && !patient && still_to_fall(before, fallen) <= small_fall(goal, fall) {
                 return;
             }
         }
@@ -140,8 +151,8 @@ pub(crate) fn minimise<V: Number>(
 
 /// The fall of the objective in a sweep that belongs to a gap of `goal`: the gap goes with the violation of the dual
 /// constraints, the objective with its square.
-pub(crate) fn small_fall(goal: f64, size: f64) -> f64 {
-    if size > 0.0 { goal * (goal / size).min(0.1) } else { 0.0 }
+pub(crate) fn small_fall(goal: f64, fall: Fall) -> f64 {
+    if fall.second > 0.0 { goal * (goal / fall.second).min(0.1) } else { 0.0 }
 }
 
 /// What all further sweeps together would fall by if the falls go on as the last two did.
@@ -197,7 +208,7 @@ fn on_products<V: Number>(
     active: &[usize],
     gradients: &[f64],
     goal: f64,
-    size: f64,
+    fall: Fall,
     max_epochs: u64,
     lean: bool,
     clock: &mut Clock,
@@ -212,7 +223,7 @@ fn on_products<V: Number>(
     let helped = if lean {
         dense.polish(&mut part, clock)
     } else {
-        dense.minimise(&mut part, goal, size, max_epochs, clock);
+        dense.minimise(&mut part, goal, fall, max_epochs, clock);
         true
     };
     for (&k, &w) in active.iter().zip(&part.w) {
@@ -298,7 +309,7 @@ pub(crate) fn prox(z: f64, l1: f64, bend: f64) -> f64 {
     }
 }
 
-/// An estimate of the duality gap on the working set; equal to it for the squared loss but for `size`.
+/// An estimate of the duality gap on the working set; equal to it for the squared loss but for `fall`.
 ///
 /// With c = X̃ᵀq and the dual point t·q, the gap is Σ pen(w) − t·cᵀw + Σ pen*(t·c) + (1−t)²/2·‖q‖², where t ≤ 1 makes
 /// t·c feasible when the penalty has no L2 part. A free coordinate counts with the decrease it still allows.
@@ -335,9 +346,10 @@ impl Estimate {
         }
     }
 
-    pub(crate) fn gap(&self, size: f64) -> f64 {
+    pub(crate) fn gap(&self, fall: Fall) -> f64 {
         let t = self.t;
-        (self.penalty - t * self.product + self.conjugate + 0.5 * (1.0 - t) * (1.0 - t) * size).max(0.0) + self.free
+        let scaled = (1.0 - t) * fall.first + 0.5 * (1.0 - t) * (1.0 - t) * fall.second;
+        (self.penalty - t * self.product + self.conjugate + scaled).max(0.0) + self.free
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, MEMORY, mixture, prox, small_fall};
+use super::inner::{Coordinates, Estimate, Fall, MEMORY, mixture, prox, small_fall};
 
 /// How far a model is minimised, as a share of the gap it begins with.
 const ROUGH: f64 = 0.05;
@@ -76,7 +76,7 @@ impl<'d, 'o> Descent<'d, 'o> {
             if gap <= goal || self.clock.cancelled {
                 break;
             }
-            let small = small_fall(goal, size);
+            let small = small_fall(goal, Fall { first: 0.0, second: size });
             let idle = IDLE * small / self.slots.len() as f64;
             let mut active: Vec<usize> = (0..self.slots.len()).collect();
             let mut before = self.sweep(&active, idle);
@@ -117,7 +117,7 @@ impl<'d, 'o> Descent<'d, 'o> {
         let mut estimate = Estimate::default();
         (0..self.slots.len()).for_each(|k| estimate.add(&at, k, self.gradient(k), self.slots[k].curvature));
         self.w = at.w;
-        estimate.gap(size)
+        estimate.gap(Fall { first: 0.0, second: size })
     }
 
     /// One pass over `order`, but for steps that lower the objective by less than `idle`; the fall of the objective.

@@ -96,7 +96,8 @@ impl<'a, V: Number> Newton<'a, V> {
     fn null_curvature(&self) -> f64 {
         let mean = matrix::dot(&self.share, self.data.y);
         match self.loss {
-            Loss::Squared => 1.0,
+            Loss::Squared | Loss::Huber { .. } => 1.0,
+            Loss::SquaredHinge => 2.0,
             Loss::Logistic => ((1.0 - mean * mean) / 4.0).max(1e-6),
             Loss::Poisson => mean.max(f64::MIN_POSITIVE),
         }

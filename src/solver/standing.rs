@@ -8,6 +8,8 @@
 use super::clock::Clock;
 use super::descent::Engine;
 use super::gradient::Gradient;
+use super::newton::FLOOR;
+use super::pieces::STRAIGHT;
 use super::{Point, Problem};
 use crate::matrix::Number;
 
@@ -77,7 +79,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         if let Some(bend) = &trail.bend {
             let mut before = then(engine.clock, bend);
-            before.bend_here();
+            before.bend_here(if problem.loss.is_piecewise() { STRAIGHT } else { FLOOR });
             (engine.bend, engine.clock) = (before.bend, before.clock);
         }
         match trail.seen {

@@ -92,7 +92,9 @@ pub struct FitSpec {
 #[derive(Clone, Debug, PartialEq)]
 enum AskedLoss {
     Squared,
+    Huber { delta: f64 },
     Logistic { positive_class: Option<AskedClass> },
+    SquaredHinge { positive_class: Option<AskedClass> },
     Poisson,
 }
 
@@ -159,13 +161,33 @@ pub struct SpecLimits {
 pub enum Loss {
     /// ½(y − η)².
     Squared,
+    /// ½r² for |r| ≤ δ, δ|r| − ½δ² beyond, r = y − η.
+    Huber {
+        /// δ, in units of the target.
+        delta: f64,
+    },
     /// log(1 + e^(−yη)).
     Logistic {
         /// The class that is +1; all others are −1.
         positive_class: Class,
     },
+    /// max(0, 1 − yη)².
+    SquaredHinge {
+        /// The class that is +1; all others are −1.
+        positive_class: Class,
+    },
     /// e^η − yη, for counts.
     Poisson,
+}
+
+impl Loss {
+    /// The class that is +1, where the loss has classes.
+    pub fn positive_class(&self) -> Option<&Class> {
+        match self {
+            Self::Logistic { positive_class } | Self::SquaredHinge { positive_class } => Some(positive_class),
+            Self::Squared | Self::Huber { .. } | Self::Poisson => None,
+        }
+    }
 }
 
 /// Which λ.

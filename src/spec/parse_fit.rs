@@ -15,6 +15,7 @@ use super::{
 use crate::dataset::Class;
 
 const PATH_VALUES: u64 = 100;
+const HUBER_DELTA: f64 = 1.0;
 const TOL: f64 = 1e-6;
 const MAX_EPOCHS: u64 = 10_000;
 
@@ -81,7 +82,7 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
         let how = if matches!(fit.selection, Some(AskedSelection::Held(_))) { "holding rows out" } else { "a criterion" };
         problems.add("#/spec/selection", "conflict", format!("{how} chooses from a path; this lambda leaves nothing to choose"));
     }
-    let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Poisson));
+    let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Huber { .. } | AskedLoss::Poisson));
     if no_classes && matches!(&fit.selection, Some(AskedSelection::Held(held)) if held.stratify == Some(true)) {
         problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
     }
@@ -89,6 +90,13 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     if criterion && ratios.contains(&0.0) {
         let detail = "a criterion counts non-zeros, and ridge keeps every coefficient; use cv or holdout";
         problems.add("#/spec/selection/method", "conflict", detail);
+    }
+    let no_likelihood = matches!(fit.loss, Some(AskedLoss::Huber { .. } | AskedLoss::SquaredHinge { .. }));
+    if criterion && no_likelihood {
+        problems.add("#/spec/selection/method", "conflict", "a criterion needs a likelihood, which this loss is not; use cv or holdout");
+    }
+    if fit.refit.is_some() && no_likelihood {
+        problems.add("#/spec/refit", "conflict", "only the squared, logistic and poisson losses are refitted");
     }
     let holds_out = path && matches!(fit.selection, None | Some(AskedSelection::Held(_)));
     if fit.penalty.l1_ratio.is_several() && !(path && (chooses || fit.selection.is_none())) {
@@ -115,17 +123,26 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
-    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic", "poisson"], problems));
+    let kinds = ["squared", "huber", "logistic", "squared_hinge", "poisson"];
+    let kind = loss.need("type", problems).and(loss.word("type", &kinds, problems));
     let class = loss.take("positive_class").filter(|class| !class.is_null());
     let positive_class = class.map(|class| parse_class(class, problems));
-    if let Some(kind @ ("squared" | "poisson")) = kind
+    if let Some(kind @ ("squared" | "huber" | "poisson")) = kind
         && class.is_some()
     {
         problems.add("#/spec/loss/positive_class", "conflict", format!("{kind} loss has no classes"));
     }
+    let given = value.get("delta").is_some();
+    let delta = loss.number("delta", "greater than 0", |delta| delta > 0.0, problems);
+    if let (Some(kind), true) = (kind.filter(|kind| *kind != "huber"), given) {
+        problems.add(&loss.at("delta"), "conflict", format!("{kind} loss has no delta"));
+    }
     loss.close(problems);
     match kind? {
         "squared" => Some(AskedLoss::Squared),
+        "huber" if given => delta.map(|delta| AskedLoss::Huber { delta }),
+        "huber" => Some(AskedLoss::Huber { delta: HUBER_DELTA }),
+        "squared_hinge" => Some(AskedLoss::SquaredHinge { positive_class: transpose(positive_class)? }),
         "poisson" => Some(AskedLoss::Poisson),
         _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
     }

@@ -54,6 +54,12 @@ impl FitSpec {
         let target = &meta.target;
         match &self.loss {
             None => default_loss(meta),
+            Some(AskedLoss::Huber { .. }) if target.classes.is_some() => Err(unfit(
+                "#/spec/loss",
+                "huber loss needs numbers, and the target has classes; upload it with target_kind=regression, or use \
+                 {\"type\":\"squared_hinge\"}",
+            )),
+            Some(AskedLoss::Huber { delta }) => Ok(Loss::Huber { delta: *delta }),
             Some(AskedLoss::Squared) if target.classes.is_some() => Err(unfit(
                 "#/spec/loss",
                 "squared loss needs numbers, and the target has classes; upload it with target_kind=regression, or use \
@@ -65,8 +71,10 @@ impl FitSpec {
             }
             // Whether a number is negative is seen when the target is read.
             Some(AskedLoss::Poisson) => Ok(Loss::Poisson),
-            Some(AskedLoss::Logistic { positive_class: None }) => logistic_default(meta),
-            Some(AskedLoss::Logistic { positive_class: Some(class) }) => chosen_class(class, meta),
+            Some(AskedLoss::Logistic { positive_class }) => Ok(Loss::Logistic { positive_class: side(positive_class.as_ref(), meta)? }),
+            Some(AskedLoss::SquaredHinge { positive_class }) => {
+                Ok(Loss::SquaredHinge { positive_class: side(positive_class.as_ref(), meta)? })
+            }
         }
     }
 
@@ -83,9 +91,9 @@ impl FitSpec {
     }
 }
 
-/// Rows of the rarer of the two sides of a logistic loss, where the data set counted them.
+/// Rows of the rarer of the two sides of a loss of two classes, where the data set counted them.
 pub(super) fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
-    let Loss::Logistic { positive_class } = loss else { return None };
+    let positive_class = loss.positive_class()?;
     let position = meta.target.classes.as_ref()?.iter().position(|class| class == positive_class)?;
     let positive = *meta.target.counts.as_ref()?.get(position)?;
     Some(positive.min(meta.shape[0].saturating_sub(positive)))
@@ -98,7 +106,7 @@ fn unfit(pointer: &str, detail: impl Into<String>) -> Fault {
 fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
     match meta.target.kind {
         TargetKind::Regression => Ok(Loss::Squared),
-        TargetKind::Binary => logistic_default(meta),
+        TargetKind::Binary => Ok(Loss::Logistic { positive_class: side(None, meta)? }),
         TargetKind::Count => Ok(Loss::Poisson),
         kind @ TargetKind::Multiclass => {
             let usual = default_loss_name(kind);
@@ -109,16 +117,19 @@ fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
     }
 }
 
-/// Logistic loss for the last of exactly two classes.
-fn logistic_default(meta: &Meta) -> Result<Loss, Fault> {
-    match meta.target.classes.as_deref() {
-        Some([_, positive_class]) => Ok(Loss::Logistic { positive_class: positive_class.clone() }),
-        Some(classes) => Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len()))),
-        None => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
+/// The class that is +1: the one asked for, else the last of exactly two.
+fn side(asked: Option<&AskedClass>, meta: &Meta) -> Result<Class, Fault> {
+    match (asked, meta.target.classes.as_deref()) {
+        (Some(asked), _) => chosen_class(asked, meta),
+        (None, Some([_, positive_class])) => Ok(positive_class.clone()),
+        (None, Some(classes)) => {
+            Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len())))
+        }
+        (None, None) => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
     }
 }
 
-fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Loss, Fault> {
+fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Class, Fault> {
     const POINTER: &str = "#/spec/loss/positive_class";
     let candidates = match asked {
         AskedClass::Class(class) => vec![class.clone()],
@@ -127,14 +138,13 @@ fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Loss, Fault> {
     let Some(classes) = &meta.target.classes else {
         // Whether the number occurs is seen when the target is read.
         let number = candidates.into_iter().find(|class| matches!(class, Class::Number(_)));
-        let positive_class = number.ok_or_else(|| unfit(POINTER, "must be a number, as the target is one"))?;
-        return Ok(Loss::Logistic { positive_class });
+        return number.ok_or_else(|| unfit(POINTER, "must be a number, as the target is one"));
     };
     if classes.len() < 2 {
         return Err(unfit(POINTER, "the target has one class only: nothing is left to tell it from"));
     }
     match candidates.into_iter().find(|class| classes.contains(class)) {
-        Some(positive_class) => Ok(Loss::Logistic { positive_class }),
+        Some(positive_class) => Ok(positive_class),
         None => Err(unfit(POINTER, format!("is none of the classes of the target: {}", shown(classes)))),
     }
 }

@@ -89,7 +89,9 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
 fn loss_name(spec: &ResolvedFit) -> &'static str {
     match spec.loss {
         Loss::Squared => "squared",
+        Loss::Huber { .. } => "huber",
         Loss::Logistic { .. } => "logistic",
+        Loss::SquaredHinge { .. } => "squared_hinge",
         Loss::Poisson => "poisson",
     }
 }
@@ -99,7 +101,9 @@ fn objective(spec: &ResolvedFit) -> String {
     let eta = if spec.intercept { "Xw + b + o" } else { "Xw + o" };
     let loss = match spec.loss {
         Loss::Squared => "½(y−η)²",
+        Loss::Huber { delta } => &format!("½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = {delta}"),
         Loss::Logistic { .. } => "log(1+e^{−yη}), y ∈ {−1,+1}",
+        Loss::SquaredHinge { .. } => "max(0, 1−yη)², y ∈ {−1,+1}",
         Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {

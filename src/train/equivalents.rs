@@ -58,6 +58,7 @@ impl Stated {
             Loss::Squared => "gaussian",
             Loss::Logistic => "binomial",
             Loss::Poisson => "poisson",
+            Loss::Huber { .. } | Loss::SquaredHinge => return None,
         };
         Some(
             json!({ "family": family, "lambda": self.lambda, "alpha": self.ratio, "standardize": standardize, "intercept": self.intercept }),
@@ -71,7 +72,17 @@ impl Stated {
             Loss::Squared => self.lasso_or_net(),
             Loss::Logistic => self.estimator("LogisticRegression", &[("C", self.c()), ("l1_ratio", self.ratio)]),
             Loss::Poisson if ridge => self.estimator("PoissonRegressor", &[("alpha", self.lambda)]),
-            Loss::Poisson => None,
+            // of its two penalties the ridge, ½‖w‖², has C = 1/(Σs·λ) too; it penalises its intercept
+            Loss::SquaredHinge if !self.intercept => {
+                let (_, penalty) = [(1.0, "l1"), (0.0, "l2")].into_iter().find(|(ratio, _)| *ratio == self.ratio)?;
+                let mut told = self.estimator("LinearSVC", &[("C", self.c())])?;
+                for (name, value) in [("penalty", json!(penalty)), ("loss", json!("squared_hinge")), ("dual", json!(false))] {
+                    told[name] = value;
+                }
+                Some(told)
+            }
+            // `HuberRegressor` estimates a scale besides
+            Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
         }
     }
 
@@ -87,7 +98,7 @@ impl Stated {
             _ if self.weighted || self.ratio == 0.0 => None,
             Loss::Squared => self.lasso_or_net(),
             Loss::Logistic if self.ratio == 1.0 && !self.intercept => self.estimator("LogisticRegression", &[("C", self.c())]),
-            Loss::Logistic | Loss::Poisson => None,
+            Loss::Logistic | Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
         }
     }
 
@@ -96,7 +107,7 @@ impl Stated {
             _ if self.weighted || self.ratio == 0.0 => None,
             Loss::Squared => self.lasso_or_net(),
             Loss::Logistic => self.estimator("SparseLogisticRegression", &[("alpha", self.lambda), ("l1_ratio", self.ratio)]),
-            Loss::Poisson => None,
+            Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
         }
     }
 

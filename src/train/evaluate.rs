@@ -52,7 +52,14 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
     let metrics = match model.card.loss.as_str() {
         "squared" => rows.numbers()?,
         "poisson" => rows.counts()?,
-        "logistic" => rows.sides()?,
+        "logistic" => rows.sides(true)?,
+        "squared_hinge" => rows.sides(false)?,
+        // its deviance hangs on δ, which a card tells in words alone
+        "huber" => {
+            let mut metrics = rows.numbers()?;
+            metrics["deviance"] = Value::Null;
+            metrics
+        }
         other => return Err(unfit("invalid_target", format!("A model of {other} loss cannot be evaluated."))),
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
@@ -288,11 +295,13 @@ impl Measured<'_> {
         }))
     }
 
-    fn sides(&self) -> Result<Value, TrainError> {
+    /// Without probabilities the loss is the squared hinge, and what needs probabilities is null.
+    fn sides(&self, probabilities: bool) -> Result<Value, TrainError> {
         let (total, _) = self.total()?;
         let loss = |margin: f64| if margin > 0.0 { (-margin).exp().ln_1p() } else { margin.exp().ln_1p() - margin };
         let miss = |y: f64, eta: f64| 1.0 / (1.0 + (y * eta).exp());
-        let [log_loss, brier] = self.sums(|_, y, eta| [loss(y * eta), miss(y, eta).powi(2)])?;
+        let hinge = |margin: f64| (1.0 - margin).max(0.0).powi(2);
+        let [log_loss, brier, hinge] = self.sums(|_, y, eta| [loss(y * eta), miss(y, eta).powi(2), hinge(y * eta)])?;
         let is = |flag: bool| f64::from(u8::from(flag));
         let said = |eta: f64| eta >= 0.0;
         let [hits, false_alarms, missed, rejections] = self.sums(|_, y, eta| match (y > 0.0, said(eta)) {
@@ -307,12 +316,12 @@ impl Measured<'_> {
         let weight = |i: usize| self.dataset.weights.as_ref().map_or(1.0, |weights| weights[i]);
         let auc = auc(self.y, self.eta, weight, |units| self.pace.work(units))?;
         Ok(json!({
-            "deviance": finite(2.0 * log_loss / total)?,
-            "log_loss": log_loss / total,
+            "deviance": finite(2.0 * if probabilities { log_loss } else { hinge } / total)?,
+            "log_loss": probabilities.then_some(log_loss / total),
             "accuracy": (hits + rejections) / total,
             "auc": auc,
             "f1_macro": each.iter().sum::<f64>() / each.len() as f64,
-            "brier": brier / total,
+            "brier": probabilities.then_some(brier / total),
             "score": auc,
         }))
     }

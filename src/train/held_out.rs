@@ -7,7 +7,7 @@ use super::progress::Tracker;
 use super::target::Rows;
 use super::{Done, Inputs, Run, TrainError, relaxed, unfit};
 use crate::model::CvRow;
-use crate::solver::{self, FoldPath, Loss, NEVER, Point, Unfit};
+use crate::solver::{self, FoldPath, NEVER, Point, Unfit};
 use crate::spec::Splits;
 
 /// Deviances of rows held out.
@@ -86,7 +86,7 @@ fn run_folds(
     tracker: &Tracker<'_>,
 ) -> Result<Measured, TrainError> {
     // Class shares are those of the two sides the loss sees.
-    let strata = (rows.loss == Loss::Logistic).then_some(rows.y.as_slice());
+    let strata = rows.classes.is_some().then_some(rows.y.as_slice());
     let before = run.resume.as_ref().map(|before| before.arm(arm.position));
     let per_repeat = splits.folds as usize;
     let relaxing = !arm.gammas.is_empty();

@@ -9,8 +9,8 @@ use super::target::Rows;
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::solver::{Data, Loss, Point};
 
-/// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson) or
-/// `log_loss accuracy auc`.
+/// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson; Huber also `mae`) or
+/// `log_loss accuracy auc`, without the log-loss where there are no probabilities.
 pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, null_deviance: f64) -> Value {
     let eta = linear_predictor(data, point);
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
@@ -23,6 +23,20 @@ pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, nul
             let mean: Vec<f64> = eta.iter().map(|eta| eta.exp()).collect();
             json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": mse(&rows.y, &mean, weight), "r2": r2(&rows.y, &mean, weight) })
         }
+        // its deviance, twice the mean loss, is no mean square
+        Loss::Huber { .. } => json!({
+            "deviance": point.deviance,
+            "deviance_ratio": ratio,
+            "mse": mse(&rows.y, &eta, weight),
+            "mae": mae(&rows.y, &eta, weight),
+            "r2": r2(&rows.y, &eta, weight),
+        }),
+        Loss::SquaredHinge => json!({
+            "deviance": point.deviance,
+            "deviance_ratio": ratio,
+            "accuracy": accuracy(&rows.y, &eta, weight),
+            "auc": auc(&rows.y, &eta, weight, |_| Ok::<_, Infallible>(())).unwrap_or_default(),
+        }),
         Loss::Logistic => json!({
             "deviance": point.deviance,
             "deviance_ratio": ratio,
@@ -58,6 +72,11 @@ fn mse(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
     (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).powi(2)).sum::<f64>() / total
 }
 
+fn mae(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
+    let total: f64 = (0..y.len()).map(&weight).sum();
+    (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).abs()).sum::<f64>() / total
+}
+
 fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
     let total: f64 = (0..y.len()).map(&weight).sum();
     let mean = (0..y.len()).map(|i| weight(i) * y[i]).sum::<f64>() / total;
@@ -66,7 +85,7 @@ fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
     (spread > 0.0).then(|| 1.0 - missed / spread)
 }
 
-/// Share of weight on the right side of probability ½.
+/// Share of weight on the right side of η = 0.
 fn accuracy(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
     let total: f64 = (0..y.len()).map(&weight).sum();
     (0..y.len()).filter(|&i| (eta[i] >= 0.0) == (y[i] > 0.0)).map(&weight).sum::<f64>() / total

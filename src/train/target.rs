@@ -9,7 +9,7 @@ use super::{TrainError, unfit};
 /// The rows of a fit.
 pub(super) struct Rows<'a> {
     pub(super) loss: solver::Loss,
-    /// Targets; ±1 for logistic, counts for Poisson loss.
+    /// Targets; ±1 for losses of two classes, counts for Poisson loss.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
     /// Whether there is an intercept beside the columns.
@@ -25,6 +25,13 @@ impl<'a> Rows<'a> {
         match &spec.loss {
             Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, intercept, classes: None }),
             Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, intercept, classes: None }),
+            Loss::Huber { delta } => {
+                Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, intercept, classes: None })
+            }
+            Loss::SquaredHinge { positive_class } => {
+                let (y, classes) = signs(dataset, positive_class)?;
+                Ok(Self { loss: solver::Loss::SquaredHinge, y, weights, intercept, classes: Some(classes) })
+            }
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
                 Ok(Self { loss: solver::Loss::Logistic, y, weights, intercept, classes: Some(classes) })

@@ -231,6 +231,61 @@ fn squared_loss_on_numeric_classes_uses_their_numbers() {
 }
 
 #[test]
+fn a_huber_fit_is_not_led_by_one_row_and_says_what_it_minimised() {
+    let huber = |delta| ResolvedFit { loss: Loss::Huber { delta }, lambda: Lambda::Value { value: 0.01 }, ..spec() };
+    // y = 1 + 2x, and one row that is far off
+    let line = |far: f64| dataset_of(&format!(r#"{{"format":"dense","values":[[0],[1],[2],[3],[4],[5],[6]],"y":[1,3,5,7,9,11,{far}]}}"#));
+    let (near, far) = (trained(&line(100.0), &huber(0.5)), trained(&line(1e6), &huber(0.5)));
+    close(&far.values, &near.values);
+    assert!((near.values[0] - 2.0).abs() < 0.3, "{:?}", near.values);
+    let card = &near.card;
+    assert_eq!((card.loss.as_str(), &card.classes, &card.equivalents["sklearn"]), ("huber", &None, &Value::Null));
+    assert!(card.objective.contains("loss = ½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = 0.5"), "{}", card.objective);
+    let train = |key: &str| card.metrics["train"][key].as_f64().expect("a number");
+    let residuals: Vec<f64> = [1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 100.0]
+        .iter()
+        .enumerate()
+        .map(|(x, y)| (y - card.intercept - near.values[0] * x as f64).abs())
+        .collect();
+    let mean = |of: &dyn Fn(f64) -> f64| residuals.iter().map(|r| of(*r)).sum::<f64>() / 7.0;
+    let loss = mean(&|r| if r <= 0.5 { 0.5 * r * r } else { 0.5 * r - 0.125 });
+    close(&[train("mae"), train("mse") / 1e3, train("deviance")], &[mean(&|r| r), mean(&|r| r * r) / 1e3, 2.0 * loss]);
+    assert_ne!(fingerprint(&line(1.0).data, &huber(0.5)), fingerprint(&line(1.0).data, &huber(0.25)));
+    // chosen by cross-validation, on its own deviance
+    let data = noisy(|signal| if signal > 2.2 { "80".into() } else { signal.to_string() });
+    let cv = trained(&data, &ResolvedFit { loss: Loss::Huber { delta: 1.0 }, ..path_with_cv(Rule::Min) }).cv.expect("folds");
+    assert!(cv.rows[cv.index_min as usize].mean < cv.rows[0].mean, "{:?}", cv.rows);
+}
+
+#[test]
+fn a_squared_hinge_keeps_its_margin_and_has_a_twin_elsewhere() {
+    let data = dataset_of(r#"{"format":"dense","values":[[1],[2],[-1],[-2]],"y":["b","b","a","a"]}"#);
+    let hinge = |intercept| ResolvedFit {
+        loss: Loss::SquaredHinge { positive_class: Class::Text("b".into()) },
+        lambda: Lambda::Value { value: 0.1 },
+        intercept,
+        ..spec()
+    };
+    let model = trained(&data, &hinge(false));
+    // for ½ ≤ w ≤ 1 only the rows at ±1 count: ½(1 − w)² + λw is least at w = 1 − λ
+    close(&model.values, &[0.9]);
+    close(&[model.card.certificate.primal], &[0.5 * 0.01 + 0.09]);
+    let card = &model.card;
+    assert_eq!((card.loss.as_str(), card.classes.as_ref().map(Vec::len)), ("squared_hinge", Some(2)));
+    assert!(card.objective.contains("loss = max(0, 1−yη)², y ∈ {−1,+1}"), "{}", card.objective);
+    let train = &card.metrics["train"];
+    assert_eq!((train["accuracy"].as_f64(), train["auc"].as_f64(), train.get("log_loss")), (Some(1.0), Some(1.0), None));
+    let twin = &card.equivalents["sklearn"];
+    assert_eq!((twin["estimator"].as_str(), twin["C"].as_f64(), twin["penalty"].as_str()), (Some("LinearSVC"), Some(2.5), Some("l1")));
+    assert_eq!(trained(&data, &hinge(true)).card.equivalents["sklearn"], Value::Null);
+    // folds keep class shares
+    let many = noisy(|signal| f64::from(u8::from(signal > 0.3)).to_string());
+    let spec = ResolvedFit { loss: Loss::SquaredHinge { positive_class: Class::Number(1.0) }, ..path_with_cv(Rule::Min) };
+    let cv = trained(&many, &spec).cv.expect("folds");
+    assert!(cv.rows[cv.index_min as usize].mean < cv.rows[0].mean, "{:?}", cv.rows);
+}
+
+#[test]
 fn counts_are_fitted_by_the_logarithm_of_their_mean() {
     let data = noisy(|signal| (1.0 + 0.8 * signal).exp().floor().to_string());
     let poisson = ResolvedFit { loss: Loss::Poisson, ..path_with_cv(Rule::Min) };

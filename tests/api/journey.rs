@@ -72,6 +72,35 @@ async fn counts_are_predicted_by_their_mean() {
 }
 
 #[tokio::test]
+async fn a_delta_survives_and_a_margin_has_no_probability() {
+    let app = TestApp::start().await;
+    let text: String =
+        (0..40).map(|i| format!("{} 1:{} 2:{}\n", if i == 7 { 900 } else { 2 * (i % 3) + i / 10 }, 1 + i % 3, i / 10)).collect();
+    app.send("POST", "/api/v1/datasets?name=far", &[("content-type", "text/libsvm")], text).await.expect(201);
+    let job = app.submit("far", json!({ "loss": { "type": "huber", "delta": 0.25 } })).await.expect(202).json;
+    assert_eq!(job["spec_resolved"]["loss"], json!({ "type": "huber", "delta": 0.25 }));
+    app.work().await;
+    let model = app.get("/api/v1/models/m/versions/1").await.expect(200).json;
+    assert_eq!((&model["loss"], &model["certificate"]["status"]), (&json!("huber"), &json!("certified")), "{model}");
+    assert!(model["objective"].as_str().is_some_and(|sentence| sentence.contains("δ = 0.25")), "{model}");
+    let usual = app.submit("far", json!({ "loss": { "type": "huber" } })).await.expect(202).json;
+    assert_eq!(usual["spec_resolved"]["loss"]["delta"].as_f64(), Some(1.0));
+    app.upload("tiny", &TINY.repeat(3)).await.expect(201);
+    let job = app.submit("tiny", json!({ "loss": { "type": "squared_hinge" } })).await.expect(202).json;
+    assert_eq!(job["spec_resolved"]["loss"]["type"], "squared_hinge");
+    app.work().await;
+    app.work().await;
+    let ask = |output: Value| json!({ "instances": [{ "indices": [0], "values": [1.0] }], "output": output });
+    let plain = json!({ "instances": [{ "indices": [0], "values": [1.0] }], "threshold": -1e6 });
+    let answer = app.post("/api/v1/models/m/predict", &plain).await.expect(200).json["predictions"][0].clone();
+    assert!(answer["linear_predictor"].is_number() && answer.get("probability").is_none(), "{answer}");
+    assert_eq!(answer["label"].as_f64(), Some(1.0));
+    let refused = app.post("/api/v1/models/m/predict", &ask(json!(["label", "probability"]))).await;
+    assert_eq!(refused.expect_problem(422, "invalid_parameter").json["errors"][0]["pointer"], "#/output/1");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_folds_told_are_the_folds_that_were_used() {
     let app = TestApp::start().await;
     app.upload("tiny", &TINY.repeat(3)).await.expect(201);

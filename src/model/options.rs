@@ -6,11 +6,33 @@ use crate::json::clip;
 
 const TOP_CONTRIBUTIONS: usize = 10;
 
+/// What a model answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    Number,
+    /// The probability of one of two classes.
+    Probability,
+    /// The probabilities of all classes.
+    Probabilities,
+}
+
+impl Answers {
+    /// The outputs that are this model's own, and asked for by default.
+    fn own(self) -> &'static str {
+        match self {
+            Self::Number => "prediction",
+            Self::Probability => "probability, label",
+            Self::Probabilities => "probabilities, label",
+        }
+    }
+}
+
 /// Options understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Wanted {
     pub(super) prediction: bool,
     pub(super) probability: bool,
+    pub(super) probabilities: bool,
     pub(super) label: bool,
     pub(super) linear_predictor: bool,
     pub(super) contributions: bool,
@@ -24,11 +46,12 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Merges `body` (which wins) with `query`.
-    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, classifies: bool) -> Result<Self, Fault> {
+    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers) -> Result<Self, Fault> {
         let mut wanted = Self {
-            prediction: !classifies,
-            probability: classifies,
-            label: classifies,
+            prediction: answers == Answers::Number,
+            probability: answers == Answers::Probability,
+            probabilities: answers == Answers::Probabilities,
+            label: answers != Answers::Number,
             linear_predictor: false,
             contributions: false,
             unknown: false,
@@ -37,7 +60,7 @@ impl Wanted {
             top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
         };
         if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
-            wanted.set_output(words, classifies, from)?;
+            wanted.set_output(words, answers, from)?;
         }
         if let Some((word, from)) = either(body.unknown_features.as_ref(), query.unknown_features.as_ref()) {
             wanted.refuse_unknown = match word.as_str() {
@@ -50,8 +73,13 @@ impl Wanted {
             };
         }
         if let Some((threshold, from)) = either(body.threshold, query.threshold) {
-            if !classifies {
-                return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold"));
+            match answers {
+                Answers::Number => return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold")),
+                Answers::Probabilities => {
+                    let detail = "the label is the most probable of all classes: there is no threshold";
+                    return Err(from.wrong("threshold", None, "conflict", detail));
+                }
+                Answers::Probability => {}
             }
             if !(0.0..=1.0).contains(&threshold) {
                 return Err(from.wrong("threshold", None, "out_of_range", format!("must be in [0, 1], got {threshold}")));
@@ -61,21 +89,22 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn set_output(&mut self, words: &[String], classifies: bool, from: From) -> Result<(), Fault> {
+    fn set_output(&mut self, words: &[String], answers: Answers, from: From) -> Result<(), Fault> {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
-        (self.prediction, self.probability, self.label) = (false, false, false);
+        (self.prediction, self.probability, self.probabilities, self.label) = (false, false, false, false);
         for (index, word) in words.iter().enumerate() {
             let field = match word.as_str() {
-                "prediction" if !classifies => &mut self.prediction,
-                "probability" if classifies => &mut self.probability,
-                "label" if classifies => &mut self.label,
+                "prediction" if answers == Answers::Number => &mut self.prediction,
+                "probability" if answers == Answers::Probability => &mut self.probability,
+                "probabilities" if answers == Answers::Probabilities => &mut self.probabilities,
+                "label" if answers != Answers::Number => &mut self.label,
                 "linear_predictor" => &mut self.linear_predictor,
                 "contributions" => &mut self.contributions,
                 "unknown" => &mut self.unknown,
                 other => {
-                    let own = if classifies { "probability, label" } else { "prediction" };
+                    let own = answers.own();
                     let detail = format!("this model gives {own}, linear_predictor, contributions, unknown; not \"{}\"", clip(other, 60));
                     return Err(from.wrong("output", Some(index), "unknown_value", detail));
                 }

@@ -27,7 +27,7 @@ mod work;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, TargetKind};
+use crate::dataset::Class;
 use crate::hook::Hook;
 use crate::job::{JobKind, Priority};
 
@@ -93,6 +93,7 @@ pub struct FitSpec {
 enum AskedLoss {
     Squared,
     Logistic { positive_class: Option<AskedClass> },
+    Multinomial,
     Poisson,
 }
 
@@ -164,6 +165,8 @@ pub enum Loss {
         /// The class that is +1; all others are −1.
         positive_class: Class,
     },
+    /// log Σ e^η_k − η_y, for classes.
+    Multinomial,
     /// e^η − yη, for counts.
     Poisson,
 }
@@ -254,14 +257,4 @@ pub struct Estimate {
     pub memory_mb: [f64; 2],
     /// Low and high, seconds.
     pub runtime_s: [f64; 2],
-}
-
-/// The kinds of target a loss can serve are compared here so that `dataset` need not know losses.
-pub fn default_loss_name(kind: TargetKind) -> &'static str {
-    match kind {
-        TargetKind::Regression => "squared",
-        TargetKind::Binary => "logistic",
-        TargetKind::Count => "poisson",
-        TargetKind::Multiclass => "multinomial",
-    }
 }

@@ -115,7 +115,7 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
-    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic", "poisson"], problems));
+    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic", "multinomial", "poisson"], problems));
     let class = loss.take("positive_class").filter(|class| !class.is_null());
     let positive_class = class.map(|class| parse_class(class, problems));
     if let Some(kind @ ("squared" | "poisson")) = kind
@@ -123,10 +123,14 @@ fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     {
         problems.add("#/spec/loss/positive_class", "conflict", format!("{kind} loss has no classes"));
     }
+    if kind == Some("multinomial") && class.is_some() {
+        problems.add("#/spec/loss/positive_class", "conflict", "multinomial loss treats all classes alike");
+    }
     loss.close(problems);
     match kind? {
         "squared" => Some(AskedLoss::Squared),
         "poisson" => Some(AskedLoss::Poisson),
+        "multinomial" => Some(AskedLoss::Multinomial),
         _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
     }
 }

@@ -4,6 +4,7 @@ mod agreement;
 mod folds;
 mod limits;
 mod made;
+mod multinomial;
 mod properties;
 mod real;
 mod refit;

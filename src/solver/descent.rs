@@ -396,8 +396,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Point {
             lambda: self.lambda,
             columns: self.support.clone(),
+            classes: Vec::new(),
             values: self.support.iter().map(|&j| self.w[j as usize]).collect(),
             intercept: self.b,
+            intercepts: Vec::new(),
             relative_gap,
             deviance,
             epochs: self.clock.progress.epoch,

@@ -5,6 +5,7 @@
 
 use super::clock::Clock;
 use super::descent::Engine;
+use super::multinomial::Classes;
 use super::{Data, Loss, Observe, Options, Penalty};
 use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
@@ -32,6 +33,12 @@ pub enum Unfit {
     /// A target of a loss of two classes other than -1 and +1.
     #[error("a target of a loss of two classes is neither -1 nor +1")]
     NotASign,
+    /// Multinomial loss and a class without a row of positive weight.
+    #[error("a class has no row with positive weight")]
+    EmptyClass,
+    /// A multinomial target that is not the position of a class.
+    #[error("a target of the multinomial loss is not the position of a class")]
+    NotAClass,
     /// Slices whose lengths do not fit the matrix.
     #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
     Shape,
@@ -64,11 +71,13 @@ pub struct Problem<'a> {
     pub(crate) null_gradient: Vec<f64>,
     /// Null model: coefficients of the unpenalised columns, and the intercept.
     pub(crate) null_model: (Vec<f64>, f64),
-    null_objective: f64,
+    pub(crate) null_objective: f64,
     /// Σ share·(the least loss of the row).
     least: f64,
     null_intercept: f64,
-    lambda_max: f64,
+    pub(crate) lambda_max: f64,
+    /// The classes of a multinomial problem, whose loss is then not `loss`.
+    pub(crate) classes: Option<Box<Classes>>,
 }
 
 impl<'a> Problem<'a> {
@@ -94,6 +103,7 @@ impl<'a> Problem<'a> {
             least: 0.0,
             null_intercept: 0.0,
             lambda_max: 0.0,
+            classes: None,
         };
         problem.least = problem.share.iter().zip(data.y).map(|(s, &y)| if *s > 0.0 { s * loss.least(y) } else { 0.0 }).sum();
         let theta = problem.find_null_intercept(&mut clock);

@@ -304,12 +304,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// share·loss'', with a floor under loss''.
     pub(super) fn curvatures(&self, floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
-        if let Loss::Huber { delta } = loss {
-            // beyond δ the parabola that touches the loss at ±r and lies above it has curvature δ/|r|
-            let h = self.by_row(|y, residual| loss.curvature(y, residual));
-            let rows = h.into_iter().zip(&self.problem.share).zip(self.problem.data.y.iter().zip(&self.eta));
-            return rows.map(|((h, s), (y, eta))| if h == 0.0 { s * floor * (delta / (y - eta).abs()).min(1.0) } else { h }).collect();
-        }
         self.by_row(|y, residual| loss.curvature(y, residual).max(floor))
     }
 

@@ -261,8 +261,11 @@ impl<'a> Problem<'a> {
             }
             let step = sum / bend.max(f64::MIN_POSITIVE);
             let mut next = *b + if self.loss == Loss::Squared || piecewise { step } else { step.clamp(-4.0, 4.0) };
-            // pieces may lead in a circle, halves do not
-            if !(next > low && next < high) || (piecewise && round % 4 == 3) {
+            // pieces may lead in a circle, halves of them do not
+            let astray = !(next > low && next < high) || (piecewise && round % 4 == 3);
+            if astray && piecewise {
+                next = self.middle_bend(eta, *b, low, high).unwrap_or(0.5 * (low + high));
+            } else if astray {
                 next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
             }
             let moved = next - *b;
@@ -285,6 +288,16 @@ impl<'a> Problem<'a> {
         let (least, most) =
             used.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ((eta, y), _)| (low.min(y - eta), high.max(y - eta)));
         (b + least, b + most)
+    }
+
+    /// The middle one of the intercepts between `low` and `high` at which a row comes to another piece of its loss.
+    fn middle_bend(&self, eta: &[f64], b: f64, low: f64, high: f64) -> Option<f64> {
+        let reach = if let Loss::Huber { delta } = self.loss { [-delta, delta] } else { [0.0; 2] };
+        let used = eta.iter().zip(self.data.y).zip(&self.share).filter(|(_, share)| **share > 0.0);
+        let all = used.flat_map(|((eta, y), _)| reach.map(|side| b + (y - eta) + side));
+        let mut bends: Vec<f64> = all.filter(|bend| *bend > low && *bend < high).collect();
+        let middle = bends.len() / 2;
+        (!bends.is_empty()).then(|| *bends.select_nth_unstable_by(middle, f64::total_cmp).1)
     }
 
     /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.

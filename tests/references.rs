@@ -137,7 +137,7 @@ fn check_tiny(case: &Tiny) {
     // Factors belong to stored columns; a feature that is 0 everywhere has none.
     let factors: Option<Vec<f64>> = case.factors.as_ref().map(|f| x.view().features.iter().map(|&j| f[j as usize]).collect());
     let data = Data { x: x.view(), y: &case.y, weights: case.weights.as_deref(), offset: case.offset.as_deref() };
-    let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref() };
+    let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref(), ..Penalty::default() };
     let problem =
         Problem::new(data, loss(&case.loss), penalty, options(case.standardize, case.intercept, 1e-12), &|_| ControlFlow::Continue(()))
             .unwrap();
@@ -199,7 +199,7 @@ fn check_real(case: &Real, path: &Path) {
     let name = format!("{} (scaled: {}) at λ = {}", case.file, case.standardize, case.lambda);
     let x = columns(y.len(), entries);
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: 1.0, factors: None };
+    let penalty = Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() };
     // A support is compared only for the squared loss; for the objective 1e-7 is ten times tighter than the comparison.
     let tol = if case.coefficients.is_some() { 1e-9 } else { 1e-7 };
     let problem =

@@ -142,7 +142,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
-    fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<f64> {
+    pub(super) fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<f64> {
         let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
         let mut direction = vec![0.0; self.eta.len()];
         for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {

@@ -7,4 +7,5 @@ mod made;
 mod properties;
 mod real;
 mod refit;
+mod shapes;
 mod standing;

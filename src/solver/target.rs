@@ -41,30 +41,35 @@ fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, obser
     engine.tol = engine.tol.min(1e-10);
     let top = problem.lambda_max();
     let mut index = 0;
-    let mut solve = |lambda: f64| {
+    // What a folded penalty comes to depends on where it comes from: from above.
+    let mut solve = |lambda: f64, above: Option<&Point>| {
+        if let Some(above) = above.filter(|_| problem.is_folded()) {
+            engine.go_back_to(above);
+        }
         let point = engine.solve(lambda, index);
         index += 1;
         point
     };
     let mut high = top;
-    let mut point = solve(top);
+    let mut point = solve(top, None);
+    let mut above = point.clone();
     let mut whole = point.stop != Stop::Cancelled;
     while whole && point.columns.len() < k && point.lambda > top * FLOOR {
-        let trial = solve(point.lambda * STRIDE);
+        let trial = solve(point.lambda * STRIDE, None);
         whole = trial.stop != Stop::Cancelled;
         if whole {
             high = point.lambda;
-            point = trial;
+            above = std::mem::replace(&mut point, trial);
         }
     }
     let reached = point.columns.len() >= k;
     while whole && reached && high > point.lambda * (1.0 + WIDTH) {
         let middle = (high * point.lambda).sqrt();
-        let trial = solve(middle);
+        let trial = solve(middle, Some(&above));
         whole = trial.stop != Stop::Cancelled;
         match (whole, trial.columns.len() >= k) {
             (true, true) => point = trial,
-            (true, false) => high = middle,
+            (true, false) => (high, above) = (middle, trial),
             (false, _) => {}
         }
     }
@@ -72,7 +77,7 @@ fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, obser
     if point.columns.len() > k && k > 0 {
         for _ in 0..30 {
             lambda *= 1.0 - 0.3 * (1.0 - STRIDE);
-            let trial = if whole { solve(lambda) } else { break };
+            let trial = if whole { solve(lambda, None) } else { break };
             whole = trial.stop != Stop::Cancelled;
             if whole && trial.columns.len() == k {
                 point = trial;

@@ -65,6 +65,15 @@ impl Part {
         Self { rule, u, l1, scale, order, ranges, weights }
     }
 
+    /// The penalty replaced by its tangent at the present coefficients, which lies above it (local linear approximation: Zou & Li,
+    /// Ann. Statist. 2008).
+    pub(super) fn tangent(&mut self) {
+        for (l1, u) in self.l1.iter_mut().zip(&self.u) {
+            *l1 = if *u == 0.0 { *l1 } else { self.rule.slope(*u, *l1, 0.0) };
+        }
+        self.rule = Rule::Tangent;
+    }
+
     pub(super) fn n_blocks(&self) -> usize {
         self.ranges.len()
     }
@@ -137,7 +146,9 @@ impl Part {
         next.clear();
         let (block, weight) = (self.block(b), self.weights[b]);
         if let [k] = block {
-            next.push(self.rule.prox(c[0] + bend * self.u[*k], bend, self.l1[*k], weight));
+            // what is at 0 leaves it only when its gradient passes the bound, even if there is a lower minimum further off
+            let stays = self.u[*k] == 0.0 && c[0].abs() <= self.l1[*k] + weight;
+            next.push(if stays { 0.0 } else { self.rule.prox(c[0] + bend * self.u[*k], bend, self.l1[*k], weight) });
             return;
         }
         next.extend(block.iter().zip(c).map(|(&k, c)| soften(c + bend * self.u[k], self.l1[k])));

@@ -28,7 +28,7 @@ const STAGE: f64 = 0.7;
 /// The measure to which a λ on the way is solved.
 const ON_THE_WAY: f64 = 1e-2;
 /// Newton steps on one working set.
-const NEWTON_STEPS: usize = 50;
+const NEWTON_STEPS: usize = 100;
 
 /// Columns that are penalised together.
 #[derive(Debug)]
@@ -154,6 +154,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         let good_enough = stop == Stop::LimitReached && measure <= self.problem.options.tol;
         self.point(measure, if good_enough { Stop::Converged } else { stop })
+    }
+
+    /// Goes on from another point.
+    pub(super) fn go_back_to(&mut self, point: &Point) {
+        let tol = self.tol;
+        *self = Self::warm(self.problem, self.values, self.clock, point);
+        self.tol = tol;
     }
 
     /// Solves at `lambda` until the measure is at most `tol`.
@@ -305,7 +312,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             self.write(set, &part.coefficients());
             return;
         }
-        let mut primal = primal;
+        let (mut primal, mut by_tangent) = (primal, false);
         for _ in 0..NEWTON_STEPS {
             let size = self.problem.deviance(primal - self.penalty()).max(0.0);
             self.bend_here();
@@ -314,6 +321,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let mut part = self.part(rule, set);
             let measure = inner::measure_of(&model, &part, size, &mut self.clock);
             let go_on = measure > goal && !self.clock.cancelled && self.clock.progress.epoch < max_epochs;
+            // A model that bends the other way may have its minimum anywhere; where a tangent replaces the penalty F falls along the step.
+            let curvature = |k: usize| model.curvature(k) / part.scale[k] / part.scale[k];
+            by_tangent |= (0..set.len()).any(|k| part.l1[k] > 0.0 && curvature(k) <= rule.convex_from());
+            if by_tangent {
+                part.tangent();
+            }
             if go_on {
                 let rough = (0.3 * goal).max(0.05 * measure);
                 inner::minimise(&mut model, &mut part, &Aim { goal: rough, size, max_epochs, once: true }, &mut self.clock);
@@ -325,7 +338,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             match self.line_search(set, &part.coefficients(), primal) {
                 Some(lower) => primal = lower,
-                None => return,
+                None if by_tangent || rule.is_convex() => return,
+                None => by_tangent = true,
             }
         }
     }

@@ -15,6 +15,8 @@ pub(crate) enum Rule {
     Mcp { gamma: f64 },
     /// l1·|u| up to l1, a parabola up to γ·l1, constant from there.
     Scad { gamma: f64 },
+    /// l1·|u|, where l1 is the slope of a folded penalty at a point: it lies above that penalty and touches it there.
+    Tangent,
 }
 
 impl Rule {
@@ -23,11 +25,20 @@ impl Rule {
         self == Self::Groups
     }
 
+    /// The second derivative of a loss above which the whole is convex along a coordinate.
+    pub(crate) fn convex_from(self) -> f64 {
+        match self {
+            Self::Groups | Self::Tangent => 0.0,
+            Self::Mcp { gamma } => 1.0 / gamma,
+            Self::Scad { gamma } => 1.0 / (gamma - 1.0),
+        }
+    }
+
     /// The penalty of a coordinate that is a block by itself.
     pub(crate) fn value(self, u: f64, l1: f64, weight: f64) -> f64 {
         let size = u.abs();
         match self {
-            Self::Groups => (l1 + weight) * size,
+            Self::Groups | Self::Tangent => (l1 + weight) * size,
             Self::Mcp { gamma } if size <= gamma * l1 => l1 * size - size * size / (2.0 * gamma),
             Self::Mcp { gamma } => 0.5 * gamma * l1 * l1,
             Self::Scad { .. } if size <= l1 => l1 * size,
@@ -41,7 +52,7 @@ impl Rule {
     pub(crate) fn slope(self, u: f64, l1: f64, weight: f64) -> f64 {
         let size = u.abs();
         match self {
-            Self::Groups => l1 + weight,
+            Self::Groups | Self::Tangent => l1 + weight,
             Self::Mcp { gamma } => (l1 - size / gamma).max(0.0),
             Self::Scad { .. } if size <= l1 => l1,
             Self::Scad { gamma } => ((gamma * l1 - size) / (gamma - 1.0)).max(0.0),
@@ -63,7 +74,7 @@ impl Rule {
     pub(crate) fn prox(self, z: f64, bend: f64, l1: f64, weight: f64) -> f64 {
         let size = z.abs();
         let best = match self {
-            Self::Groups => (size - l1 - weight).max(0.0) / bend,
+            Self::Groups | Self::Tangent => (size - l1 - weight).max(0.0) / bend,
             Self::Mcp { .. } | Self::Scad { .. } if l1 == 0.0 => size / bend,
             Self::Mcp { gamma } if bend * gamma > 1.0 => {
                 if size <= l1 {

@@ -226,7 +226,8 @@ fn no_dataset() -> Problem {
 
 /// Fills every default from the data set. Its files are opened only when the request speaks of features by name.
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
-    let by_name = asked.spec.pointer("/penalty/factors").is_some_and(|factors| factors.as_object().is_some_and(|map| !map.is_empty()));
+    let names_some = |pointer: &str| asked.spec.pointer(pointer).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    let by_name = names_some("/penalty/factors") || names_some("/penalty/groups");
     let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
     let (fit, warnings) = asked.fit.resolve(&dataset.meta, names)?;

@@ -92,9 +92,11 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     go_on(tracker.begin())?;
     let rows = Rows::of(dataset, spec)?;
     let given = target::factors(dataset, spec)?;
+    let groups = target::Groups::of(dataset, spec)?;
     let inputs = Inputs {
         data: rows.data(dataset),
         loss: rows.loss,
+        shape: target::shape(spec, groups.as_ref()),
         options: solver::Options {
             intercept: spec.intercept,
             standardize: spec.standardize == Standardize::Scale,
@@ -110,7 +112,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let twin = fitter.twin(given.as_deref(), ridge, &mut chosen)?;
     let problem = fitter.problem_of(&chosen, solved.len(), last, factors)?;
     let path = solved.swap_remove(chosen.arm);
-    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: pilot.as_ref(), twin };
+    let (pilot, groups) = (pilot.as_ref(), groups.as_ref());
+    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
     let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
     let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
     finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
@@ -120,6 +123,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
 struct Inputs<'a> {
     data: Data<'a>,
     loss: solver::Loss,
+    /// The form of the penalty asked for.
+    shape: solver::Shape<'a>,
     options: solver::Options,
 }
 
@@ -222,8 +227,8 @@ impl<'f> Fitter<'f> {
             return Ok(problem);
         }
         let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
-        let penalty = solver::Penalty { l1_ratio, factors };
-        let Inputs { data, loss, options } = *self.inputs;
+        let Inputs { data, loss, shape, options } = *self.inputs;
+        let penalty = solver::Penalty { l1_ratio, factors, shape };
         Ok(Problem::new(data, loss, penalty, options, &|at| self.tracker.finishing(at))?)
     }
 }

@@ -171,8 +171,7 @@ impl Card {
     /// Whether the fit came to its end, and to its goal. Of a relaxed fit the certificate does not apply to the mixture,
     /// but its penalised part came to its goal.
     pub fn converged(&self) -> bool {
-        self.certificate.status != CertificateStatus::NotConverged
-            && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
+        self.certificate.status != CertificateStatus::NotConverged && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
     }
 }
 

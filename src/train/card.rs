@@ -79,7 +79,8 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
     };
-    let path = path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
+    let path =
+        path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
     Ok(Model { card, indices, values: point.values.clone(), path, cv: chosen.cv })
 }
 

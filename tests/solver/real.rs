@@ -89,7 +89,8 @@ fn diabetes_agrees_with_its_least_squares_fit_at_the_end() {
     let Some((x, y)) = load("diabetes64.svm.zst") else { return };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let options = Options { intercept: true, standardize: true, tol: 1e-9, max_epochs: 100_000 };
-    let problem = Problem::new(data, Loss::Squared, Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() }, options, &go_on).unwrap();
+    let problem =
+        Problem::new(data, Loss::Squared, Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() }, options, &go_on).unwrap();
     // As good as no penalty: the residual is orthogonal to every column.
     let point = solve(&problem, problem.lambda_max() * 1e-9, None, &go_on);
     assert_eq!(point.stop, Stop::Converged);

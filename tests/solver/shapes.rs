@@ -173,7 +173,8 @@ fn all_shapes() -> Vec<Shaped> {
                     made.offset = Some((0..40).map(|i| f64::from(i % 3) / 4.0).collect());
                     made.factors = Some(vec![1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 3.0, 1.0, 0.0]);
                 }
-                let name = format!("{loss:?} {form:?} l1 {l1_ratio} fill {fill} intercept {intercept} scale {standardize} dressed {dressed}");
+                let name =
+                    format!("{loss:?} {form:?} l1 {l1_ratio} fill {fill} intercept {intercept} scale {standardize} dressed {dressed}");
                 all.push(Shaped { name, form, of: OF.to_vec(), sizes: SIZES.to_vec(), made });
             }
         }
@@ -278,7 +279,13 @@ fn groups_of_one_are_the_lasso() {
     for loss in LOSSES {
         for l1_ratio in [0.0, 0.3] {
             let made = case(50, 12, 0.5, loss, 3);
-            let alone = Shaped { name: String::new(), form: Form::Groups, of: (0..12).collect(), sizes: vec![1; 12], made: Case { l1_ratio, ..made.clone() } };
+            let alone = Shaped {
+                name: String::new(),
+                form: Form::Groups,
+                of: (0..12).collect(),
+                sizes: vec![1; 12],
+                made: Case { l1_ratio, ..made.clone() },
+            };
             let x = made.columns();
             let (a, b) = (alone.problem(&x, 1e-12), made.problem(&x, 1e-12));
             close(a.lambda_max(), b.lambda_max(), 1e-13, "λ_max");
@@ -298,7 +305,12 @@ fn a_path_is_certified_ends_where_a_cold_fit_ends_and_goes_on_from_any_of_its_po
         let lambdas = lambda_grid(problem.lambda_max(), 1e-2, 10);
         let mut whole: Vec<(Point, Trail)> = Vec::new();
         let stop = path(&problem, &lambdas, None, &go_on, &mut |_, point, trail| whole.push((point, trail)));
-        assert_eq!(stop, Stop::Converged, "{name}: {:?}", whole.iter().map(|(point, _)| (point.relative_gap, point.stop)).collect::<Vec<_>>());
+        assert_eq!(
+            stop,
+            Stop::Converged,
+            "{name}: {:?}",
+            whole.iter().map(|(point, _)| (point.relative_gap, point.stop)).collect::<Vec<_>>()
+        );
         let cold = solve(&problem, lambdas[9], None, &go_on);
         let last = &whole[9].0;
         if shaped.form == Form::Groups {
@@ -377,7 +389,13 @@ fn extreme_scales_one_row_and_one_column_stay_finite() {
                     if loss == Loss::Logistic && n > 1 {
                         (made.y[0], made.y[1]) = (1.0, -1.0);
                     }
-                    let shaped = Shaped { name: format!("{loss:?} {form:?} {n}x{p} {size}"), form, of: OF[..p].to_vec(), sizes: SIZES.to_vec(), made };
+                    let shaped = Shaped {
+                        name: format!("{loss:?} {form:?} {n}x{p} {size}"),
+                        form,
+                        of: OF[..p].to_vec(),
+                        sizes: SIZES.to_vec(),
+                        made,
+                    };
                     let x = shaped.made.columns();
                     let made = &shaped.made;
                     let problem = match Problem::new(made.data(&x), loss, shaped.penalty(), made.options(1e-6), &go_on) {
@@ -389,7 +407,8 @@ fn extreme_scales_one_row_and_one_column_stay_finite() {
                     };
                     let lambdas = lambda_grid(problem.lambda_max().max(1e-200), 1e-3, 5);
                     path(&problem, &lambdas, None, &go_on, &mut |_, point, _| {
-                        let finite = point.values.iter().all(|w| w.is_finite()) && point.intercept.is_finite() && point.deviance.is_finite();
+                        let finite =
+                            point.values.iter().all(|w| w.is_finite()) && point.intercept.is_finite() && point.deviance.is_finite();
                         assert!(finite && !point.relative_gap.is_nan(), "{} {point:?}", shaped.name);
                         assert!(size != 1.0 || point.stop == Stop::Converged, "{} {point:?}", shaped.name);
                     });

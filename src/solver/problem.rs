@@ -298,7 +298,7 @@ impl<'a> Problem<'a> {
             self.null_gradient = gradient;
         }
         if let Some(blocks) = &self.blocks {
-            self.lambda_max = blocks.critical(&self.null_gradient, &self.l1, &self.scale).into_iter().fold(0.0, f64::max);
+            self.lambda_max = blocks.critical(&self.null_gradient, &self.l1, &self.scale, clock).into_iter().fold(0.0, f64::max);
             return !clock.cancelled;
         }
         let ratio = self.penalty.l1_ratio.max(1e-3);

@@ -103,7 +103,7 @@ fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock
             gradient.push(column.dot(&theta) - problem.center[j] * sum);
         }
         let outside = |g: &usize| blocks.columns(*g).iter().all(|j| point.columns.binary_search(j).is_err());
-        let at_bounds = blocks.critical(&gradient, &problem.l1, &problem.scale);
+        let at_bounds = blocks.critical(&gradient, &problem.l1, &problem.scale, clock);
         let touching = (0..at_bounds.len()).filter(|&g| at_bounds[g] >= point.lambda * (1.0 - 1e-6)).filter(outside);
         // of a sparse group only those that would leave 0 with it
         let past = |j: &u32| gradient[*j as usize].abs() >= point.lambda * (1.0 - 1e-6) * problem.l1[*j as usize];

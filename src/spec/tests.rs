@@ -1,5 +1,7 @@
 //! The specification as a client meets it: defaults, every refusal with code and place, and the round trip.
 
+mod penalties;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -171,7 +173,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"l1","factors":{"3":-1}}}"#, "#/spec/penalty/factors/3 out_of_range"),
         (r#"{"penalty":{"type":"l1","factors":{"3":"1"}}}"#, "#/spec/penalty/factors/3 invalid_field"),
         (r#"{"penalty":{"type":"l1","factors":[1]}}"#, "#/spec/penalty/factors invalid_field"),
-        (r#"{"penalty":{"type":"l1","groups":null}}"#, "#/spec/penalty/groups unknown_field"),
+        (r#"{"penalty":{"type":"l1","slope":null}}"#, "#/spec/penalty/slope unknown_field"),
         (r#"{"loss":{"type":"gamma"}}"#, "#/spec/loss/type unknown_value"),
         (r#"{"loss":{"type":"squared","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"poisson","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),

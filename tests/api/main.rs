@@ -15,6 +15,7 @@ mod jobs;
 mod journey;
 mod lists;
 mod measures;
+mod penalties;
 mod protocol;
 mod quotas;
 mod schema;

@@ -89,19 +89,17 @@ fn sweep<V: Number>(model: &mut Residual<V>, part: &mut Part, active: &[usize], 
         for step in 0..if n == 1 { 1 } else { STEPS } {
             let cost: usize = part.block(b).iter().map(|&k| model.visit_cost(k)).sum();
             work += 2 * cost;
-            if !clock.touch(cost) {
-                return work;
+            after.clear();
+            for &k in part.block(b) {
+                if !clock.touch(model.visit_cost(k)) {
+                    return work;
+                }
+                after.push(model.gradient(k) / part.scale[k]);
             }
-            let of = |k: usize| model.gradient(k) / part.scale[k];
-            if step == 0 {
-                before.clear();
-                before.extend(part.block(b).iter().map(|&k| of(k)));
-            } else {
-                after.clear();
-                after.extend(part.block(b).iter().map(|&k| of(k)));
+            if step > 0 {
                 bends.learn(b, &d, &before, &after);
-                std::mem::swap(&mut before, &mut after);
             }
+            std::mem::swap(&mut before, &mut after);
             part.prox(b, &before, bends.bends[b], &mut next);
             d.clear();
             d.extend(part.block(b).iter().zip(&next).map(|(&k, new)| new - part.u[k]));

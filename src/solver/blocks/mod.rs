@@ -14,6 +14,7 @@ mod rule;
 
 use self::inner::Aim;
 use self::rule::{Rule, critical, norm};
+use super::clock::Clock;
 use super::descent::Engine;
 use super::dual::{Side, dual_value};
 use super::gram::Products;
@@ -27,6 +28,8 @@ const INNER: f64 = 0.3;
 const STAGE: f64 = 0.7;
 /// The measure to which a λ on the way is solved.
 const ON_THE_WAY: f64 = 1e-2;
+/// Working sets for one λ, until it counts as no progress that there are more.
+const ROUNDS: usize = 500;
 /// Newton steps on one working set.
 const NEWTON_STEPS: usize = 100;
 
@@ -74,10 +77,14 @@ impl Blocks {
     }
 
     /// For each block the λ from which on it stays at 0, given X̃ᵀθ.
-    pub(crate) fn critical(&self, gradient: &[f64], l1: &[f64], scale: &[f64]) -> Vec<f64> {
+    /// Worth nothing when `clock` said stop.
+    pub(crate) fn critical(&self, gradient: &[f64], l1: &[f64], scale: &[f64], clock: &mut Clock) -> Vec<f64> {
         let mut sides = Vec::new();
         let mut each = |g: usize| {
             sides.clear();
+            if !clock.work(2 * self.columns(g).len()) {
+                return 0.0;
+            }
             sides.extend(self.columns(g).iter().map(|&j| j as usize).map(|j| (gradient[j] / scale[j], l1[j] / scale[j])));
             critical(&mut sides, self.weights[g])
         };
@@ -168,7 +175,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let previous = std::mem::replace(&mut self.lambda, lambda);
         let mut primal = self.primal();
         let mut best_dual = f64::NEG_INFINITY;
-        let (mut last, mut goal, mut sharper, mut stalled) = (f64::INFINITY, f64::INFINITY, 1.0, 0);
+        let (mut last, mut goal, mut sharper, mut stalled, mut rounds) = (f64::INFINITY, f64::INFINITY, 1.0, 0, 0);
         let unit = if rule.is_convex() { self.problem.unit() } else { lambda };
         loop {
             let at_bounds = self.at_bounds(rule);
@@ -195,7 +202,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if measure > 0.3 * last && goal > 0.1 * measure * unit {
                 sharper *= 0.2;
             }
-            if complete && measure >= 0.9 * last {
+            rounds += 1;
+            if (complete && measure >= 0.9 * last) || rounds > ROUNDS {
                 stalled += 1;
             }
             last = measure;
@@ -227,8 +235,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let theta = if rule.is_convex() { &self.dual } else { &self.theta };
         self.gradient.look_closer(self.problem, self.values, theta, self.lambda, &mut self.clock);
         let Some(blocks) = &self.problem.blocks else { return Vec::new() };
-        self.clock.work(blocks.members.len() / 2);
-        blocks.critical(&self.gradient.values, &self.problem.l1, &self.problem.scale)
+        blocks.critical(&self.gradient.values, &self.problem.l1, &self.problem.scale, &mut self.clock)
     }
 
     /// The dual value at the last pass: every group within its bound at one scale of θ.

@@ -32,7 +32,7 @@ pub(super) fn minimise<V: Number>(
         return false;
     }
     let before: Vec<f64> = moving.iter().map(|&k| part.u[k]).collect();
-    Known::new(&model.products, &model.ids, part, active, moving, c).minimise(part, goal, aim, clock);
+    Known::new(&model.products, &model.ids, part, (active, moving), c, clock).minimise(part, goal, aim, clock);
     for (&k, before) in moving.iter().zip(before) {
         if part.u[k] != before {
             model.step(k, (part.u[k] - before) / part.scale[k], clock);
@@ -55,7 +55,14 @@ struct Known<'g> {
 }
 
 impl<'g> Known<'g> {
-    fn new(products: &'g Products, ids: &[u32], part: &Part, active: &'g [usize], moving: &[usize], c: &[f64]) -> Self {
+    fn new(
+        products: &'g Products,
+        ids: &[u32],
+        part: &Part,
+        (active, moving): (&'g [usize], &[usize]),
+        c: &[f64],
+        clock: &mut Clock,
+    ) -> Self {
         let (mut place, mut gradient) = (vec![usize::MAX; part.u.len()], vec![0.0; products.len()]);
         for &k in moving {
             place[k] = products.place(ids[k]);
@@ -63,12 +70,15 @@ impl<'g> Known<'g> {
         }
         let mut known = Self { products, active, place, gradient, scale: part.scale.clone(), bends: Vec::new() };
         // Gershgorin: no eigenvalue is above the largest sum of sizes in a row
-        let row = |block: &[usize], k: usize| block.iter().map(|&l| known.product(k, l).abs()).sum::<f64>();
-        let bound = |&b: &usize| {
+        let mut row = |block: &[usize], k: usize| {
+            clock.work(block.len());
+            block.iter().map(|&l| known.product(k, l).abs()).sum::<f64>()
+        };
+        let mut bound = |&b: &usize| {
             let block: Vec<usize> = part.block(b).iter().copied().filter(|&k| known.moves(k)).collect();
             block.iter().map(|&k| row(&block, k)).fold(0.0, f64::max)
         };
-        known.bends = active.iter().map(bound).collect();
+        known.bends = active.iter().map(&mut bound).collect();
         known
     }
 
@@ -141,11 +151,12 @@ impl<'g> Known<'g> {
                         part.u[k] = next[at];
                         work += self.step_cost();
                         moved = true;
+                        if !clock.work(self.step_cost()) {
+                            return work;
+                        }
                     }
                 }
-                if !clock.work(n * self.step_cost()) {
-                    return work;
-                }
+                clock.work(n);
                 if !moved {
                     break;
                 }

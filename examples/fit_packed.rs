@@ -146,7 +146,7 @@ fn run(job: &Job, x: &Columns, y: &[f64]) -> Fallible<(Run, Outcome)> {
         LossName::Logistic => Loss::Logistic,
     };
     let data = Data { x: x.view(), y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: job.l1_ratio, factors: None };
+    let penalty = Penalty { l1_ratio: job.l1_ratio, factors: None, ..Penalty::default() };
     let options = Options { intercept: job.intercept, standardize: job.standardize, tol: job.tol, max_epochs: MAX_EPOCHS };
     let go_on = |_: &Progress| ControlFlow::Continue(());
 

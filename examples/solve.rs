@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tol: number("tol=", 1e-6),
         max_epochs: number("epochs=", 1e4) as u64,
     };
-    let penalty = Penalty { l1_ratio: number("l1=", 1.0), factors: None };
+    let penalty = Penalty { l1_ratio: number("l1=", 1.0), factors: None, ..Penalty::default() };
     let data = Data { x: view, y: &y, weights: None, offset: None };
     let go_on = |_: &Progress| ControlFlow::Continue(());
     let start = Instant::now();

@@ -305,7 +305,7 @@ impl Failure {
 }
 
 /// `result` of a succeeded fit, as the client sees it. Numbers that are not finite become `null`.
-pub fn fit_result(model: &str, version: i64, lambda: f64, nonzeros: u64, converged: bool, relative_gap: f64) -> Value {
+pub fn fit_result(model: &str, version: i64, lambda: f64, nonzeros: u64, converged: bool, relative_gap: Option<f64>) -> Value {
     json!({
         "model_version": format!("{model}:{version}"),
         "lambda": lambda,

@@ -164,8 +164,10 @@ impl Measures {
     }
 
     /// A fit brought a model.
-    pub fn fit(&self, relative_gap: f64, nonzeros: u64) {
-        self.fit_gap.observe(relative_gap);
+    pub fn fit(&self, relative_gap: Option<f64>, nonzeros: u64) {
+        if let Some(gap) = relative_gap {
+            self.fit_gap.observe(gap);
+        }
         self.fit_nonzeros.observe(nonzeros as f64);
     }
 

@@ -71,7 +71,7 @@ fn ten_folds_together_take_less_memory_than_one_copy_of_the_matrix() {
     let (x, y) = made();
     let matrix = 8 * x.view().nnz();
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: 1.0, factors: None };
+    let penalty = Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() };
     let options = Options { intercept: true, standardize: true, tol: 1e-6, max_epochs: 10_000 };
     let problem = Problem::new(data, Loss::Squared, penalty, options, &go_on).unwrap();
     let lambdas = lambda_grid(problem.lambda_max(), 0.1, 30);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use sparsefit::matrix::{Columns, Values};
-use sparsefit::solver::{Data, Loss, Options, Penalty, Point, Problem, Stop, certify, solve};
+use sparsefit::solver::{Data, Groups, Loss, Options, Penalty, Point, Problem, Shape, Stop, certify, solve};
 
 #[derive(Deserialize)]
 struct References {
@@ -146,7 +146,7 @@ fn check_tiny(case: &Tiny) {
     // Factors belong to stored columns; a feature that is 0 everywhere has none.
     let factors: Option<Vec<f64>> = case.factors.as_ref().map(|f| x.view().features.iter().map(|&j| f[j as usize]).collect());
     let data = Data { x: x.view(), y: &case.y, weights: case.weights.as_deref(), offset: case.offset.as_deref() };
-    let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref() };
+    let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref(), ..Penalty::default() };
     let problem = Problem::new(data, loss(&case.loss, case.delta), penalty, options(case.standardize, case.intercept, 1e-12), &|_| {
         ControlFlow::Continue(())
     })
@@ -193,6 +193,51 @@ fn huber_and_squared_hinge_have_the_coefficients_scipy_and_liblinear_find() {
     tiny.iter().for_each(check_tiny);
 }
 
+#[derive(Deserialize)]
+struct Shaped {
+    name: String,
+    kind: String,
+    loss: String,
+    lambda: f64,
+    gamma: Option<f64>,
+    groups: Vec<Vec<usize>>,
+    x: Vec<Vec<f64>>,
+    y: Vec<f64>,
+    coefficients: Vec<f64>,
+    objective: f64,
+}
+
+#[test]
+fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
+    let cases: Vec<Shaped> = serde_json::from_slice(&file("shapes.json")).unwrap();
+    assert!(cases.len() >= 7);
+    for case in cases {
+        let (name, p) = (&case.name, case.coefficients.len());
+        let entries = case.x.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
+        let x = columns(case.y.len(), entries.collect());
+        let of_column: Vec<u32> = (0..p).map(|j| case.groups.iter().position(|group| group.contains(&j)).unwrap() as u32).collect();
+        let sizes: Vec<u32> = case.groups.iter().map(|group| group.len() as u32).collect();
+        let shape = match (case.kind.as_str(), case.gamma) {
+            ("mcp", Some(gamma)) => Shape::Mcp { gamma },
+            ("scad", Some(gamma)) => Shape::Scad { gamma },
+            _ => Shape::Groups(Groups { of_column: &of_column, sizes: &sizes }),
+        };
+        let penalty = Penalty { l1_ratio: if case.kind == "group" { 0.0 } else { 1.0 }, factors: None, shape };
+        let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
+        let go_on = |_: &_| ControlFlow::Continue(());
+        let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, false, 1e-12), &go_on).unwrap();
+        let point = solve(&problem, case.lambda, None, &go_on);
+        assert_eq!(point.stop, Stop::Converged, "{name}");
+        let certificate = certify(&problem, &point, &go_on).unwrap();
+        assert!(close(certificate.primal, case.objective, 1e-9), "{name}: objective {} is not {}", certificate.primal, case.objective);
+        let mut w = vec![0.0; p];
+        coefficients(&x, &point).into_iter().for_each(|(j, value)| w[j as usize] = value);
+        for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
+            assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
+        }
+    }
+}
+
 /// LIBSVM lines with indices from 1, read without the code under test.
 fn read(path: &Path) -> (Vec<f64>, Vec<(u32, u32, f64)>) {
     let text = String::from_utf8(zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
@@ -216,7 +261,7 @@ fn check_real(case: &Real, path: &Path) {
     let name = format!("{} (scaled: {}) at λ = {}", case.file, case.standardize, case.lambda);
     let x = columns(y.len(), entries);
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: 1.0, factors: None };
+    let penalty = Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() };
     // A support is compared only for the squared loss; for the objective 1e-7 is ten times tighter than the comparison.
     let tol = if case.coefficients.is_some() { 1e-9 } else { 1e-7 };
     let problem =

@@ -127,13 +127,12 @@ impl Model {
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
         let (card, proof, sparsity) = (&self.card, &self.card.certificate, &self.card.sparsity);
         let of_card = [card.lambda, card.lambda_max, card.l1_ratio, card.intercept];
-        let of_proof = [proof.primal, proof.dual, proof.gap, proof.relative_gap, proof.tol, proof.max_kkt_violation, proof.full_passes];
+        let of_bound = [proof.dual, proof.gap, proof.relative_gap].into_iter().flatten();
+        let of_proof = [proof.primal, proof.tol, proof.max_kkt_violation, proof.full_passes].into_iter().chain(of_bound);
         let of_sparsity = [sparsity.sparsity_ratio, sparsity.l1, sparsity.l2, sparsity.near_zero_ratio, sparsity.near_zero_tol];
         let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero);
         let of_path = self.path.iter().flat_map(|row| {
-            [Some(row.lambda), Some(row.deviance_ratio), Some(row.relative_gap), row.cv_mean, row.cv_se, row.criterion]
-                .into_iter()
-                .flatten()
+            [Some(row.lambda), Some(row.deviance_ratio), row.relative_gap, row.cv_mean, row.cv_se, row.criterion].into_iter().flatten()
         });
         let rows = self.cv.iter().flat_map(|cv| &cv.rows);
         let of_cv = rows.flat_map(|row| [row.lambda, row.mean].into_iter().chain(row.se).chain(row.per_fold.iter().copied()));
@@ -294,7 +293,7 @@ mod tests {
     #[test]
     fn a_number_that_json_cannot_hold_is_found_before_storing() {
         let mut bad = model(&[1], &[1.0]);
-        bad.card.certificate.relative_gap = f64::NAN;
+        bad.card.certificate.relative_gap = Some(f64::NAN);
         assert!(bad.check().is_err());
         let mut bad = model(&[1], &[1.0]);
         bad.path[0].cv_se = Some(f64::INFINITY);

@@ -35,12 +35,15 @@ pub use predictor::Predictor;
 pub struct Certificate {
     pub status: CertificateStatus,
     pub primal: f64,
-    pub dual: f64,
-    pub gap: f64,
+    /// `None`, as the gaps, where the penalty is not convex: nothing bounds the minimum from below.
+    pub dual: Option<f64>,
+    pub gap: Option<f64>,
     /// (primal − dual) / F(w = 0, best b).
-    pub relative_gap: f64,
+    pub relative_gap: Option<f64>,
     pub tol: f64,
+    /// `relative_gap`, or `stationarity`: then it is `max_kkt_violation` that must not be above `tol`.
     pub tol_kind: String,
+    /// As a share of λ.
     pub max_kkt_violation: f64,
     /// Display name of the feature with the largest violation.
     pub kkt_feature: Option<String>,
@@ -68,7 +71,8 @@ pub struct PathRow {
     pub lambda: f64,
     pub nonzeros: u64,
     pub deviance_ratio: f64,
-    pub relative_gap: f64,
+    /// `None` where the penalty is not convex.
+    pub relative_gap: Option<f64>,
     pub cv_mean: Option<f64>,
     pub cv_se: Option<f64>,
     /// The information criterion, where one chose; absent too where the model is saturated.
@@ -177,8 +181,7 @@ impl Card {
     /// Whether the fit came to its end, and to its goal. Of a relaxed fit the certificate does not apply to the mixture,
     /// but its penalised part came to its goal.
     pub fn converged(&self) -> bool {
-        matches!(self.certificate.status, CertificateStatus::Certified | CertificateStatus::NotApplicable)
-            && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
+        self.certificate.status != CertificateStatus::NotConverged && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
     }
 }
 

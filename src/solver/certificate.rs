@@ -3,11 +3,13 @@
 //! It starts from the raw data and the written objective at coefficients on the original scale, walks the matrix by
 //! another library's view of it, and shares no kernel, no statistic and no dual point with the solver.
 
+mod shapes;
+
 use ndarray::Array1;
 use sprs::CsMatViewI;
 
 use super::clock::Clock;
-use super::{Loss, Observe, Point, Problem, multinomial};
+use super::{Loss, Observe, Point, Problem, Shape, multinomial};
 use crate::matrix::{Number, ValuesView};
 
 /// What can be proven of a solution, in the units of the objective.
@@ -15,13 +17,14 @@ use crate::matrix::{Number, ValuesView};
 pub struct Certificate {
     /// F at the solution.
     pub primal: f64,
-    /// Value of a feasible dual point: a lower bound on the minimum of F.
+    /// Value of a feasible dual point: a lower bound on the minimum of F; −∞ where the penalty is not convex, as nothing bounds it.
     pub dual: f64,
     /// `primal − dual`.
     pub gap: f64,
     /// `gap / F(w = 0, best b)`; the gap itself when that is 0.
     pub relative_gap: f64,
-    /// Largest distance of a column's negative gradient to the subdifferential of its penalty, in units of λ on the penalty's scale.
+    /// Largest distance of a column's negative gradient to the subdifferential of its penalty, in units of λ on the penalty's scale;
+    /// where the penalty is not convex also that of the intercept's gradient to 0.
     pub max_kkt_violation: f64,
     /// Position of the stored column that has it; `None` when no column violates.
     pub kkt_column: Option<u32>,
@@ -97,7 +100,14 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         let primal = self.primal(clock);
         let residual = self.residual();
         let raw = self.products(&residual, clock)?;
-        let (max_kkt_violation, kkt_column) = self.violation(&raw);
+        let (max_kkt_violation, kkt_column) = match self.problem.penalty.shape {
+            Shape::Net => self.violation(&raw),
+            shape => self.violation_of(shape, &raw, &residual),
+        };
+        if matches!(self.problem.penalty.shape, Shape::Mcp { .. } | Shape::Scad { .. }) {
+            let (dual, gap) = (f64::NEG_INFINITY, f64::INFINITY);
+            return (!clock.cancelled).then_some(Certificate { primal, dual, gap, relative_gap: gap, max_kkt_violation, kkt_column });
+        }
         let theta = self.feasible(residual, clock)?;
         let products = self.products(&theta, clock)?;
         let dual = self.dual(&theta, &products, clock);
@@ -142,7 +152,11 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let u = self.w[j] * self.sigma[j];
             self.factor(j) * (ratio * u.abs() + (1.0 - ratio) / 2.0 * u * u)
         };
-        self.mean_loss(&self.eta, clock) + self.point.lambda * (0..self.w.len()).map(each).sum::<f64>()
+        let penalty = match self.problem.penalty.shape {
+            Shape::Net => self.point.lambda * (0..self.w.len()).map(each).sum::<f64>(),
+            shape => self.penalty_of(shape),
+        };
+        self.mean_loss(&self.eta, clock) + penalty
     }
 
     /// θ = −s·loss'.
@@ -204,7 +218,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             basis.push(Array1::ones(n));
         }
         for (j, column) in self.x.iter().flat_map(|x| x.outer_iterator()).enumerate() {
-            if self.factor(j) == 0.0 && self.sigma[j] > 0.0 {
+            if self.factor(j) == 0.0 && self.sigma[j] > 0.0 && !self.is_grouped() {
                 let mut dense = Array1::zeros(n);
                 column.iter().for_each(|(i, &v)| dense[i] = v.into());
                 basis.push(dense);
@@ -241,12 +255,13 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
     fn dual(&self, theta: &Array1<f64>, products: &Array1<f64>, clock: &mut Clock) -> f64 {
         let (ratio, lambda, data) = (self.problem.penalty.l1_ratio, self.point.lambda, &self.problem.data);
         let sides = || {
-            (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0 && self.factor(j) > 0.0).map(|j| {
+            (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0 && self.factor(j) > 0.0 && !self.is_grouped()).map(|j| {
                 let weight = lambda * self.factor(j);
                 ((products[j] / self.sigma[j]).abs(), weight * ratio, weight * (1.0 - ratio))
             })
         };
         let fits = sides().map(|(c, l1, _)| if c > 0.0 { l1 / c } else { f64::INFINITY }).fold(f64::INFINITY, f64::min);
+        let fits = if let Shape::Groups(groups) = self.problem.penalty.shape { self.fit_of_groups(groups, products, clock) } else { fits };
         let mut value = |t: f64| {
             let one = |i: usize| {
                 let offset = data.offset.map_or(0.0, |o| o[i]);
@@ -272,7 +287,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             _ => edge,
         };
         let mut scales = vec![edge.min(1.0)];
-        if ratio < 1.0 {
+        if ratio < 1.0 && !self.is_grouped() {
             scales.push(1.0);
         }
         if matches!(self.problem.loss, Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge) && edge.is_finite() {

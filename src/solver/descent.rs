@@ -1,7 +1,7 @@
 //! The outer loop: certificate on the full problem, working set, inner solve, again.
 //!
 //! Whatever working sets leave out is checked by the gap of the full problem. The squared loss is its own quadratic model,
-//! the logistic loss is solved by proximal Newton steps.
+//! the logistic loss is solved by proximal Newton steps. Penalties other than the elastic net turn off to `blocks`.
 
 use super::clock::Clock;
 use super::dual::{Side, dual_value};
@@ -28,7 +28,7 @@ const ROUNDING: f64 = 1e-10;
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
     pub(super) problem: &'p Problem<'a>,
-    values: &'a [V],
+    pub(super) values: &'a [V],
     pub(crate) clock: Clock<'p>,
     pub(super) w: Vec<f64>,
     /// Where `w` is not 0, rising.
@@ -135,6 +135,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
+        if let Some(rule) = self.problem.rule() {
+            return self.solve_by_blocks(rule, lambda);
+        }
         self.bend.settle(&self.products);
         let unit = self.problem.unit();
         let tol = self.tol;
@@ -229,7 +232,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// F at the last evaluation.
-    fn primal(&self) -> f64 {
+    pub(super) fn primal(&self) -> f64 {
         self.loss + self.penalty()
     }
 
@@ -245,6 +248,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     pub(super) fn penalty(&self) -> f64 {
+        if let Some(rule) = self.problem.rule() {
+            return self.penalty_of_blocks(rule);
+        }
         let each = |&j: &u32| {
             let (j, w) = (j as usize, self.w[j as usize]);
             self.problem.l1[j] * w.abs() + 0.5 * self.problem.l2[j] * w * w
@@ -316,7 +322,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// Looks at every column that could matter.
     pub(super) fn pass(&mut self) {
         self.seen = Some(self.b_before);
-        if self.gradient.look(self.problem, self.values, (&self.dual, &self.w), self.lambda, &mut self.clock) {
+        let theta = if self.problem.is_folded() { &self.theta } else { &self.dual };
+        if self.gradient.look(self.problem, self.values, (theta, &self.w), self.lambda, &mut self.clock) {
             self.reference = Some(self.here());
         }
     }
@@ -384,7 +391,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.support = set.iter().copied().filter(|&j| self.w[j as usize] != 0.0).collect();
     }
 
-    fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
+    pub(super) fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
         let deviance = self.problem.deviance(self.problem.mean_loss(&self.eta, &mut self.clock));
         let stop = if self.clock.cancelled { Stop::Cancelled } else { stop };
         Point {

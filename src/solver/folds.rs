@@ -11,7 +11,7 @@ use super::lanes::LANES;
 use super::path::{Point, path_of_fold};
 use super::standing::{Start, Trail};
 use super::together::{Member, Together};
-use super::{Data, Loss, Observe, Options, Penalty, Problem, Stop, Unfit};
+use super::{Data, Loss, Observe, Options, Penalty, Problem, Shape, Stop, Unfit};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 
 /// The fold of a row that no fold holds out.
@@ -207,6 +207,8 @@ fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(P
     folds.points.len() == folds.lambdas.len()
         && data.x.n_rows <= MOST_ROWS
         && last.is_none_or(|(_, trail)| trail.before.is_some())
+        && matches!(problem.loss, Loss::Squared | Loss::Logistic | Loss::Poisson)
+        && problem.penalty.shape == Shape::Net
         && problem.free.is_empty()
         && problem.penalty.l1_ratio > 0.0
         && all < 1.9 * kept

@@ -7,6 +7,8 @@
 //! F(w, b) = (1/Σs) Σ_i s_i·loss(y_i, x_i·w + b + o_i)  +  λ Σ_j f_j [ l1_ratio·|w_jσ_j| + (1 − l1_ratio)/2·(w_jσ_j)² ]
 //! ```
 //!
+//! or with one of the other penalties of [`Shape`].
+//!
 //! X is never copied and never densified: centring and scaling are implicit, a fold is a vector of weights.
 //! This room knows nothing of names, files, requests, threads pools or clocks.
 
@@ -18,6 +20,7 @@ use crate::matrix::ColumnsView;
 mod wide;
 
 mod advance;
+mod blocks;
 mod certificate;
 mod clock;
 mod dense;
@@ -88,13 +91,50 @@ pub struct Data<'a> {
     pub offset: Option<&'a [f64]>,
 }
 
-/// Elastic net with a factor for each stored column.
+/// What is added to the mean loss, with a factor for each stored column.
 #[derive(Clone, Copy, Debug)]
 pub struct Penalty<'a> {
-    /// 1 = lasso, 0 = ridge.
+    /// Of the elastic net: 1 = lasso, 0 = ridge. Of groups: the share of the L1 part, below 1. Else 1.
     pub l1_ratio: f64,
-    /// `f_j ≥ 0` for each **stored column** of the matrix; 0 = never penalised; `None` = all 1.
+    /// `f_j ≥ 0` for each **stored column** of the matrix; 0 = never penalised (with groups: without an L1 part); `None` = all 1.
     pub factors: Option<&'a [f64]>,
+    /// Its form.
+    pub shape: Shape<'a>,
+}
+
+impl Default for Penalty<'_> {
+    /// The lasso.
+    fn default() -> Self {
+        Self { l1_ratio: 1.0, factors: None, shape: Shape::Net }
+    }
+}
+
+/// The form of a penalty, for λ = 1 and on the scale u_j = w_jσ_j.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape<'a> {
+    /// Elastic net: Σ f [ l1_ratio·|u| + (1 − l1_ratio)/2·u² ].
+    Net,
+    /// Sparse group lasso: (1 − l1_ratio)·Σ_g √|g|·‖u_g‖₂ + l1_ratio·Σ f·|u|.
+    Groups(Groups<'a>),
+    /// Minimax concave penalty: with l = λf, l·|u| − u²/(2γ) up to |u| = γl, ½γl² from there.
+    Mcp {
+        /// γ > 1.
+        gamma: f64,
+    },
+    /// Smoothly clipped absolute deviation: with l = λf, l·|u| up to l, (2γl|u| − u² − l²)/(2(γ − 1)) up to γl, ½l²(γ + 1) from there.
+    Scad {
+        /// γ > 2.
+        gamma: f64,
+    },
+}
+
+/// Which columns go together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Groups<'a> {
+    /// The group of each **stored column**, below the length of `sizes`.
+    pub of_column: &'a [u32],
+    /// |g| ≥ 1 of each group: its features, whether they have a stored column or not.
+    pub sizes: &'a [u32],
 }
 
 /// How to solve.

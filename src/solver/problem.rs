@@ -3,10 +3,11 @@
 //! Knows the equation; knows nothing of how it is solved. Everything is kept on the **original** scale of the
 //! coefficients: standardising only changes the penalty of column j from `f_j` to `f_jσ_j` (L1) and `f_jσ_j²` (L2).
 
+use super::blocks::Blocks;
 use super::clock::Clock;
 use super::descent::Engine;
 use super::multinomial::Classes;
-use super::{Data, Loss, Observe, Options, Penalty};
+use super::{Data, Loss, Observe, Options, Penalty, Shape};
 use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
 /// Why data cannot be fitted at all.
@@ -24,6 +25,9 @@ pub enum Unfit {
     /// A weight or penalty factor below 0, an `l1_ratio` outside [0, 1], or a `delta` that is not above 0.
     #[error("a sample weight or penalty factor is negative, l1_ratio lies outside [0, 1], or delta is not above 0")]
     Negative,
+    /// A γ, or an `l1_ratio`, that this form of penalty does not have.
+    #[error("gamma or l1_ratio lies outside what the penalty allows")]
+    Penalty,
     /// Poisson loss and nothing counted in the rows with weight: the best mean is 0, and no η gives it.
     #[error("no row with positive weight has a count above zero")]
     NoCount,
@@ -67,6 +71,8 @@ pub struct Problem<'a> {
     pub(crate) l2: Vec<f64>,
     /// Unpenalised columns that may move.
     pub(crate) free: Vec<u32>,
+    /// Which columns are penalised together; `None` where each is by itself.
+    pub(crate) blocks: Option<Blocks>,
     /// −∂(mean loss)/∂w at the null model.
     pub(crate) null_gradient: Vec<f64>,
     /// Null model: coefficients of the unpenalised columns, and the intercept.
@@ -97,6 +103,7 @@ impl<'a> Problem<'a> {
             l1: Vec::new(),
             l2: Vec::new(),
             free: Vec::new(),
+            blocks: None,
             null_gradient: Vec::new(),
             null_model: (Vec::new(), 0.0),
             null_objective: 0.0,
@@ -119,6 +126,11 @@ impl<'a> Problem<'a> {
         problem.l1 = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
         problem.l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
         problem.free = (0..scale.len()).filter(|&j| scale[j] > 0.0 && factor(j) == 0.0).map(|j| j as u32).collect();
+        if let Shape::Groups(groups) = penalty.shape {
+            problem.l2.fill(0.0);
+            problem.free.clear();
+            problem.blocks = Some(Blocks::new(groups, penalty.l1_ratio, &scale));
+        }
         (problem.center, problem.scale, problem.spread, problem.null_gradient) = (center, scale, spread, gradient);
         if !problem.find_null(&mut clock) {
             return Err(Unfit::Stopped);
@@ -323,6 +335,10 @@ impl<'a> Problem<'a> {
             self.null_model = (coefficients, b);
             self.null_gradient = gradient;
         }
+        if let Some(blocks) = &self.blocks {
+            self.lambda_max = blocks.critical(&self.null_gradient, &self.l1, &self.scale, clock).into_iter().fold(0.0, f64::max);
+            return !clock.cancelled;
+        }
         let ratio = self.penalty.l1_ratio.max(1e-3);
         self.lambda_max = (0..self.scale.len())
             .filter_map(|j| {
@@ -349,6 +365,7 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
     if negative(data.weights) || negative(penalty.factors) || !(0.0..=1.0).contains(&penalty.l1_ratio) {
         return Err(Unfit::Negative);
     }
+    super::blocks::check(penalty, p)?;
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
     let total: f64 = (0..n).map(weight).sum();
     if total <= 0.0 {

@@ -12,7 +12,8 @@ fn rounding(n_rows: usize) -> f64 {
 
 /// Columns that make the support ambiguous, rising: columns equal up to scale (with an intercept also after centring)
 /// to a support column, with that support column, and columns outside the support with |gradient| within 1e-6·λ of
-/// the bound. `None` when `observe` said to stop.
+/// the bound. Twins within a group are not counted, and of groups it is the gradient of a whole group that touches its bound.
+/// `None` when `observe` said to stop.
 pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) -> Option<Vec<u32>> {
     if let Some(classes) = &problem.classes {
         return multinomial::ambiguous_support(problem, classes, point, observe);
@@ -57,6 +58,10 @@ pub(super) fn twins<V: Number>(problem: &Problem, values: &[V], support: &[u32],
         let above = keys[home + 1..].iter().take_while(near);
         let before = found.len();
         let same = |key: &&(f64, u32)| {
+            // within a group the norm says how twins share
+            if problem.blocks.as_ref().is_some_and(|blocks| blocks.of(j) == blocks.of(key.1)) {
+                return false;
+            }
             let work = column(j as usize).nnz() + column(key.1 as usize).nnz();
             clock.touch(work)
                 && cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= 1.0 - rounding(problem.data.x.n_rows)
@@ -93,6 +98,21 @@ fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock
     }
     let theta = problem.balance(&mut eta, &mut { point.intercept }, clock);
     let sum: f64 = if problem.options.intercept { theta.iter().sum() } else { 0.0 };
+    if let Some(blocks) = &problem.blocks {
+        let mut gradient = Vec::with_capacity(problem.scale.len());
+        for j in 0..problem.scale.len() {
+            let column = problem.data.x.column(j, values);
+            clock.touch(column.nnz());
+            gradient.push(column.dot(&theta) - problem.center[j] * sum);
+        }
+        let outside = |g: &usize| blocks.columns(*g).iter().all(|j| point.columns.binary_search(j).is_err());
+        let at_bounds = blocks.critical(&gradient, &problem.l1, &problem.scale, clock);
+        let touching = (0..at_bounds.len()).filter(|&g| at_bounds[g] >= point.lambda * (1.0 - 1e-6)).filter(outside);
+        // of a sparse group only those that would leave 0 with it
+        let past = |j: &u32| gradient[*j as usize].abs() >= point.lambda * (1.0 - 1e-6) * problem.l1[*j as usize];
+        let found = touching.flat_map(|g| blocks.columns(g).iter().copied().filter(past)).collect();
+        return (!clock.cancelled).then_some(found);
+    }
     let touches = |j: &u32| {
         let k = *j as usize;
         let bound = point.lambda * problem.l1[k];

@@ -42,36 +42,44 @@ fn typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observ
     let mut engine = Engine::new(problem, values, Clock::new(observe));
     // The count of non-zeros settles later than the objective.
     engine.tol = engine.tol.min(1e-10);
-    search(problem.lambda_max(), k, &mut |lambda, index| engine.solve(lambda, index))
+    search(problem.lambda_max(), k, &mut |lambda, index, above| {
+        // What a folded penalty comes to depends on where it comes from: from above.
+        if let Some(above) = above.filter(|_| problem.is_folded()) {
+            engine.go_back_to(above);
+        }
+        engine.solve(lambda, index)
+    })
 }
 
-/// The search below `top`, by a `solve` that is told λ and its position and goes on from the solution before.
-pub(super) fn search(top: f64, k: usize, solve: &mut dyn FnMut(f64, usize) -> Point) -> TargetPoint {
+/// The search below `top`, by a `solve` that is told λ, its position and, where one is known, the next solution above; it goes
+/// on from the solution before.
+pub(super) fn search(top: f64, k: usize, solve: &mut dyn FnMut(f64, usize, Option<&Point>) -> Point) -> TargetPoint {
     let mut index = 0;
-    let mut solve = |lambda: f64| {
-        let point = solve(lambda, index);
+    let mut solve = |lambda: f64, above: Option<&Point>| {
+        let point = solve(lambda, index, above);
         index += 1;
         point
     };
     let mut high = top;
-    let mut point = solve(top);
+    let mut point = solve(top, None);
+    let mut above = point.clone();
     let mut whole = point.stop != Stop::Cancelled;
     while whole && point.columns.len() < k && point.lambda > top * FLOOR {
-        let trial = solve(point.lambda * STRIDE);
+        let trial = solve(point.lambda * STRIDE, None);
         whole = trial.stop != Stop::Cancelled;
         if whole {
             high = point.lambda;
-            point = trial;
+            above = std::mem::replace(&mut point, trial);
         }
     }
     let reached = point.columns.len() >= k;
     while whole && reached && high > point.lambda * (1.0 + WIDTH) {
         let middle = (high * point.lambda).sqrt();
-        let trial = solve(middle);
+        let trial = solve(middle, Some(&above));
         whole = trial.stop != Stop::Cancelled;
         match (whole, trial.columns.len() >= k) {
             (true, true) => point = trial,
-            (true, false) => high = middle,
+            (true, false) => (high, above) = (middle, trial),
             (false, _) => {}
         }
     }
@@ -79,7 +87,7 @@ pub(super) fn search(top: f64, k: usize, solve: &mut dyn FnMut(f64, usize) -> Po
     if point.columns.len() > k && k > 0 {
         for _ in 0..30 {
             lambda *= 1.0 - 0.3 * (1.0 - STRIDE);
-            let trial = if whole { solve(lambda) } else { break };
+            let trial = if whole { solve(lambda, None) } else { break };
             whole = trial.stop != Stop::Cancelled;
             if whole && trial.columns.len() == k {
                 point = trial;

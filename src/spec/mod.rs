@@ -12,6 +12,7 @@ mod lambda;
 mod limits;
 mod parse;
 mod parse_fit;
+mod parse_penalty;
 mod parse_refit;
 mod parse_selection;
 mod penalty;

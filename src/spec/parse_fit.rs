@@ -1,16 +1,15 @@
 //! The specification of a fit, as far as it can be judged without the data.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
-use super::parse_refit::{parse_adaptive, parse_ratio, parse_refit};
+use super::parse_penalty::parse_penalty;
+use super::parse_refit::parse_refit;
 use super::parse_selection::parse_selection;
 use super::resolve_selection::check_repeats;
 use super::{
-    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, L1Ratio, Penalty, RunLimits, Solver, SpecLimits, Standardize,
+    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, RunLimits, Solver, SpecLimits, Standardize,
 };
 use crate::dataset::Class;
 
@@ -26,7 +25,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
         spec.word("kind", &["linear"], problems)?;
     }
     let loss = spec.take("loss").map(|value| parse_loss(value, problems));
-    let penalty = spec.take("penalty").map_or_else(|| Some(lasso()), |value| parse_penalty(value, problems));
+    let penalty = spec.take("penalty").map_or_else(|| Some(Penalty::lasso()), |value| parse_penalty(value, problems));
     let lambda = spec.take("lambda").map_or_else(
         || Some(AskedLambda::Path { n: PATH_VALUES.min(limits.path_values), min_ratio: None }),
         |value| parse_lambda(value, limits, problems),
@@ -37,7 +36,10 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
     let intercept = spec.flag("intercept", problems).unwrap_or(true);
     let standardize = spec.word("standardize", &["scale", "none"], problems);
     let weights = parse_weights(&mut spec, problems);
-    let solver = spec.take("solver").map_or_else(|| Some(solver(TOL, MAX_EPOCHS)), |value| parse_solver(value, limits, problems));
+    let tol_kind = penalty.as_ref().map_or("relative_gap", Penalty::tol_kind);
+    let solver = spec
+        .take("solver")
+        .map_or_else(|| Some(solver(TOL, tol_kind, MAX_EPOCHS)), |value| parse_solver(value, tol_kind, limits, problems));
     let run =
         spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
     spec.close(problems);
@@ -59,7 +61,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
 }
 
 /// Absent stays absent, wrong becomes nothing.
-fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         Some(value) => value.map(Some),
         None => Some(None),
@@ -68,8 +70,7 @@ fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 
 /// What contradicts itself only in combination.
 fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
-    let ratios = fit.penalty.l1_ratio.all();
-    let ridge = ratios == [0.0];
+    let ridge = fit.penalty.may_be_ridge() && !fit.penalty.l1_ratio.is_several();
     if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && ridge {
         problems.add("#/spec/lambda", "conflict", "target_nonzeros needs a penalty with an l1 part: ridge keeps every coefficient");
     }
@@ -87,7 +88,7 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
         problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
     }
     let criterion = matches!(fit.selection, Some(AskedSelection::Criterion(_)));
-    if criterion && ratios.contains(&0.0) {
+    if criterion && fit.penalty.may_be_ridge() {
         let detail = "a criterion counts non-zeros, and ridge keeps every coefficient; use cv or holdout";
         problems.add("#/spec/selection/method", "conflict", detail);
     }
@@ -97,6 +98,10 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     }
     if fit.refit.is_some() && no_likelihood {
         problems.add("#/spec/refit", "conflict", "only the squared, logistic and poisson losses are refitted");
+    }
+    if criterion && fit.penalty.is_grouped() {
+        let detail = "a criterion takes the non-zeros for degrees of freedom, and a group has others; use cv or holdout";
+        problems.add("#/spec/selection/method", "conflict", detail);
     }
     let holds_out = path && matches!(fit.selection, None | Some(AskedSelection::Held(_)));
     if fit.penalty.l1_ratio.is_several() && !(path && (chooses || fit.selection.is_none())) {
@@ -109,7 +114,7 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
         problems.add("#/spec/compare_ridge", "conflict", "models are compared on rows held out; use the method cv or holdout");
     }
     if let Some(refit) = &fit.refit {
-        if ratios.contains(&0.0) {
+        if fit.penalty.may_be_ridge() {
             problems.add("#/spec/refit", "conflict", "ridge leaves every feature in: there is no support to refit");
         } else if refit.relaxed_gamma.len() > 1 && !holds_out {
             let detail = "a share is chosen on rows held out; give one value, or use the method cv or holdout";
@@ -163,53 +168,6 @@ fn parse_class(value: &Value, problems: &mut Problems) -> Option<AskedClass> {
             None
         }
     }
-}
-
-fn lasso() -> Penalty {
-    Penalty { kind: "l1".into(), l1_ratio: L1Ratio::One(1.0), factors: BTreeMap::new(), adaptive: None }
-}
-
-fn parse_penalty(value: &Value, problems: &mut Problems) -> Option<Penalty> {
-    let mut penalty = Fields::open(value, "#/spec/penalty", problems)?;
-    let kind = penalty.need("type", problems).and(penalty.word("type", &["l1", "l2", "elastic_net"], problems));
-    let given = penalty.take("l1_ratio");
-    let pointer = penalty.at("l1_ratio");
-    let ratio = given.and_then(|value| parse_ratio(value, &pointer, problems));
-    let implied = match kind {
-        Some("l1") => Some(1.0),
-        Some("l2") => Some(0.0),
-        _ => None,
-    };
-    match (kind, implied) {
-        (Some("elastic_net"), _) if given.is_none() => problems.add(&penalty.at("l1_ratio"), "missing", "elastic_net needs `l1_ratio`"),
-        (Some(kind), Some(implied)) if ratio.as_ref().is_some_and(|ratio| *ratio != L1Ratio::One(implied)) => {
-            let detail = format!("{kind} means l1_ratio {implied}; use elastic_net to mix");
-            problems.add(&penalty.at("l1_ratio"), "conflict", detail);
-        }
-        _ => {}
-    }
-    let factors = penalty.take("factors").map_or_else(BTreeMap::new, |value| parse_factors(value, problems));
-    let adaptive = penalty.take("adaptive").map(|value| parse_adaptive(value, problems));
-    if adaptive.is_some() && ratio.as_ref().map_or(implied == Some(0.0), |ratio| ratio.all().contains(&0.0)) {
-        problems.add(&penalty.at("adaptive"), "conflict", "adaptive factors are for a penalty with an l1 part");
-    }
-    penalty.close(problems);
-    Some(Penalty { kind: kind?.into(), l1_ratio: implied.map(L1Ratio::One).or(ratio)?, factors, adaptive: transpose(adaptive)? })
-}
-
-fn parse_factors(value: &Value, problems: &mut Problems) -> BTreeMap<String, f64> {
-    let Some(fields) = Fields::open(value, "#/spec/penalty/factors", problems) else { return BTreeMap::new() };
-    let mut factors = BTreeMap::new();
-    for (feature, value) in value.as_object().into_iter().flatten() {
-        match value.as_f64() {
-            Some(factor) if factor >= 0.0 => {
-                factors.insert(feature.clone(), factor);
-            }
-            Some(_) => problems.add(&fields.at(feature), "out_of_range", format!("must be at least 0, got {}", show(value))),
-            None => problems.add(&fields.at(feature), "invalid_field", format!("must be a number, got {}", show(value))),
-        }
-    }
-    factors
 }
 
 fn parse_lambda(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedLambda> {
@@ -288,16 +246,19 @@ fn parse_weights(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<Asked
     }
 }
 
-fn solver(tol: f64, max_epochs: u64) -> Solver {
-    Solver { kind: "auto".into(), tol, tol_kind: "relative_gap".into(), max_epochs }
+fn solver(tol: f64, tol_kind: &str, max_epochs: u64) -> Solver {
+    Solver { kind: "auto".into(), tol, tol_kind: tol_kind.into(), max_epochs }
 }
 
-fn parse_solver(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Solver> {
+fn parse_solver(value: &Value, tol_kind: &str, limits: &SpecLimits, problems: &mut Problems) -> Option<Solver> {
     let mut fields = Fields::open(value, "#/spec/solver", problems)?;
     fields.word("type", &["auto"], problems);
-    fields.word("tol_kind", &["relative_gap"], problems);
+    let asked = fields.word("tol_kind", &["relative_gap", "stationarity"], problems);
+    if asked.is_some_and(|asked| asked != tol_kind) {
+        problems.add(&fields.at("tol_kind"), "conflict", format!("the tolerance of this penalty is of the kind {tol_kind}"));
+    }
     let tol = fields.number("tol", "between 0 and 1, both excluded", |tol| tol > 0.0 && tol < 1.0, problems);
     let max_epochs = fields.whole("max_epochs", 1, limits.max_epochs, problems);
     fields.close(problems);
-    Some(solver(tol.unwrap_or(TOL), max_epochs.unwrap_or(MAX_EPOCHS.min(limits.max_epochs))))
+    Some(solver(tol.unwrap_or(TOL), tol_kind, max_epochs.unwrap_or(MAX_EPOCHS.min(limits.max_epochs))))
 }

@@ -1,9 +1,9 @@
 //! The specification meets the data set: every default filled, every name looked up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::fields::Problems;
-use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit};
+use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, Penalty, ResolvedFit};
 use crate::dataset::{Class, Meta, Names, TargetKind};
 use crate::fault::{Code, Fault};
 use crate::job::Warning;
@@ -28,7 +28,13 @@ impl FitSpec {
         if loss == Loss::Multinomial && self.refit.is_some() {
             problems.add("#/spec/refit", "conflict", "a multinomial fit is not refitted without its penalty");
         }
-        check_factors(&self.penalty.factors, meta, names, &mut problems);
+        let without = matches!(loss, Loss::Huber { .. } | Loss::SquaredHinge { .. } | Loss::Multinomial);
+        if without && (self.penalty.is_grouped() || self.penalty.is_folded()) {
+            let detail = format!("{} penalties go with the squared, logistic and poisson losses", self.penalty.kind);
+            problems.add("#/spec/penalty/type", "conflict", detail);
+        }
+        check_factors(&self.penalty, meta, names, &mut problems);
+        check_groups(&self.penalty.groups, meta, names, &mut problems);
         let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
         if self.penalty.adaptive.is_some() && selection.splits().is_none() && meta.shape[0] < PILOT_FOLDS {
             let detail = format!("the pilot is chosen by {PILOT_FOLDS} folds; the data set has {} rows", meta.shape[0]);
@@ -193,7 +199,8 @@ pub fn feature_index(key: &str, n_features: u64, names: Option<&Names>) -> Optio
     })
 }
 
-fn check_factors(factors: &std::collections::BTreeMap<String, f64>, meta: &Meta, names: Option<&Names>, problems: &mut Problems) {
+fn check_factors(penalty: &Penalty, meta: &Meta, names: Option<&Names>, problems: &mut Problems) {
+    let factors = &penalty.factors;
     const POINTER: &str = "#/spec/penalty/factors";
     let mut seen: HashMap<u32, &str> = HashMap::with_capacity(factors.len());
     for key in factors.keys() {
@@ -207,7 +214,24 @@ fn check_factors(factors: &std::collections::BTreeMap<String, f64>, meta: &Meta,
             }
         }
     }
-    if !factors.is_empty() && seen.len() as u64 == meta.shape[1] && factors.values().all(|factor| *factor == 0.0) {
+    if !factors.is_empty() && !penalty.is_grouped() && seen.len() as u64 == meta.shape[1] && factors.values().all(|factor| *factor == 0.0) {
         problems.add(POINTER, "conflict", "all factors are 0: nothing would be penalised");
+    }
+}
+
+fn check_groups(groups: &BTreeMap<String, Vec<String>>, meta: &Meta, names: Option<&Names>, problems: &mut Problems) {
+    let mut seen: HashMap<u32, &str> = HashMap::new();
+    for (group, members) in groups {
+        for (place, key) in members.iter().enumerate() {
+            let pointer = || format!("#/spec/penalty/groups{}/{place}", segment(group));
+            match feature_index(key, meta.shape[1], names) {
+                None => problems.add(&pointer(), "unknown_value", "the data set has no such feature"),
+                Some(index) => match seen.insert(index, group) {
+                    Some(other) if other == group => problems.add(&pointer(), "conflict", "the group has this feature already"),
+                    Some(other) => problems.add(&pointer(), "conflict", format!("is in the group \"{}\" too", clip(other, 60))),
+                    None => {}
+                },
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The specification as a client meets it: defaults, every refusal with code and place, and the round trip.
 
 mod evaluate;
+mod penalties;
 
 use serde_json::{Value, json};
 
@@ -173,7 +174,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"l1","factors":{"3":-1}}}"#, "#/spec/penalty/factors/3 out_of_range"),
         (r#"{"penalty":{"type":"l1","factors":{"3":"1"}}}"#, "#/spec/penalty/factors/3 invalid_field"),
         (r#"{"penalty":{"type":"l1","factors":[1]}}"#, "#/spec/penalty/factors invalid_field"),
-        (r#"{"penalty":{"type":"l1","groups":null}}"#, "#/spec/penalty/groups unknown_field"),
+        (r#"{"penalty":{"type":"l1","slope":null}}"#, "#/spec/penalty/slope unknown_field"),
         (r#"{"loss":{"type":"gamma"}}"#, "#/spec/loss/type unknown_value"),
         (r#"{"loss":{"type":"huber","delta":0}}"#, "#/spec/loss/delta out_of_range"),
         (r#"{"loss":{"type":"huber","delta":-1}}"#, "#/spec/loss/delta out_of_range"),

@@ -3,11 +3,11 @@
 use super::adaptive::EXCLUDED;
 use super::checkpoint::ArmDone;
 use super::held_out::{self, HeldOut};
-use super::plan::Arm;
+use super::plan::{Arm, Role};
 use super::progress::Tracker;
 use super::target::Rows;
 use super::{Done, Inputs, Run, TrainError};
-use crate::solver::{self, Point, Problem, Stop};
+use crate::solver::{self, Point, Problem, Shape, Stop};
 use crate::spec::Lambda;
 
 /// A path, or what there is of it.
@@ -32,7 +32,9 @@ pub(super) fn solve<'i>(
     run: &Run<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<(Solved, Problem<'i>), TrainError> {
-    let penalty = solver::Penalty { l1_ratio: arm.l1_ratio, factors };
+    // what a model is made of or compared with is an elastic net
+    let shape = if arm.role == Role::Candidate { inputs.shape } else { Shape::Net };
+    let penalty = solver::Penalty { l1_ratio: arm.l1_ratio, factors, shape };
     let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &|at| tracker.preparing(at))?;
     super::go_on(tracker.prepared(arm.position))?;
     let reachable = factors.is_none_or(|factors| factors.iter().any(|factor| *factor > 0.0 && *factor < EXCLUDED));

@@ -6,7 +6,7 @@ use super::arm::Solved;
 use super::choice::{Chosen, least};
 use super::equivalents::{equivalents, no_equivalents};
 use super::selected::{self, Pilot, Twin};
-use super::target::{Compared, Rows, display_name};
+use super::target::{Compared, Groups, Rows, display_name};
 use super::{Inputs, TrainError, measure, relaxed};
 use crate::dataset::Dataset;
 use crate::job::Warning;
@@ -27,11 +27,12 @@ pub(super) struct Parts<'p> {
     pub(super) path: &'p Solved,
     pub(super) pilot: Option<&'p Pilot>,
     pub(super) twin: Option<Twin>,
+    pub(super) groups: Option<&'p Groups>,
 }
 
 /// Everything about the chosen point. `observe` hears of every look at the matrix and may stop it.
 pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe<'_>) -> Result<Model, TrainError> {
-    let Parts { dataset, spec, rows, problem, path, .. } = *parts;
+    let Parts { dataset, spec, rows, inputs, problem, path, .. } = *parts;
     let penalised = &path.points[chosen.index];
     let mixed = if chosen.gamma < 1.0 { Some(relaxed::mix(parts.inputs, penalised, chosen.gamma, observe)?) } else { None };
     let (point, refit) = mixed.as_ref().map_or((penalised, None), |(point, refit)| (point, Some(refit)));
@@ -42,7 +43,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
     let proof = solver::certify(problem, penalised, observe).ok_or(TrainError::Cancelled)?;
     let mut certificate = certificate(proof, penalised, spec, |column| name_of(features[column as usize]));
     let mut warnings = warnings(dataset, problem, &path.points, &chosen, &certificate, observe)?;
-    if refit.is_some() && certificate.status == CertificateStatus::Certified {
+    if refit.is_some() && certificate.status != CertificateStatus::NotConverged {
         // it is the penalised part that the numbers are of
         certificate.status = CertificateStatus::NotApplicable;
     }
@@ -57,6 +58,11 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
     if let Some(twin) = &parts.twin {
         metrics["dense_twin"] = twin.figures();
     }
+    let sparsity = match rows.loss {
+        Compared::One(_) => Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
+        Compared::Classes(n) => Sparsity::of_classes(dataset.meta.shape[1], n as u64, &indices, &point.values, name_of),
+    };
+    let comparable = refit.is_none() && inputs.shape == solver::Shape::Net;
     let card = Card {
         kind: "linear".into(),
         loss: loss_name(spec).into(),
@@ -68,15 +74,12 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         intercept: point.intercept,
         intercepts: (!point.intercepts.is_empty()).then(|| point.intercepts.clone()),
         bracket: path.bracket,
-        equivalents: if refit.is_some() {
-            no_equivalents()
-        } else {
+        equivalents: if comparable {
             equivalents(spec, path.l1_ratio, point.lambda, rows, dataset.offset.is_some())
+        } else {
+            no_equivalents()
         },
-        sparsity: match rows.loss {
-            Compared::One(_) => Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
-            Compared::Classes(n) => Sparsity::of_classes(dataset.meta.shape[1], n as u64, &indices, &point.values, name_of),
-        },
+        sparsity: Sparsity { groups_active: parts.groups.map(|groups| groups.active(&point.columns)), ..sparsity },
         metrics,
         selection: selected::selection(spec, path, &chosen),
         adaptive: parts.pilot.and_then(|pilot| selected::adaptive(spec, pilot)),
@@ -86,7 +89,8 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
         promoted_from: None,
     };
-    let path = path.points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, &chosen)).collect();
+    let path =
+        path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
     Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv })
 }
 
@@ -119,7 +123,14 @@ fn objective(spec: &ResolvedFit) -> String {
         Standardize::Scale => "; in the penalty w_j stands for w_j·σ_j, σ_j the standard deviation of column j",
         Standardize::None => "",
     };
-    format!("(1/Σs) Σ s_i·loss(y_i, η_i) + λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ], η = {eta}; loss = {loss}{scale}")
+    let penalty = match spec.penalty.kind.as_str() {
+        "group" | "sparse_group" => "λ·(1−l1_ratio)·Σ_g √|g|·‖w_g‖₂ + λ·l1_ratio·Σ f_j·|w_j|",
+        "mcp" => "Σ_j ∫₀^{|w_j|} (λf_j − t/γ)₊ dt",
+        "scad" => "Σ_j ∫₀^{|w_j|} min(λf_j, (γλf_j − t)₊/(γ−1)) dt",
+        _ => "λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ]",
+    };
+    let gamma = spec.penalty.gamma.map_or_else(String::new, |gamma| format!("; γ = {gamma}"));
+    format!("(1/Σs) Σ s_i·loss(y_i, η_i) + {penalty}, η = {eta}; loss = {loss}{gamma}{scale}")
 }
 
 fn objective_of_classes(spec: &ResolvedFit) -> String {
@@ -139,13 +150,20 @@ fn seed(spec: &ResolvedFit) -> Option<u64> {
 }
 
 fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, name_of: impl Fn(u32) -> String) -> Certificate {
-    let certified = proof.relative_gap <= spec.solver.tol;
+    // of a penalty that is not convex nothing bounds the minimum from below: what is shown is that no small step helps
+    let folded = spec.penalty.is_folded();
+    let reached = if folded { proof.max_kkt_violation } else { proof.relative_gap } <= spec.solver.tol;
+    let bound = |number: f64| (!folded).then(|| finite(number));
     Certificate {
-        status: if certified { CertificateStatus::Certified } else { CertificateStatus::NotConverged },
+        status: match (reached, folded) {
+            (true, false) => CertificateStatus::Certified,
+            (true, true) => CertificateStatus::Stationary,
+            (false, _) => CertificateStatus::NotConverged,
+        },
         primal: finite(proof.primal),
-        dual: finite(proof.dual),
-        gap: finite(proof.gap),
-        relative_gap: finite(proof.relative_gap),
+        dual: bound(proof.dual),
+        gap: bound(proof.gap),
+        relative_gap: bound(proof.relative_gap),
         tol: spec.solver.tol,
         tol_kind: spec.solver.tol_kind.clone(),
         max_kkt_violation: finite(proof.max_kkt_violation),
@@ -160,14 +178,14 @@ pub(super) fn finite(number: f64) -> f64 {
     if number.is_nan() { f64::MAX } else { number.clamp(f64::MIN, f64::MAX) }
 }
 
-fn path_row(index: usize, point: &Point, null_deviance: f64, chosen: &Chosen) -> PathRow {
+fn path_row(index: usize, point: &Point, folded: bool, null_deviance: f64, chosen: &Chosen) -> PathRow {
     let cv = chosen.cv.as_ref();
     PathRow {
         index: index as u64,
         lambda: point.lambda,
         nonzeros: point.columns.len() as u64,
         deviance_ratio: if null_deviance > 0.0 { 1.0 - point.deviance / null_deviance } else { 0.0 },
-        relative_gap: finite(point.relative_gap),
+        relative_gap: (!folded).then(|| finite(point.relative_gap)),
         cv_mean: cv.map(|cv| cv.rows[index].mean),
         cv_se: cv.and_then(|cv| cv.rows[index].se),
         criterion: chosen.criterion.as_ref().and_then(|criterion| criterion[index]),
@@ -189,7 +207,11 @@ fn warnings(
         warnings.push(warn(TIME_LIMIT, format!("limits.max_runtime_s was reached: {cut}"), Vec::new()));
     }
     if certificate.status == CertificateStatus::NotConverged {
-        let detail = format!("The relative duality gap is {:e}, above the tolerance {:e}.", certificate.relative_gap, certificate.tol);
+        let (what, how_far) = match certificate.relative_gap {
+            Some(gap) => ("relative duality gap", gap),
+            None => ("largest violation of stationarity, as a share of λ,", certificate.max_kkt_violation),
+        };
+        let detail = format!("The {what} is {how_far:e}, above the tolerance {:e}.", certificate.tol);
         warnings.push(warn("not_converged", detail, Vec::new()));
     }
     let others = points.iter().filter(|point| point.stop == Stop::LimitReached).count();

@@ -102,7 +102,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     go_on(tracker.begin())?;
     let rows = Rows::of(dataset, spec)?;
     let given = target::factors(dataset, spec)?;
-    let inputs = Inputs::of(dataset, spec, &rows);
+    let groups = target::Groups::of(dataset, spec)?;
+    let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref());
     let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
@@ -111,7 +112,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let twin = fitter.twin(given.as_deref(), ridge, &mut chosen)?;
     let problem = fitter.problem_of(&chosen, solved.len(), last, factors)?;
     let path = solved.swap_remove(chosen.arm);
-    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: pilot.as_ref(), twin };
+    let (pilot, groups) = (pilot.as_ref(), groups.as_ref());
+    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
     let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
     let intercepts = model.card.intercepts.iter().flatten().chain([&model.card.intercept]);
     let finite = intercepts.chain(&model.values).all(|value| value.is_finite());
@@ -125,18 +127,20 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
 struct Inputs<'a> {
     data: Data<'a>,
     loss: Compared,
+    /// The form of the penalty asked for.
+    shape: solver::Shape<'a>,
     options: solver::Options,
 }
 
 impl<'a> Inputs<'a> {
-    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>) -> Self {
+    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>, groups: Option<&'a target::Groups>) -> Self {
         let options = solver::Options {
             intercept: spec.intercept,
             standardize: spec.standardize == Standardize::Scale,
             tol: spec.solver.tol,
             max_epochs: spec.solver.max_epochs,
         };
-        Self { data: rows.data(dataset), loss: rows.loss, options }
+        Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), options }
     }
 }
 
@@ -239,8 +243,8 @@ impl<'f> Fitter<'f> {
             return Ok(problem);
         }
         let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
-        let penalty = solver::Penalty { l1_ratio, factors };
-        let Inputs { data, loss, options } = *self.inputs;
+        let Inputs { data, loss, shape, options } = *self.inputs;
+        let penalty = solver::Penalty { l1_ratio, factors, shape };
         Ok(loss.problem(data, penalty, options, &|at| self.tracker.finishing(at))?)
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Tracker<'a> {
     run: &'a Run<'a>,
     search: bool,
     tol: f64,
+    /// The measure reported is not a gap.
+    folded: bool,
     counts: Mutex<Vec<Counts>>,
     best_is_wanted: AtomicBool,
 }
@@ -51,6 +53,7 @@ impl<'a> Tracker<'a> {
             run,
             search: matches!(spec.lambda, Lambda::TargetNonzeros { .. }),
             tol: spec.solver.tol,
+            folded: spec.penalty.is_folded(),
             counts: Mutex::new(counts.collect()),
             best_is_wanted: AtomicBool::new(false),
         }
@@ -157,7 +160,7 @@ impl<'a> Tracker<'a> {
             fraction: (done / total).min(FRACTION_MAX),
             eta_s: None,
             steps,
-            current: at.filter(|at| at.lambda > 0.0).map(current),
+            current: at.filter(|at| at.lambda > 0.0).map(|at| current(at, self.folded)),
         };
         match (self.run.observe)(&progress) {
             ControlFlow::Continue(()) => ControlFlow::Continue(()),
@@ -169,13 +172,13 @@ impl<'a> Tracker<'a> {
     }
 }
 
-fn current(at: &solver::Progress) -> Current {
+fn current(at: &solver::Progress, folded: bool) -> Current {
     Current {
         lambda: Some(at.lambda),
         lambda_index: Some(at.lambda_index as u64),
         fold: at.fold.map(|fold| fold as u64),
         nonzeros: Some(at.nonzeros as u64),
-        relative_gap: at.relative_gap.filter(|gap| gap.is_finite()),
+        relative_gap: at.relative_gap.filter(|gap| gap.is_finite() && !folded),
         epoch: Some(at.epoch),
     }
 }

@@ -78,15 +78,17 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
         return Err(unfit("invalid_parameter", "The factors of an adaptive penalty are not kept."));
     }
     let factors = target::factors(dataset, &spec)?;
-    let inputs = Inputs::of(dataset, &spec, &rows);
-    let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref() };
+    let groups = target::Groups::of(dataset, &spec)?;
+    let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref());
+    let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref(), shape: inputs.shape };
     let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &look)?;
     // the table is of the path only where no share of a refit was chosen with it
     let cv = base.cv.clone().filter(|_| base.card.refit.is_none());
     let chosen = Chosen { arm: 0, index, gamma: 1.0, cv, criterion: None, candidates: None, scores: Vec::new(), cut: None };
     let null_deviance = problem.null_deviance();
     let path = Solved { l1_ratio: kept.l1_ratio, points, bracket: None, null_deviance, held_out: None, cut: None };
-    let parts = card::Parts { dataset, spec: &spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: None, twin: None };
+    let (pilot, twin, groups) = (None, None, groups.as_ref());
+    let parts = card::Parts { dataset, spec: &spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
     let mut model = card::model(&parts, chosen, &look)?;
     go_on(look_once(observe))?;
     // what was measured of the path, and what the rule would have chosen, stays as it was

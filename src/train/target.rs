@@ -179,6 +179,58 @@ pub(super) fn factors(dataset: &Dataset, spec: &ResolvedFit) -> Result<Option<Ve
     Ok(Some(factors))
 }
 
+/// Which stored columns are penalised together.
+pub(super) struct Groups {
+    of_column: Vec<u32>,
+    sizes: Vec<u32>,
+}
+
+impl Groups {
+    /// The groups of a specification, if it has any; a feature that is in none is a group by itself.
+    pub(super) fn of(dataset: &Dataset, spec: &ResolvedFit) -> Result<Option<Self>, TrainError> {
+        if !spec.penalty.is_grouped() {
+            return Ok(None);
+        }
+        const NONE: u32 = u32::MAX;
+        let x = dataset.x.view();
+        let (mut of_column, mut sizes) = (vec![NONE; x.len()], Vec::with_capacity(spec.penalty.groups.len()));
+        for (group, members) in spec.penalty.groups.values().enumerate() {
+            for name in members {
+                let feature = feature_index(name, dataset.meta.shape[1], dataset.names.as_deref())
+                    .ok_or_else(|| unfit("invalid_parameter", format!("{name:?} of a group names no feature.")))?;
+                if let Some(position) = x.position(feature) {
+                    of_column[position] = group as u32;
+                }
+            }
+            // a feature without a non-zero counts too
+            sizes.push(members.len() as u32);
+        }
+        for of in of_column.iter_mut().filter(|of| **of == NONE) {
+            *of = sizes.len() as u32;
+            sizes.push(1);
+        }
+        Ok(Some(Self { of_column, sizes }))
+    }
+
+    /// Groups with a coefficient that is not 0.
+    pub(super) fn active(&self, columns: &[u32]) -> u64 {
+        let mut groups: Vec<u32> = columns.iter().map(|&j| self.of_column[j as usize]).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.len() as u64
+    }
+}
+
+/// The form of the penalty asked for.
+pub(super) fn shape<'g>(spec: &ResolvedFit, groups: Option<&'g Groups>) -> solver::Shape<'g> {
+    match (groups, spec.penalty.kind.as_str(), spec.penalty.gamma) {
+        (Some(groups), _, _) => solver::Shape::Groups(solver::Groups { of_column: &groups.of_column, sizes: &groups.sizes }),
+        (None, "mcp", Some(gamma)) => solver::Shape::Mcp { gamma },
+        (None, "scad", Some(gamma)) => solver::Shape::Scad { gamma },
+        _ => solver::Shape::Net,
+    }
+}
+
 /// The display name of a feature: its name, else its decimal index.
 pub(super) fn display_name(dataset: &Dataset, feature: u32) -> String {
     let named = dataset.names.as_ref().and_then(|names| names.get(feature));

@@ -4,6 +4,7 @@ mod classes;
 mod equivalents;
 mod evaluate;
 mod keep_best;
+mod penalties;
 mod promote;
 mod resume;
 mod selection;
@@ -69,7 +70,14 @@ fn spec() -> ResolvedFit {
     ResolvedFit {
         kind: "linear".into(),
         loss: Loss::Squared,
-        penalty: Penalty { kind: "l1".into(), l1_ratio: L1Ratio::One(1.0), factors: BTreeMap::new(), adaptive: None },
+        penalty: Penalty {
+            kind: "l1".into(),
+            l1_ratio: L1Ratio::One(1.0),
+            gamma: None,
+            groups: BTreeMap::new(),
+            factors: BTreeMap::new(),
+            adaptive: None,
+        },
         lambda: Lambda::Value { value: 1.0 },
         selection: Selection::None,
         refit: None,

@@ -141,9 +141,9 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
     let certificate = crate::model::Certificate {
         status: crate::model::CertificateStatus::Certified,
         primal: 0.0,
-        dual: 0.0,
-        gap: 0.0,
-        relative_gap: 0.0,
+        dual: Some(0.0),
+        gap: Some(0.0),
+        relative_gap: Some(0.0),
         tol: spec.solver.tol,
         tol_kind: spec.solver.tol_kind.clone(),
         max_kkt_violation: 0.0,

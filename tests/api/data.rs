@@ -38,9 +38,9 @@ pub(crate) fn model() -> Model {
     let certificate = Certificate {
         status: CertificateStatus::Certified,
         primal: 0.5,
-        dual: 0.5,
-        gap: 0.0,
-        relative_gap: 0.0,
+        dual: Some(0.5),
+        gap: Some(0.0),
+        relative_gap: Some(0.0),
         tol: 1e-6,
         tol_kind: "relative_gap".into(),
         max_kkt_violation: 0.0,
@@ -70,8 +70,16 @@ pub(crate) fn model() -> Model {
         engine: json!({ "version": "0", "seed": 0, "deterministic": true }),
         promoted_from: None,
     };
-    let row =
-        PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 0.0, cv_mean: None, cv_se: None, criterion: None };
+    let row = PathRow {
+        index: 0,
+        lambda: 0.1,
+        nonzeros: 2,
+        deviance_ratio: 0.3,
+        relative_gap: Some(0.0),
+        cv_mean: None,
+        cv_se: None,
+        criterion: None,
+    };
     Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None }
 }
 

@@ -17,6 +17,7 @@ mod journey;
 mod lists;
 mod measures;
 mod multinomial;
+mod penalties;
 mod promote;
 mod protocol;
 mod quotas;

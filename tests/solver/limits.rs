@@ -79,7 +79,7 @@ fn data_that_cannot_be_fitted_say_why() {
     let x = made.columns();
     let try_with = |y: &[f64], weights: Option<&[f64]>, factors: Option<&[f64]>, l1_ratio: f64| {
         let data = Data { x: x.view(), y, weights, offset: None };
-        Problem::new(data, Loss::Logistic, Penalty { l1_ratio, factors }, made.options(1e-6), &go_on).err()
+        Problem::new(data, Loss::Logistic, Penalty { l1_ratio, factors, ..Penalty::default() }, made.options(1e-6), &go_on).err()
     };
     let y = made.y.as_slice();
     assert_eq!(try_with(y, None, None, 1.0), None);

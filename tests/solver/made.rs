@@ -139,7 +139,7 @@ impl Case {
     }
 
     pub(crate) fn penalty(&self) -> Penalty<'_> {
-        Penalty { l1_ratio: self.l1_ratio, factors: self.factors.as_deref() }
+        Penalty { l1_ratio: self.l1_ratio, factors: self.factors.as_deref(), ..Penalty::default() }
     }
 
     pub(crate) fn problem<'a>(&'a self, x: &'a Columns, tol: f64) -> Problem<'a> {

@@ -9,5 +9,6 @@ mod multinomial;
 mod properties;
 mod real;
 mod refit;
+mod shapes;
 mod standing;
 mod together;

@@ -46,7 +46,7 @@ fn walk(name: &str, loss: Loss, positive: f64, n: usize, ratio: f64) {
     };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let options = Options { intercept: true, standardize: true, tol: 1e-6, max_epochs: 10_000 };
-    let problem = Problem::new(data, loss, Penalty { l1_ratio: 1.0, factors: None }, options, &go_on).unwrap();
+    let problem = Problem::new(data, loss, Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() }, options, &go_on).unwrap();
     let lambdas = lambda_grid(problem.lambda_max(), ratio, n);
     let mut seen = 0;
     let stop = path(&problem, &lambdas, None, &go_on, &mut |index, point, _| {
@@ -105,7 +105,8 @@ fn diabetes_agrees_with_its_least_squares_fit_at_the_end() {
     let Some((x, y)) = load("diabetes64.svm.zst") else { return };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let options = Options { intercept: true, standardize: true, tol: 1e-9, max_epochs: 100_000 };
-    let problem = Problem::new(data, Loss::Squared, Penalty { l1_ratio: 1.0, factors: None }, options, &go_on).unwrap();
+    let problem =
+        Problem::new(data, Loss::Squared, Penalty { l1_ratio: 1.0, factors: None, ..Penalty::default() }, options, &go_on).unwrap();
     // As good as no penalty: the residual is orthogonal to every column.
     let point = solve(&problem, problem.lambda_max() * 1e-9, None, &go_on);
     assert_eq!(point.stop, Stop::Converged);

@@ -95,7 +95,7 @@ pub(crate) fn target_nonzeros(problem: &Problem, classes: &Classes, k: usize, ob
         let mut engine = Engine::new(problem, classes, values, clock);
         // The count of non-zeros settles later than the objective.
         engine.tol = engine.tol.min(1e-10);
-        target::search(problem.lambda_max(), k, &mut |lambda, index| engine.solve(lambda, index))
+        target::search(problem.lambda_max(), k, &mut |lambda, index, _| engine.solve(lambda, index))
     }
     match problem.data.x.values {
         ValuesView::Single(values) => typed(problem, classes, values, k, Clock::new(observe)),

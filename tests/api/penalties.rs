@@ -1,0 +1,73 @@
+//! Penalties beyond the elastic net, seen from outside: what a group lasso and a folded penalty tell of themselves.
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::data::RECORDS;
+
+const MODEL: &str = "/api/v1/models/m/versions/1";
+
+async fn uploaded() -> TestApp {
+    let app = TestApp::start().await;
+    let json = [("content-type", "application/json")];
+    app.send("POST", "/api/v1/datasets?name=prices", &json, RECORDS).await.expect(201);
+    app
+}
+
+async fn made(app: &TestApp, spec: Value) -> Value {
+    app.submit("prices", spec).await.expect(202);
+    app.work().await;
+    app.get(MODEL).await.expect(200).json
+}
+
+#[tokio::test]
+async fn a_group_lasso_takes_towns_by_name_and_is_certified() {
+    let app = uploaded().await;
+    let towns = json!(["town=Oslo", "town=Bergen", "town=Voss"]);
+    let spec = json!({"penalty": {"type": "group", "groups": {"town": towns, "size": ["area", "rooms"]}},
+                      "lambda": {"mode": "path", "n": 10, "min_ratio": 0.01}, "selection": {"method": "none"}});
+    let model = made(&app, spec).await;
+    assert_eq!((&model["certificate"]["status"], &model["sparsity"]["groups_active"]), (&json!("certified"), &json!(2)), "{model}");
+    assert!(model["certificate"]["relative_gap"].as_f64().expect("a gap") <= 1e-6);
+    assert!(model["objective"].as_str().expect("a sentence").contains("‖w_g‖₂"));
+    let path = app.get(&format!("{MODEL}/path")).await.expect(200).json;
+    let counts: Vec<u64> = path["data"].as_array().expect("rows").iter().map(|row| row["nonzeros"].as_u64().expect("a count")).collect();
+    assert_eq!(counts[0], 0);
+    assert!(counts.iter().all(|count| [0, 2, 3, 5].contains(count)), "whole groups come and go: {counts:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_folded_penalty_is_stationary_and_claims_no_gap() {
+    let app = uploaded().await;
+    let spec = json!({"penalty": {"type": "mcp"}, "lambda": {"mode": "path", "n": 10, "min_ratio": 0.05},
+                      "selection": {"method": "cv", "folds": 2}});
+    let model = made(&app, spec).await;
+    let certificate = app.get(&format!("{MODEL}/certificate")).await.expect(200).json;
+    assert_eq!((&certificate["status"], &certificate["tol_kind"]), (&json!("stationary"), &json!("stationarity")), "{certificate}");
+    for key in ["dual", "gap", "relative_gap"] {
+        assert_eq!(certificate[key], Value::Null, "{certificate}");
+    }
+    assert!(certificate["max_kkt_violation"].as_f64().expect("a number") <= 1e-6);
+    let path = app.get(&format!("{MODEL}/path")).await.expect(200).json;
+    assert!(path["data"].as_array().expect("rows").iter().all(|row| row["relative_gap"].is_null() && row["cv_mean"].is_f64()), "{path}");
+    let job = app.get(&format!("/api/v1/jobs/{}", model["job"].as_str().expect("an id"))).await.expect(200).json;
+    assert_eq!((&job["result"]["converged"], &job["result"]["relative_gap"]), (&json!(true), &Value::Null), "{job}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_feature_of_two_groups_is_refused_with_its_place() {
+    let app = uploaded().await;
+    let spec =
+        json!({"penalty": {"type": "sparse_group", "l1_ratio": 0.5, "groups": {"a": ["area", "rooms"], "b": ["rooms"], "c": ["x"]}}});
+    let answer = app.submit("prices", spec).await.expect_problem(422, "invalid_parameter").json;
+    let told: Vec<(&str, &str)> = answer["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|e| (e["pointer"].as_str().unwrap(), e["code"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("#/spec/penalty/groups/b/0", "conflict"), ("#/spec/penalty/groups/c/0", "unknown_value")]);
+    app.stop().await;
+}

@@ -53,7 +53,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
     }
     let mut metrics = json!({
         "train": measure::train_metrics(rows, &rows.data(dataset), point, null_deviance),
-        "cv": chosen.cv.as_ref().map(|cv| json!({ "deviance": cv.rows[chosen.index].mean, "deviance_se": cv.rows[chosen.index].se })),
+        "cv": chosen.cv.as_ref().and_then(|cv| cv.rows.get(chosen.index)).map(|row| json!({ "deviance": row.mean, "deviance_se": row.se })),
     });
     if let Some(twin) = &parts.twin {
         metrics["dense_twin"] = twin.figures();
@@ -179,15 +179,16 @@ pub(super) fn finite(number: f64) -> f64 {
 }
 
 fn path_row(index: usize, point: &Point, folded: bool, null_deviance: f64, chosen: &Chosen) -> PathRow {
-    let cv = chosen.cv.as_ref();
+    // of a fit that was cut short, the last λ may not have been held out
+    let cv = chosen.cv.as_ref().and_then(|cv| cv.rows.get(index));
     PathRow {
         index: index as u64,
         lambda: point.lambda,
         nonzeros: point.columns.len() as u64,
         deviance_ratio: if null_deviance > 0.0 { 1.0 - point.deviance / null_deviance } else { 0.0 },
         relative_gap: (!folded).then(|| finite(point.relative_gap)),
-        cv_mean: cv.map(|cv| cv.rows[index].mean),
-        cv_se: cv.and_then(|cv| cv.rows[index].se),
+        cv_mean: cv.map(|row| row.mean),
+        cv_se: cv.and_then(|row| row.se),
         criterion: chosen.criterion.as_ref().and_then(|criterion| criterion[index]),
     }
 }

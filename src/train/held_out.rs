@@ -20,7 +20,7 @@ pub(super) struct HeldOut {
 type Measured = Vec<Vec<f64>>;
 
 /// Holds out every fold of every repeat. A fit that was told to stop and whose best is wanted keeps the folds that came
-/// to their end, if there are two, and says so.
+/// to their end, if there are two, else the λ that all folds have done, and says so.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn measure(
     inputs: &Inputs<'_>,
@@ -36,23 +36,33 @@ pub(super) fn measure(
     let n_folds = arm.n_folds();
     let measured = run_folds(inputs, penalty, arm, splits, rows, points, &lambdas, run, tracker)?;
     let width = arm.gammas.len().max(1);
-    let done: Vec<&Vec<f64>> = measured.iter().filter(|fold| fold.len() == lambdas.len() * width).collect();
-    let mut cut = None;
+    let mut done: Vec<&Vec<f64>> = measured.iter().filter(|fold| fold.len() == lambdas.len() * width).collect();
+    let (mut cut, mut n_lambdas) = (None, lambdas.len());
     if done.len() < n_folds {
         if !tracker.best_is_wanted() {
             return Err(TrainError::Cancelled);
         }
-        if done.len() < 2 {
-            let few = format!("{} of {n_folds} folds were done, too few to choose by; this is the last λ of the path.", done.len());
-            return Ok((None, Some(few)));
+        let whole = done.len();
+        if whole >= 2 {
+            cut = Some(format!("{whole} of {n_folds} folds were done; they choose."));
+        } else {
+            // folds go along together: what all of the first repeat have done
+            let first = &measured[..measured.len().min(splits.folds as usize)];
+            n_lambdas = first.iter().map(|fold| fold.len() / width).min().unwrap_or(0);
+            if n_lambdas == 0 || first.len() < 2 {
+                let few = format!("{whole} of {n_folds} folds were done, too few to choose by; this is the last λ of the path.");
+                return Ok((None, Some(few)));
+            }
+            cut = Some(format!("{n_lambdas} of {} values of λ were held out in {} folds; they choose.", lambdas.len(), first.len()));
+            done = first.iter().collect();
         }
-        cut = Some(format!("{} of {n_folds} folds were done; they choose.", done.len()));
     }
     let gammas = if arm.gammas.is_empty() { &[1.0] } else { arm.gammas };
     let mut series = Vec::with_capacity(width);
     for (column, &gamma) in gammas.iter().enumerate() {
         let of_lambda = |i: usize| done.iter().map(|fold| fold[i * width + column]).collect();
-        let table: Vec<CvRow> = lambdas.iter().enumerate().map(|(i, &lambda)| row(i, lambda, of_lambda(i), splits.repeats)).collect();
+        let table: Vec<CvRow> =
+            lambdas[..n_lambdas].iter().enumerate().map(|(i, &lambda)| row(i, lambda, of_lambda(i), splits.repeats)).collect();
         if table.iter().any(|row| !row.mean.is_finite() || row.se.is_some_and(|se| !se.is_finite())) {
             return Err(unfit("numerical_error", "A held-out deviance is not a finite number."));
         }

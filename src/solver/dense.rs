@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, MEMORY, Pace, combine, prox, small_fall};
+use super::inner::{Coordinates, Estimate, MEMORY, Pace, combine, prox};
 use super::linear;
 
 /// Supports up to this size get Newton steps.
@@ -84,16 +84,15 @@ impl<'g> Dense<'g> {
         let (mut pace, mut doubt) = (Pace::default(), 1usize);
         let mut gap = f64::INFINITY;
         loop {
-            let mut work = self.sweep(at, &all, clock).1;
+            let mut work = self.sweep(at, &all, clock);
             let active: Vec<usize> = all.iter().copied().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
             let mut history = vec![at.pick(&active)];
             for _ in 0..MEMORY {
                 if clock.cancelled || clock.progress.epoch >= max_epochs {
                     return;
                 }
-                let (fallen, spent) = self.sweep(at, &active, clock);
-                work += spent;
-                if fallen <= small_fall(goal, size) && !pace.slow() {
+                work += self.sweep(at, &active, clock);
+                if self.gap(at, &active, size) <= goal {
                     break;
                 }
                 history.push(at.pick(&active));
@@ -134,9 +133,9 @@ impl<'g> Dense<'g> {
         !support.is_empty() && support.len() <= NEWTON_LIMIT && self.newton(at, &support, clock)
     }
 
-    /// One pass of coordinate descent; the fall of the objective, and units of work.
-    fn sweep(&mut self, at: &mut Coordinates, order: &[usize], clock: &mut Clock) -> (f64, usize) {
-        let (mut fallen, mut steps) = (0.0, 0);
+    /// One pass of coordinate descent; units of work.
+    fn sweep(&mut self, at: &mut Coordinates, order: &[usize], clock: &mut Clock) -> usize {
+        let mut steps = 0;
         for &k in order {
             let curvature = self.curvature(k);
             let target = prox(self.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
@@ -147,12 +146,11 @@ impl<'g> Dense<'g> {
                 }
                 self.step(k, step);
                 at.w[k] = target;
-                fallen += 0.5 * (curvature + at.l2[k]) * step * step;
                 steps += 1;
             }
         }
         clock.progress.epoch += 1;
-        (fallen, order.len() + steps * self.step_cost())
+        order.len() + steps * self.step_cost()
     }
 
     fn gap(&self, at: &Coordinates, all: &[usize], size: f64) -> f64 {

@@ -15,6 +15,8 @@ use crate::matrix::Number;
 
 /// Iterates combined by Anderson acceleration.
 pub(crate) const MEMORY: usize = 5;
+/// Sweeps are brisk while each leaves less than this of the gap: a few more will do.
+pub(crate) const BRISK: f64 = 0.3;
 /// Where products have served before, what is missing may cost as much as so many visits of the working set.
 const TRUST: usize = 12;
 
@@ -119,14 +121,13 @@ pub(crate) fn minimise<V: Number>(
             pace = Pace::default();
             moved.fill(false);
         } else {
-            let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, size), pace.slow(), max_epochs, clock);
+            let (left, brisk, work) = on_columns(model, at, &active, gap, nearer, size, max_epochs, clock);
             pace.went(gap, work);
-            pace.brisk = before.is_finite() && fallen < 0.1 * before;
-            pace.slow &= !pace.brisk;
+            pace.brisk = brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && fallen * fallen <= small_fall(goal, size) * before {
+            if 2 * visit > model.nnz() && left <= goal {
                 return;
             }
         }
@@ -136,19 +137,12 @@ pub(crate) fn minimise<V: Number>(
     }
 }
 
-/// The fall of the objective in a sweep that belongs to a gap of `goal`: the gap goes with the violation of the dual
-/// constraints, the objective with its square.
-pub(crate) fn small_fall(goal: f64, size: f64) -> f64 {
-    if size > 0.0 { goal * (goal / size).min(0.1) } else { 0.0 }
-}
-
 /// How fast cycles come nearer, and what the rest of the way would cost.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// The gap before the last cycle and its work.
     last: Option<(f64, usize)>,
-    slow: bool,
-    /// Steps shrink by far from sweep to sweep: a few more sweeps will do.
+    /// The gap shrinks by far from sweep to sweep: a few more sweeps will do.
     brisk: bool,
 }
 
@@ -162,16 +156,10 @@ impl Pace {
     pub(crate) fn work_to(&mut self, gap: f64, goal: f64) -> usize {
         let Some((before, work)) = self.last else { return 0 };
         let rate = (gap / before).ln();
-        self.slow |= rate > -1.5;
         if self.brisk {
             return work;
         }
         if rate < 0.0 { ((goal / gap).ln() / rate * work as f64) as usize } else { usize::MAX }
-    }
-
-    /// Whether a cycle has disappointed: its end can then not be told from small steps.
-    pub(crate) fn slow(&self) -> bool {
-        self.slow
     }
 }
 
@@ -211,27 +199,27 @@ fn on_products<V: Number>(
     Some(helped)
 }
 
-/// Moves the columns of `active` by descent on the columns themselves; the falls of the objective in the last two sweeps,
-/// and units of work.
+/// Moves the columns of `active` by descent on the columns themselves, from a `gap` to the goal or for one cycle: the gap
+/// to be expected at its end, whether it shrinks by far from sweep to sweep, and units of work.
+#[allow(clippy::too_many_arguments)]
 fn on_columns<V: Number>(
     model: &mut Residual<V>,
     at: &mut Coordinates,
     active: &[usize],
-    small: f64,
-    slow: bool,
+    gap: f64,
+    goal: f64,
+    size: f64,
     max_epochs: u64,
     clock: &mut Clock,
-) -> ([f64; 2], usize) {
+) -> (f64, bool, usize) {
     let mut history = vec![at.pick(active)];
-    let (mut before, mut fallen, mut work) = (0.0, f64::INFINITY, 0);
+    let (mut last, mut left, mut brisk, mut work) = (gap, gap, false, 0);
     for _ in 0..=MEMORY {
-        before = fallen;
-        fallen = sweep(model, at, active, &mut work, clock);
-        // what the next would fall by, if each does as the last
-        let next = if before.is_finite() { fallen * (fallen / before) } else { fallen };
-        let done = next <= small && !slow;
-        if clock.cancelled || clock.progress.epoch >= max_epochs || done {
-            return ([before, fallen], work);
+        let met = sweep(model, at, active, &mut work, clock).gap(size);
+        // what was met on the way has shrunk by the end of the sweep as it does from sweep to sweep
+        (left, brisk, last) = (met * (met / last).min(1.0), met < BRISK * last, met);
+        if clock.cancelled || clock.progress.epoch >= max_epochs || left <= goal {
+            return (left, brisk, work);
         }
         history.push(at.pick(active));
     }
@@ -240,30 +228,30 @@ fn on_columns<V: Number>(
     if let Some(d) = combine(at, active, &scale, &history, clock) {
         take_if_better(model, at, &d, clock);
     }
-    ([before, fallen], work)
+    (left, brisk, work)
 }
 
-/// One pass of coordinate descent over `order`; the fall of the objective.
-fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> f64 {
-    let mut fallen = 0.0;
+/// One pass of coordinate descent over `order`; the gap by the gradients as they were met.
+fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> Estimate {
+    let mut estimate = Estimate::default();
     for &k in order {
         let cost = model.visit_cost(k);
         *work += cost;
         if !clock.touch(cost) {
-            return fallen;
+            return estimate;
         }
-        let curvature = model.curvature(k);
-        let target = prox(model.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
+        let (curvature, gradient) = (model.curvature(k), model.gradient(k));
+        estimate.add(at, k, gradient, curvature);
+        let target = prox(gradient + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
         let step = target - at.w[k];
         if step != 0.0 {
             model.step(k, step, clock);
             *work += cost;
             at.w[k] = target;
-            fallen += 0.5 * (curvature + at.l2[k]) * step * step;
         }
     }
     clock.progress.epoch += 1;
-    fallen
+    estimate
 }
 
 /// Takes the step `d` when the objective falls.

@@ -95,7 +95,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             model.products = self.products_to_use();
             let mut at = self.coordinates(set);
             // the estimate of the model sees an unpenalised column only to second order, the gap to first
-            if last_gap.is_some_and(|last| gap > 0.5 * last) {
+            if !self.problem.free.is_empty() && last_gap.is_some_and(|last| gap > 0.5 * last) {
                 sharper *= 0.1;
             }
             last_gap = Some(gap);

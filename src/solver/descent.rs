@@ -109,7 +109,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, u64::MAX);
+            engine.improve(&problem.free, primal, goal, u64::MAX, 100);
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -178,7 +178,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             // nothing new to speak of: the rest of the way can be gone at once
             let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, self.problem.options.max_epochs);
+            self.improve(&set, primal, goal, self.problem.options.max_epochs, 100);
             primal = self.evaluate();
             self.pass();
         };
@@ -186,7 +186,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
-    /// One round at a λ on the way to another.
+    /// One round at a λ on the way to another. The next begins with a new model anyway: a curved loss gets one step.
     fn pass_by(&mut self, lambda: f64, growth: &mut Growth) {
         let previous = std::mem::replace(&mut self.lambda, lambda);
         let primal = self.primal();
@@ -195,7 +195,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs);
+        self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs, 1);
         self.evaluate();
         self.pass();
     }
@@ -301,10 +301,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
+    /// A curved loss gets at most so many Newton `steps`.
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64, steps: usize) {
         match self.problem.loss {
             Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
-            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
+            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs, steps),
         }
     }
 

@@ -153,9 +153,9 @@ fn backward_in_lanes(a: &[f64], n: usize, b: &mut [f64]) {
         }
         let (before, known) = b.split_at_mut(i);
         let x: [f64; 4] = std::array::from_fn(|r| known[r]);
-        let rows: [&[f64]; 4] = std::array::from_fn(|r| &a[(i + r) * n..(i + r) * n + i]);
-        for (k, b) in before.iter_mut().enumerate() {
-            *b -= (x[0] * rows[0][k] + x[1] * rows[1][k]) + (x[2] * rows[2][k] + x[3] * rows[3][k]);
+        let [r0, r1, r2, r3]: [&[f64]; 4] = std::array::from_fn(|r| &a[(i + r) * n..(i + r) * n + i]);
+        for ((((b, r0), r1), r2), r3) in before.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
+            *b -= (x[0] * r0 + x[1] * r1) + (x[2] * r2 + x[3] * r3);
         }
         end = i;
     }

@@ -84,15 +84,9 @@ impl<'f> Face<'f> {
             any = true;
             let mut crossed: Vec<usize> = crossed.into_iter().filter(|i| !self.dependent.contains(i)).collect();
             if crossed.is_empty() && whole {
-                // at the end of this face; only along what depends on the rest may it go on
-                let off = |i: usize| if at.w[self.support[i]] == 0.0 { 0.0 } else { self.downhill(at, i).abs() };
-                let Some(&worst) = self.dependent.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b))) else { return true };
-                if off(worst) <= 1e-7 * at.l1[self.support[worst]] {
-                    return true;
-                }
-                match self.slide(at, worst, clock) {
-                    Some(stopped) if !self.dependent.contains(&stopped) => crossed.push(stopped),
-                    Some(_) => {}
+                // at the end of this face: only along what depends on the rest may it go on
+                match self.slide_all(at, clock) {
+                    Some(stopped) => crossed.push(stopped),
                     None => return true,
                 }
             }
@@ -120,17 +114,6 @@ impl<'f> Face<'f> {
     /// Product of two unknowns.
     fn product(&self, a: usize, b: usize) -> f64 {
         self.products.row(self.place[a])[self.place[b]]
-    }
-
-    /// What `d` takes from the gradients.
-    fn moved(&self, d: &[f64], clock: &mut Clock) -> Vec<f64> {
-        let mut moved = vec![0.0; d.len()];
-        for (i, &d) in d.iter().enumerate().filter(|(_, d)| **d != 0.0) {
-            clock.work(self.support.len() / 2);
-            let row = self.products.row(self.place[i]);
-            moved.iter_mut().zip(&self.place).for_each(|(x, &place)| *x += d * row[place]);
-        }
-        moved
     }
 
     /// Shortens a step, the solution for `downhill`, until the objective falls; which unknowns stopped at 0 and whether the
@@ -192,41 +175,68 @@ impl<'f> Face<'f> {
         }
     }
 
-    /// Moves along the combination of unknown `i` with those it depends on that leaves the model as it is: downhill by the
-    /// penalty, until one of them comes to 0. Which one, if any does.
-    fn slide(&mut self, at: &mut Coordinates, i: usize, clock: &mut Clock) -> Option<usize> {
+    /// Slides the unknowns that depend on others, until one of the others stops at 0: which one.
+    fn slide_all(&mut self, at: &mut Coordinates, clock: &mut Clock) -> Option<usize> {
+        for _ in 0..2 * self.dependent.len() {
+            let off = |i: usize| if at.w[self.support[i]] == 0.0 { 0.0 } else { self.downhill(at, i).abs() };
+            let &worst = self.dependent.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b)))?;
+            if off(worst) <= 1e-7 * at.l1[self.support[worst]] {
+                return None;
+            }
+            clock.progress.epoch += 1;
+            let stopped = self.slide(at, worst, clock)?;
+            if stopped.is_some_and(|i| !self.dependent.contains(&i)) {
+                return stopped;
+            }
+        }
+        None
+    }
+
+    /// Moves along the combination of unknown `i` with those it depends on that hardly changes the model: downhill by the
+    /// penalty, until one of them comes to 0 (which one) or the model has its least. `None` when that gives nothing.
+    fn slide(&mut self, at: &mut Coordinates, i: usize, clock: &mut Clock) -> Option<Option<usize>> {
         let s = self.support.len();
         let mut x: Vec<f64> = (0..s).map(|other| -self.product(i, other)).collect();
         x[i] = 0.0;
-        if !clock.work(s * s / 4) {
+        if !clock.work(s * (s + self.dependent.len()) / 4) {
             return None;
         }
         self.border.solve(&self.factor, &mut x);
         self.dependent.iter().for_each(|&i| x[i] = 0.0);
         x[i] = 1.0;
-        let slope: f64 = x.iter().enumerate().map(|(i, x)| if *x == 0.0 { 0.0 } else { x * self.downhill(at, i) }).sum();
+        let (mut slope, mut bend) = (0.0, 0.0);
+        for (i, (&k, x)) in self.support.iter().zip(&x).enumerate().filter(|(_, (_, x))| **x != 0.0) {
+            slope += x * self.downhill(at, i);
+            bend += at.l2[k] * x * x;
+        }
+        // those that take part in the factor feel nothing of it but their own L2 part
+        let mut takes: Vec<f64> = self.support.iter().zip(&x).map(|(&k, x)| -at.l2[k] * x).collect();
+        for &i in &self.dependent {
+            let row = self.products.row(self.place[i]);
+            takes[i] = self.place.iter().zip(&x).map(|(&place, x)| x * row[place]).sum();
+        }
+        bend += x.iter().zip(&takes).map(|(x, takes)| x * takes).sum::<f64>();
         let reach = |(i, (&k, x)): (usize, (&usize, &f64))| {
             let falls = at.l1[k] > 0.0 && at.w[k] * x * slope < 0.0;
             falls.then(|| (i, -at.w[k] / x))
         };
-        let reached = self.support.iter().zip(&x).enumerate().filter_map(reach);
-        let (stopped, length) = reached.min_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
-        let mut d: Vec<f64> = x.iter().map(|x| length * x).collect();
-        d[stopped] = -at.w[self.support[stopped]];
-        let moved = self.moved(&d, clock);
-        let (mut bend, mut slope, mut penalty) = (0.0, 0.0, 0.0);
-        for (i, (&k, d)) in self.support.iter().zip(&d).enumerate().filter(|(_, (_, d))| **d != 0.0) {
-            bend += d * moved[i];
-            slope += d * self.gradient[i];
-            penalty += at.penalty(k, at.w[k] + d) - at.penalty(k, at.w[k]);
+        let reached = self.support.iter().zip(&x).enumerate().filter_map(reach).min_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+        let least = if bend > 0.0 { slope / bend } else { f64::INFINITY };
+        let (stopped, length) = match reached {
+            Some((i, length)) if length.abs() <= least.abs() => (Some(i), length),
+            _ if least.is_finite() => (None, least),
+            _ => return None,
+        };
+        // no coefficient changes its sign on the way
+        if length * slope - 0.5 * length * length * bend <= 0.0 {
+            return None;
         }
-        let better = 0.5 * bend - slope + penalty < 0.0;
-        if better {
-            self.support.iter().zip(&d).for_each(|(&k, d)| at.w[k] += d);
-            at.w[self.support[stopped]] = 0.0;
-            self.gradient.iter_mut().zip(&moved).for_each(|(c, x)| *c -= x);
+        self.support.iter().zip(&x).for_each(|(&k, x)| at.w[k] += length * x);
+        self.gradient.iter_mut().zip(&takes).for_each(|(c, x)| *c -= length * x);
+        if let Some(i) = stopped {
+            at.w[self.support[i]] = 0.0;
         }
-        better.then_some(stopped)
+        Some(stopped)
     }
 }
 

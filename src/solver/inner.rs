@@ -79,7 +79,7 @@ pub(crate) fn minimise<V: Number>(
     let Aim { goal, size, max_epochs, served, once } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
-    let (mut pace, mut doubt) = (Pace::default(), 1usize);
+    let (mut pace, mut doubt, mut spent) = (Pace::default(), 1usize, 0usize);
     let mut gradients = vec![0.0; at.w.len()];
     let mut moved = vec![false; at.w.len()];
     loop {
@@ -112,17 +112,20 @@ pub(crate) fn minimise<V: Number>(
         let trust = if used_to && !lean { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
-        if few && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
+        // one slow cycle says little of the next: a step that costs many of them waits until as much has gone into sweeps
+        let due = !lean || 2 * spent >= newton;
+        if few && due && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
             match on_products(model, at, &active, &gradients, nearer, size, max_epochs, lean, clock) {
                 None => return,
                 Some(_) if once => return,
                 Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
             }
-            pace = Pace::default();
+            (pace, spent) = (Pace::default(), 0);
             moved.fill(false);
         } else {
             let (left, brisk, work) = on_columns(model, at, &active, gap, nearer, size, max_epochs, clock);
             pace.went(gap, work);
+            spent += work + visit;
             pace.brisk = brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
@@ -213,9 +216,10 @@ fn on_columns<V: Number>(
     clock: &mut Clock,
 ) -> (f64, bool, usize) {
     let mut history = vec![at.pick(active)];
+    let mut order = active.to_vec();
     let (mut last, mut left, mut brisk, mut work) = (gap, gap, false, 0);
     for _ in 0..=MEMORY {
-        let met = sweep(model, at, active, &mut work, clock).gap(size);
+        let met = sweep(model, at, &mut order, &mut work, clock).gap(size);
         // what was met on the way has shrunk by the end of the sweep as it does from sweep to sweep
         (left, brisk, last) = (met * (met / last).min(1.0), met < BRISK * last, met);
         if clock.cancelled || clock.progress.epoch >= max_epochs || left <= goal {
@@ -231,14 +235,15 @@ fn on_columns<V: Number>(
     (left, brisk, work)
 }
 
-/// One pass of coordinate descent over `order`; the gap by the gradients as they were met.
-fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> Estimate {
+/// One pass of coordinate descent over `order`; the gap by the gradients as they were met. What stays at 0 is left out of
+/// `order` from then on.
+fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &mut Vec<usize>, work: &mut usize, clock: &mut Clock) -> Estimate {
     let mut estimate = Estimate::default();
-    for &k in order {
+    order.retain(|&k| {
         let cost = model.visit_cost(k);
         *work += cost;
         if !clock.touch(cost) {
-            return estimate;
+            return true;
         }
         let (curvature, gradient) = (model.curvature(k), model.gradient(k));
         estimate.add(at, k, gradient, curvature);
@@ -249,7 +254,8 @@ fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usiz
             *work += cost;
             at.w[k] = target;
         }
-    }
+        step != 0.0 || target != 0.0
+    });
     clock.progress.epoch += 1;
     estimate
 }

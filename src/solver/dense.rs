@@ -75,7 +75,7 @@ impl<'g> Dense<'g> {
     /// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
     pub(crate) fn minimise(&mut self, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
         let all: Vec<usize> = (0..at.w.len()).filter(|&k| self.curvature(k) + at.l2[k] > 0.0).collect();
-        let (mut pace, mut doubt) = (Pace::default(), 1usize);
+        let (mut pace, mut doubt, mut spent) = (Pace::default(), 1usize, 0usize);
         let mut gap = f64::INFINITY;
         loop {
             let mut work = self.sweep(at, &all, clock);
@@ -101,6 +101,7 @@ impl<'g> Dense<'g> {
             if gap.is_finite() {
                 pace.went(gap, work);
             }
+            spent += work;
             gap = self.gap(at, &all, size);
             let expected = pace.work_to(gap, goal);
             if gap <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
@@ -108,10 +109,11 @@ impl<'g> Dense<'g> {
             }
             let support: Vec<usize> = active.into_iter().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
             let s = support.len();
-            if s == 0 || s > NEWTON_LIMIT || expected < newton_price(s).saturating_mul(doubt) {
+            if s == 0 || s > NEWTON_LIMIT || expected.min(2 * spent) < newton_price(s).saturating_mul(doubt) {
                 continue;
             }
             let before = at.pick(&support);
+            spent = 0;
             let accepted = self.newton(at, &support, clock);
             for (&k, before) in support.iter().zip(before).filter(|(k, before)| at.w[**k] != *before) {
                 clock.work(self.step_cost());

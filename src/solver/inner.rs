@@ -113,8 +113,8 @@ pub(crate) fn minimise<V: Number>(
         let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
         // one slow cycle says little of the next: a step that costs many of them waits until as much has gone into sweeps
-        let due = !lean || 2 * spent >= newton;
-        if few && due && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
+        let due = |price: usize| (2 * spent).max(trust) >= price && expected >= price;
+        if few && due(newton) && due(model.price(&active, clock).saturating_add(newton)) {
             match on_products(model, at, &active, &gradients, nearer, size, max_epochs, lean, clock) {
                 None => return,
                 Some(_) if once => return,

@@ -21,7 +21,7 @@ const INNER: f64 = 0.3;
 /// A λ further below the last one than this is come to in steps of it.
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
-const ON_THE_WAY: f64 = 0.1;
+const ON_THE_WAY: f64 = 0.3;
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {

@@ -41,9 +41,9 @@ impl Growth {
         let expected = (self.used(support) * violators as f64) as usize;
         let usual = (kept + 64).max(expected.min(6 * kept + 256));
         self.taken = if self.takes_all(support) {
-            (violators + violators / 8 + 16).max(if slow { 2 * self.taken } else { 0 })
+            (violators + violators / 8 + 16).max(if slow { self.taken.saturating_mul(2) } else { 0 })
         } else if slow {
-            (2 * self.taken).max(usual)
+            self.taken.saturating_mul(2).max(usual)
         } else {
             usual
         };
@@ -90,5 +90,22 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         kept.extend(candidates[..take].iter().map(|c| c.1));
         kept.sort_unstable();
         Choice { set: kept, complete, settled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_working_set_grows_for_as_long_as_it_must() {
+        // a search that comes near so slowly that the set is doubled at every round
+        for support in [0, 100] {
+            let mut growth = Growth { offered: 100, taken: 1 };
+            for _ in 0..200 {
+                let before = growth.taken;
+                assert!(growth.take(10, support, 5, true) >= before);
+            }
+        }
     }
 }

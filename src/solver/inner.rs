@@ -123,7 +123,9 @@ pub(crate) fn minimise<V: Number>(
             (pace, spent) = (Pace::default(), 0);
             moved.fill(false);
         } else {
-            let (left, brisk, work) = on_columns(model, at, &active, gap, nearer, size, max_epochs, clock);
+            // where most of the set moves, all of it is swept, and what the sweeps meet tells of all
+            let (order, aim) = if 2 * entries >= visit { (&all, goal) } else { (&active, nearer) };
+            let (left, brisk, work) = on_columns(model, at, order, gap, aim, size, max_epochs, clock);
             pace.went(gap, work);
             spent += work + visit;
             pace.brisk = brisk;

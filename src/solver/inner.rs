@@ -124,8 +124,9 @@ pub(crate) fn minimise<V: Number>(
             moved.fill(false);
         } else {
             // where most of the set moves, all of it is swept, and what the sweeps meet tells of all
-            let (order, aim) = if 2 * entries >= visit { (&all, goal) } else { (&active, nearer) };
-            let (left, brisk, work) = on_columns(model, at, order, gap, aim, size, max_epochs, clock);
+            let whole = 2 * entries >= visit;
+            let (order, aim) = if whole { (&all, goal) } else { (&active, nearer) };
+            let (left, brisk, work) = on_columns(model, at, order, whole, (gap, aim), size, max_epochs, clock);
             pace.went(gap, work);
             spent += work + visit;
             pace.brisk = brisk;
@@ -204,15 +205,16 @@ fn on_products<V: Number>(
     Some(helped)
 }
 
-/// Moves the columns of `active` by descent on the columns themselves, from a `gap` to the goal or for one cycle: the gap
-/// to be expected at its end, whether it shrinks by far from sweep to sweep, and units of work.
+/// Moves the columns of `active` by descent on the columns themselves, from a gap to the goal or for one cycle: the gap
+/// to be expected at its end, whether it shrinks by far from sweep to sweep, and units of work. Unless `whole`, what
+/// stays at 0 is left out of later sweeps.
 #[allow(clippy::too_many_arguments)]
 fn on_columns<V: Number>(
     model: &mut Residual<V>,
     at: &mut Coordinates,
     active: &[usize],
-    gap: f64,
-    goal: f64,
+    whole: bool,
+    (gap, goal): (f64, f64),
     size: f64,
     max_epochs: u64,
     clock: &mut Clock,
@@ -221,7 +223,12 @@ fn on_columns<V: Number>(
     let mut order = active.to_vec();
     let (mut last, mut left, mut brisk, mut work) = (gap, gap, false, 0);
     for _ in 0..=MEMORY {
-        let met = sweep(model, at, &mut order, &mut work, clock).gap(size);
+        let mut moves = vec![false; order.len()];
+        let met = sweep(model, at, &order, &mut moves, &mut work, clock).gap(size);
+        if !whole {
+            let mut moves = moves.into_iter();
+            order.retain(|_| moves.next() == Some(true));
+        }
         // what was met on the way has shrunk by the end of the sweep as it does from sweep to sweep
         (left, brisk, last) = (met * (met / last).min(1.0), met < BRISK * last, met);
         if clock.cancelled || clock.progress.epoch >= max_epochs || left <= goal {
@@ -237,15 +244,21 @@ fn on_columns<V: Number>(
     (left, brisk, work)
 }
 
-/// One pass of coordinate descent over `order`; the gap by the gradients as they were met. What stays at 0 is left out of
-/// `order` from then on.
-fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &mut Vec<usize>, work: &mut usize, clock: &mut Clock) -> Estimate {
+/// One pass of coordinate descent over `order`, noting what does not stay at 0; the gap by the gradients as they were met.
+fn sweep<V: Number>(
+    model: &mut Residual<V>,
+    at: &mut Coordinates,
+    order: &[usize],
+    moves: &mut [bool],
+    work: &mut usize,
+    clock: &mut Clock,
+) -> Estimate {
     let mut estimate = Estimate::default();
-    order.retain(|&k| {
+    for (&k, moves) in order.iter().zip(moves) {
         let cost = model.visit_cost(k);
         *work += cost;
         if !clock.touch(cost) {
-            return true;
+            return estimate;
         }
         let (curvature, gradient) = (model.curvature(k), model.gradient(k));
         estimate.add(at, k, gradient, curvature);
@@ -256,8 +269,8 @@ fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &mut V
             *work += cost;
             at.w[k] = target;
         }
-        step != 0.0 || target != 0.0
-    });
+        *moves = step != 0.0 || target != 0.0;
+    }
     clock.progress.epoch += 1;
     estimate
 }

@@ -65,7 +65,7 @@ fn measure((rows, columns, per_row, class, asked): &(usize, usize, usize, bool, 
     let opened = dataset::open(&directory.path().join("data"), None, meta.clone(), true).unwrap();
     let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": asked});
     let request = spec::parse_job(body.to_string().as_bytes(), &limits.spec).unwrap();
-    let (fit, _) = request.fit.resolve(&meta, None).unwrap();
+    let (fit, _) = request.fit().unwrap().resolve(&meta, None).unwrap();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let estimate = spec::estimate(&meta, &fit, threads as u64);
 

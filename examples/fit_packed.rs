@@ -176,7 +176,8 @@ fn run(job: &Job, x: &Columns, y: &[f64]) -> Fallible<(Run, Outcome)> {
     let (mut deviance, mut folds_took) = (None, None);
     if let Task::Cv { folds: n, threads, .. } = job.task {
         let of_row: Vec<u32> = (0..data.x.n_rows).map(|row| (row % n) as u32).collect();
-        let folds = Folds { of_row: &of_row, n, lambdas: &lambdas, threads, on_thread: &|| (), begun: &[], each: &|_, _, _, _, _| () };
+        let (on_thread, each) = (&|| (), &|_, _, _, _: &Point, _| ());
+        let folds = Folds { of_row: &of_row, n, lambdas: &lambdas, threads, on_thread, points: &points, begun: &[], each };
         let clock = Clock::start();
         deviance = Some(cross_validate(data, loss, penalty, options, &folds, &go_on)?);
         folds_took = Some(clock.read());

@@ -64,8 +64,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let folds: usize = folds.parse()?;
             let of_row: Vec<u32> = (0..view.n_rows).map(|i| (i % folds) as u32).collect();
             let lambdas = lambda_grid(problem.lambda_max(), ratio.parse()?, n.parse()?);
+            let mut points = Vec::new();
+            path(&problem, &lambdas, None, &go_on, &mut |_, point, _| points.push(point));
             let (on_thread, each) = (&|| (), &|_, _, _, _: &Point, _| ());
-            let folds = Folds { of_row: &of_row, n: folds, lambdas: &lambdas, threads: 2, on_thread, begun: &[], each };
+            let folds = Folds { of_row: &of_row, n: folds, lambdas: &lambdas, threads: 2, on_thread, points: &points, begun: &[], each };
             let cv = cross_validate(data, loss, penalty, options, &folds, &go_on)?;
             let last = cv.per_fold.row(lambdas.len() - 1);
             println!("whole {}: {:.3} s, last row {last:.4}", cv.whole, start.elapsed().as_secs_f64());

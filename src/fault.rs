@@ -97,6 +97,8 @@ codes! {
     NotFound => "not_found",
     /// The model was not chosen by cross-validation.
     NoCv => "no_cv",
+    /// The coefficients of the model's path are not stored.
+    NoPath => "no_path",
     /// The route exists, but not for this method.
     MethodNotAllowed => "method_not_allowed",
     /// The request contradicts the present state.

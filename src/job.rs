@@ -8,6 +8,40 @@ use serde_json::{Value, json};
 use crate::id::Id;
 use crate::traceparent::Traceparent;
 
+/// What a job does: `type` in JSON, `kind` in the database. What each kind asks for is dispatched in one place,
+/// `spec::Work`; who works it, in another, the worker's attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// A data set and a specification become a model.
+    Fit,
+    /// A model is measured on a data set.
+    Evaluate,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [JobKind; 2] = [Self::Fit, Self::Evaluate];
+
+    /// The word in the database, in JSON and in filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Evaluate => "evaluate",
+        }
+    }
+
+    /// The kind of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether a job of this kind registers a model version when it succeeds.
+    pub fn makes_model(self) -> bool {
+        matches!(self, Self::Fit)
+    }
+}
+
 /// Where a job is in its life. `cancelling` is not stored: it is `running` with cancel asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,13 +199,12 @@ pub struct DatasetRef {
 pub struct Job {
     pub id: Id,
     pub project: String,
-    /// `fit` for now.
-    pub kind: String,
+    pub kind: JobKind,
     pub status: Status,
     pub cancel_requested: bool,
     pub reason: Option<Reason>,
-    /// Name the model is registered under.
-    pub model: String,
+    /// Name the model is registered under; `None` for a job that makes none.
+    pub model: Option<String>,
     pub dataset: DatasetRef,
     pub priority: Priority,
     pub created_at: i64,
@@ -283,6 +316,17 @@ pub fn fit_result(model: &str, version: i64, lambda: f64, nonzeros: u64, converg
     })
 }
 
+/// `result` of a succeeded evaluation of a model version.
+pub fn evaluation_result(model: &str, metrics: Value, rows: u64, unknown_features: u64, missing_features: u64) -> Value {
+    json!({
+        "model": model,
+        "metrics": metrics,
+        "rows": rows,
+        "unknown_features": unknown_features,
+        "missing_features": missing_features,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,6 +347,10 @@ mod tests {
         }
         for status in Status::ALL {
             assert_eq!(json!(status), json!(status.as_str()));
+        }
+        for kind in JobKind::ALL {
+            assert_eq!(json!(kind), json!(kind.as_str()));
+            assert_eq!(JobKind::parse(kind.as_str()), Some(kind));
         }
         for priority in [Priority::Low, Priority::Normal, Priority::High] {
             assert_eq!(Priority::from_rank(priority.rank()), Some(priority));

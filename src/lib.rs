@@ -13,6 +13,7 @@ pub mod traceparent;
 
 pub mod matrix;
 pub mod solver;
+pub mod tree;
 
 pub mod access;
 pub mod dataset;

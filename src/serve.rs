@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::ambient::Ambient;
-use crate::api::{self, Api, Life};
+use crate::api::{self, Api, Life, Promoter};
 use crate::config::{Config, Limits, WorkerConfig};
 use crate::id::{Id, Kind};
 use crate::listen::listen;
@@ -23,7 +23,7 @@ use crate::process;
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::trace::Traces;
 use crate::webhook::{Couriers, Guard, Outcomes, Sender};
-use crate::worker::{Memory, Pool};
+use crate::worker::{self, Memory, Pool};
 
 /// A claim lives this long without a heartbeat.
 const LEASE: Duration = Duration::from_secs(10);
@@ -225,7 +225,17 @@ fn life(
 ) -> Life {
     let (workers_alive, panics, memory_granted) = (workers.alive(), workers.panics(), workers.memory().granted());
     let (draining, traces) = (draining.clone(), traces.clone());
-    Life { draining, workers_wanted: wanted, workers_alive, panics, memory_granted, webhooks, webhook_outcomes, traces }
+    Life {
+        draining,
+        workers_wanted: wanted,
+        workers_alive,
+        panics,
+        memory_granted,
+        webhooks,
+        webhook_outcomes,
+        traces,
+        promoter: Promoter::new(worker::promote),
+    }
 }
 
 /// MiB; none = what the machine can spare.

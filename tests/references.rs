@@ -21,6 +21,8 @@ struct References {
 struct Tiny {
     name: String,
     loss: String,
+    /// Of the Huber loss.
+    delta: Option<f64>,
     intercept: bool,
     standardize: bool,
     l1_ratio: f64,
@@ -59,9 +61,11 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references").join(name)).unwrap()
 }
 
-fn loss(name: &str) -> Loss {
+fn loss(name: &str, delta: Option<f64>) -> Loss {
     match name {
         "squared" => Loss::Squared,
+        "huber" => Loss::Huber { delta: delta.unwrap() },
+        "squared_hinge" => Loss::SquaredHinge,
         "logistic" => Loss::Logistic,
         "poisson" => Loss::Poisson,
         other => panic!("no loss {other}"),
@@ -116,6 +120,11 @@ fn objective(case: &Tiny, w: &[f64], b: f64) -> f64 {
         let loss = match case.loss.as_str() {
             "squared" => 0.5 * (case.y[i] - eta).powi(2),
             "poisson" => eta.exp() - case.y[i] * eta,
+            "huber" => {
+                let (r, delta) = ((case.y[i] - eta).abs(), case.delta.unwrap());
+                if r <= delta { 0.5 * r * r } else { delta * r - 0.5 * delta * delta }
+            }
+            "squared_hinge" => (1.0 - case.y[i] * eta).max(0.0).powi(2),
             _ => (-case.y[i] * eta).exp().ln_1p(),
         };
         value += s[i] / total * loss;
@@ -138,9 +147,10 @@ fn check_tiny(case: &Tiny) {
     let factors: Option<Vec<f64>> = case.factors.as_ref().map(|f| x.view().features.iter().map(|&j| f[j as usize]).collect());
     let data = Data { x: x.view(), y: &case.y, weights: case.weights.as_deref(), offset: case.offset.as_deref() };
     let penalty = Penalty { l1_ratio: case.l1_ratio, factors: factors.as_deref() };
-    let problem =
-        Problem::new(data, loss(&case.loss), penalty, options(case.standardize, case.intercept, 1e-12), &|_| ControlFlow::Continue(()))
-            .unwrap();
+    let problem = Problem::new(data, loss(&case.loss, case.delta), penalty, options(case.standardize, case.intercept, 1e-12), &|_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     if let Some(lambda_max) = case.lambda_max {
         assert!(close(problem.lambda_max(), lambda_max, 1e-10), "{name}: λ_max {} is not {lambda_max}", problem.lambda_max());
     }
@@ -176,6 +186,13 @@ fn counts_have_the_coefficients_glmnet_finds() {
     tiny.iter().for_each(check_tiny);
 }
 
+#[test]
+fn huber_and_squared_hinge_have_the_coefficients_scipy_and_liblinear_find() {
+    let tiny: Vec<Tiny> = serde_json::from_slice(&file("piecewise.json")).unwrap();
+    assert!(tiny.len() >= 9);
+    tiny.iter().for_each(check_tiny);
+}
+
 /// LIBSVM lines with indices from 1, read without the code under test.
 fn read(path: &Path) -> (Vec<f64>, Vec<(u32, u32, f64)>) {
     let text = String::from_utf8(zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
@@ -203,7 +220,7 @@ fn check_real(case: &Real, path: &Path) {
     // A support is compared only for the squared loss; for the objective 1e-7 is ten times tighter than the comparison.
     let tol = if case.coefficients.is_some() { 1e-9 } else { 1e-7 };
     let problem =
-        Problem::new(data, loss(&case.loss), penalty, options(case.standardize, true, tol), &|_| ControlFlow::Continue(())).unwrap();
+        Problem::new(data, loss(&case.loss, None), penalty, options(case.standardize, true, tol), &|_| ControlFlow::Continue(())).unwrap();
     assert!(close(problem.lambda_max(), case.lambda_max, 1e-9), "{name}: λ_max {} is not {}", problem.lambda_max(), case.lambda_max);
     let point = solve(&problem, case.lambda, None, &|_| ControlFlow::Continue(()));
     assert_eq!(point.stop, Stop::Converged, "{name}: the gap is {}", point.relative_gap);

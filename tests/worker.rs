@@ -11,12 +11,12 @@ use std::sync::Arc;
 use serde_json::json;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
-use sparsefit::job::{Job, Status};
+use sparsefit::job::{Job, JobKind, Status};
 use sparsefit::model::CertificateStatus;
 use sparsefit::spec::parse_job;
-use sparsefit::store::{Cancellation, DatasetRow, NewJob, Store};
+use sparsefit::store::{Answer, Cancellation, DatasetRow, EventKind, ModelRow, NewJob, Once, Store};
 use sparsefit::trace::Traces;
-use sparsefit::worker::{Memory, Pool, Worked, run_one};
+use sparsefit::worker::{Memory, Pool, Worked, promote, run_one};
 
 use house::{House, P, enqueue, new_job, upload};
 
@@ -24,7 +24,7 @@ async fn submit(store: &Store, dataset: &DatasetRow, spec: serde_json::Value) ->
     let body = json!({"type": "fit", "model": "m", "dataset": {"name": dataset.name}, "spec": spec});
     let request = parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
     let names = store.open_dataset(dataset).await.unwrap().names.clone();
-    let (resolved, warnings) = request.fit.resolve(&dataset.meta, names.as_deref()).unwrap();
+    let (resolved, warnings) = request.fit().unwrap().resolve(&dataset.meta, names.as_deref()).unwrap();
     let job = NewJob { spec: request.spec, spec_resolved: serde_json::to_value(resolved).unwrap(), warnings, ..new_job(dataset, "m") };
     enqueue(store, job).await
 }
@@ -46,6 +46,57 @@ async fn a_submitted_fit_becomes_a_certified_model(house: House) {
     assert!(card.certificate.relative_gap <= 1e-6);
     assert_eq!(result["nonzeros"], json!(card.sparsity.nonzeros));
     assert_eq!(opened.names.unwrap().get(0), Some("age"));
+}
+
+async fn an_evaluation_ends_with_measures_and_no_model(house: House) {
+    let store = house.open().await;
+    let dataset = upload(&store, "d").await;
+    submit(&store, &dataset, json!({"lambda": {"mode": "value", "value": 0.05}})).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let spec_resolved = json!({"model": "m:1", "limits": {}});
+    let evaluation = NewJob { kind: JobKind::Evaluate, model: None, spec_resolved, warnings: Vec::new(), ..new_job(&dataset, "unused") };
+    let job = enqueue(&store, evaluation).await;
+    assert_eq!((job.kind, &job.model), (JobKind::Evaluate, &None));
+    assert_eq!(store.usage(P).await.unwrap().jobs, 0, "it becomes no model");
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let ended = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
+    let card = store.model(P, "m", None).await.unwrap().unwrap().card;
+    let (found, train) = (&ended.result.as_ref().unwrap()["metrics"]["mse"], &card.metrics["train"]["mse"]);
+    assert!((found.as_f64().unwrap() - train.as_f64().unwrap()).abs() < 1e-12, "{found} for {train}");
+    assert_eq!(store.model_versions(P, "m").await.unwrap(), [1]);
+    let told: Vec<_> = store.events(P, &job.id, 0, &[EventKind::Metric], 10).await.unwrap();
+    assert_eq!(told.len(), 1, "what was measured is told");
+}
+
+async fn a_point_of_a_path_becomes_the_next_version(house: House) {
+    let store = house.open().await;
+    let dataset = upload(&store, "d").await;
+    submit(&store, &dataset, json!({"lambda": {"mode": "path", "n": 6}, "selection": {"method": "none"}})).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let source = store.model(P, "m", None).await.unwrap().unwrap();
+    let points = store.open_points(&source).await.unwrap().expect("the path is kept");
+    assert_eq!(points.points.len(), 6);
+    let used = store.usage(P).await.unwrap().stored_bytes;
+    let (data, base) = (store.open_dataset(&dataset).await.unwrap(), store.open_model(&source).await.unwrap());
+    assert!(promote(&data, &points, &base.model, 2, &|| false).is_none(), "it can be ended");
+    let model = promote(&data, &points, &base.model, 2, &|| true).expect("a model");
+    let answer = |row: &ModelRow| Ok(Answer { status: 201, location: row.reference(), body: String::new() });
+    let Once::Done(row, told) = store.add_promoted(&source, model.clone(), None, answer).await.unwrap() else { panic!("refused") };
+    assert_eq!((row.version, told.location.as_str(), &row.job), (2, "m:2", &source.job));
+    let stored = store.model(P, "m", None).await.unwrap().unwrap();
+    assert_eq!((stored.version, &stored.id, stored.has_points()), (2, &row.id, true));
+    assert_eq!(*store.open_model(&stored).await.unwrap().model, model);
+    assert!(store.usage(P).await.unwrap().stored_bytes > used + row.size_bytes, "its path counts as well");
+
+    // the source goes, its path stays as long as somebody was promoted from it
+    store.delete_model(P, "m", 1).await.unwrap();
+    assert!(matches!(store.add_promoted(&source, model, None, answer).await.unwrap(), Once::Refused(())));
+    store.sweep(std::time::Duration::ZERO).await.unwrap();
+    assert_eq!(store.open_points(&stored).await.unwrap(), Some(points));
+    store.delete_model(P, "m", 2).await.unwrap();
+    store.sweep(std::time::Duration::ZERO).await.unwrap();
+    assert!(store.open_points(&stored).await.is_err(), "nobody needs it any more");
 }
 
 /// A path that takes long: many correlated columns, many λ, a goal that is far away.
@@ -121,4 +172,9 @@ macro_rules! on_both_engines {
     };
 }
 
-on_both_engines!(a_submitted_fit_becomes_a_certified_model, a_real_fit_hears_a_shutdown_and_a_cancel);
+on_both_engines!(
+    a_submitted_fit_becomes_a_certified_model,
+    an_evaluation_ends_with_measures_and_no_model,
+    a_point_of_a_path_becomes_the_next_version,
+    a_real_fit_hears_a_shutdown_and_a_cancel
+);

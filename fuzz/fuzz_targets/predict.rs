@@ -26,8 +26,8 @@ fn fitted() -> Predictor {
     let data = sparsefit_fuzz::upload(body, Format::Json, Encoding::Identity).expect("a data set");
     let job = br#"{"type":"fit","model":"m","dataset":{"name":"d"},"spec":{"lambda":{"mode":"value","value":0.01}}}"#;
     let asked = spec::parse_job(job, &Limits::default().spec).expect("a job");
-    let (fit, _) = asked.fit.resolve(&data.meta, data.names.as_deref()).expect("a specification");
-    let run = train::Run { threads: 1, observe: &|_| ControlFlow::Continue(()), resume: None, keep: &|_| {}, on_thread: &|| {} };
+    let (fit, _) = asked.fit().expect("a fit").resolve(&data.meta, data.names.as_deref()).expect("a specification");
+    let run = train::Run { threads: 1, observe: &|_| ControlFlow::Continue(()), resume: None, keep: &|_| {}, points: &|_| {}, on_thread: &|| {} };
     let model = train::fit(&data, &fit, &run).expect("a model");
     Predictor::new(Arc::new(model), data.names.clone())
 }

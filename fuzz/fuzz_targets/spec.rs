@@ -15,7 +15,7 @@ fuzz_target!(|body: &[u8]| {
         sparsefit_fuzz::upload(body, Format::Json, Encoding::Identity).expect("a data set")
     });
     if let Ok(asked) = spec::parse_job(body, &Limits::default().spec)
-        && let Ok((fit, _)) = asked.fit.resolve(&data.meta, data.names.as_deref())
+        && let Some(Ok((fit, _))) = asked.fit().map(|fit| fit.resolve(&data.meta, data.names.as_deref()))
     {
         spec::estimate(&data.meta, &fit, 1);
     }

@@ -16,13 +16,13 @@ use super::error::Problem;
 use super::idempotency::{self, Turn};
 use super::json::{Raw, raw, rfc3339, tagged, whole_number};
 use super::page;
-use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type, version_number};
+use super::request::{Caller, MediaType, Query, Segments, bad_parameter, content_type};
 use super::state::Api;
 use super::uploads;
 use crate::dataset::{self, Encoding, Format, IngestError, Ingested, Row, Statistics, Target, TargetKind, Upload};
 use crate::fault::{Code, Fault, Place};
 use crate::id::Kind;
-use crate::spec::is_name;
+use crate::spec::{is_name, version_number};
 use crate::store::{Answer, DatasetRow, Deletion, Incoming, Once, StoreError};
 
 /// Where uploads keep their answers.

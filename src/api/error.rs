@@ -97,6 +97,11 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests", "Try again after Retry-After seconds."),
         Code::NotFound => (S::NOT_FOUND, "Not found", "Check the path; names and ids are case-sensitive."),
         Code::NoCv => (S::NOT_FOUND, "The model was not chosen by cross-validation", "Fit with `\"selection\": {\"method\": \"cv\"}`."),
+        Code::NoPath => (
+            S::NOT_FOUND,
+            "The coefficients of the path are not stored",
+            "Fit a path again: those of a single λ, of paths beyond 32 MiB and of models made by earlier versions are not kept.",
+        ),
         Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "The method is not allowed here", "See the Allow header."),
         Code::Conflict => (
             S::CONFLICT,

@@ -15,7 +15,7 @@ use super::json::micros;
 use super::request::{Caller, Query};
 use super::state::Api;
 use crate::fault::Code;
-use crate::job::Status;
+use crate::job::{JobKind, Status};
 use crate::spec::is_name;
 use crate::store::{Bulk, JobFilter};
 
@@ -42,7 +42,7 @@ pub(crate) fn take(query: &mut Query) -> Result<JobFilter, Problem> {
     Ok(JobFilter {
         status,
         cancelling,
-        kind: query.take_as("type", "fit", |word| (word == "fit").then(|| word.to_owned()))?,
+        kind: query.take_as("type", "fit or evaluate", JobKind::parse)?,
         dataset: query.take_as("dataset", "the name of a data set", name)?,
         model: query.take_as("model", "the name of a model", name)?,
         created_after: query.take_as("created_after", time, micros)?,

@@ -16,6 +16,7 @@ use super::error::Problem;
 use super::idempotency::{self, Turn};
 use super::job_filter;
 use super::json::{Raw, millis, raw, rfc3339, tagged, value};
+use super::models;
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
@@ -24,8 +25,8 @@ use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};
-use crate::job::{DatasetRef, Failure, Job, Priority, Progress, Reason, Status, Warning};
-use crate::spec::{self, JobRequest, ResolvedFit};
+use crate::job::{DatasetRef, Failure, Job, JobKind, Priority, Progress, Reason, Status, Warning};
+use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, Work};
 use crate::store::{Answer, Cancellation, DatasetRow, Deletion, Enqueued, Keyed, NewJob, Once, Pulse, StoreError};
 
 /// Where submissions keep their answers.
@@ -38,10 +39,10 @@ struct JobOut<'a> {
     object: &'static str,
     id: &'a str,
     #[serde(rename = "type")]
-    kind: &'a str,
+    kind: JobKind,
     status: &'static str,
     reason: Option<Reason>,
-    model: &'a str,
+    model: Option<&'a str>,
     dataset: &'a DatasetRef,
     created_at: String,
     started_at: Option<String>,
@@ -101,10 +102,10 @@ fn write(job: &Job, queue_position: Option<u64>) -> Result<Raw, Problem> {
     raw(&JobOut {
         object: "job",
         id: job.id.as_str(),
-        kind: &job.kind,
+        kind: job.kind,
         status: status_word(job),
         reason: job.reason,
-        model: &job.model,
+        model: job.model.as_deref(),
         dataset: &job.dataset,
         created_at: rfc3339(job.created_at),
         started_at: job.started_at.map(rfc3339),
@@ -172,7 +173,7 @@ async fn begin(api: &Api, job: NewJob, turn: Option<&Turn>, fingerprint: &str, w
         Once::Before(kept) => return idempotency::replay(&kept, fingerprint),
         Once::TooMany => return Err(idempotency::too_many()),
     };
-    tracing::info!(job = %job.id, model = job.model, request_id = job.request_id, "job queued");
+    tracing::info!(job = %job.id, kind = job.kind.as_str(), model = job.model, request_id = job.request_id, "job queued");
     if let Some(wait) = wait {
         let job = wait_for(api, job, wait, |_| false).await?;
         answer = accepted(&job, api.store.queue_position(&job).await?)?;
@@ -224,31 +225,48 @@ fn no_dataset() -> Problem {
     Fault::at_pointer(Code::NotFound, "#/dataset", "there is no such data set version").into()
 }
 
-/// Fills every default from the data set. Its files are opened only when the request speaks of features by name.
+/// Fills every default from the data set, and from the model where the job reads one.
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
-    let by_name = asked.spec.pointer("/penalty/factors").is_some_and(|factors| factors.as_object().is_some_and(|map| !map.is_empty()));
-    let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
-    let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
-    let (fit, warnings) = asked.fit.resolve(&dataset.meta, names)?;
-    let estimate = spec::estimate(&dataset.meta, &fit, api.limits.fit_threads);
+    let (work, warnings) = match &asked.work {
+        Asked::Fit(fit) => resolve_fit(api, fit, &asked.spec, dataset).await?,
+        Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
+    };
+    let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
     Ok(NewJob {
         project: project.to_owned(),
-        kind: "fit".to_owned(),
+        kind: asked.kind,
         model: asked.model,
         dataset: DatasetRef { name: dataset.name.clone(), version: dataset.version, sha256: dataset.meta.sha256.clone() },
         priority: asked.priority,
         spec: asked.spec,
-        spec_resolved: value(&fit)?,
+        spec_resolved: work.write().map_err(|error| Problem::internal(error.to_string()))?,
         estimate: value(&estimate)?,
         metadata: asked.metadata,
         warnings,
         request_id: origin.request_id.to_string(),
         traceparent: origin.traceparent,
-        memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
-        start_within: fit.limits.start_within(),
+        memory_bytes: work.limits().grant(&estimate, api.limits.fit_memory_bytes)?,
+        start_within: work.limits().start_within(),
         retry_of: None,
         webhook: webhooks::of_job(api, asked.webhook)?,
     })
+}
+
+/// The data set's files are opened only when the request speaks of features by name.
+async fn resolve_fit(api: &Api, fit: &FitSpec, spec: &Value, dataset: &DatasetRow) -> Result<(Work, Vec<Warning>), Problem> {
+    let by_name = spec.pointer("/penalty/factors").is_some_and(|factors| factors.as_object().is_some_and(|map| !map.is_empty()));
+    let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
+    let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
+    let (fit, warnings) = fit.resolve(&dataset.meta, names)?;
+    Ok((Work::Fit(Box::new(fit)), warnings))
+}
+
+async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
+    let row = models::find(api, project, &asked.model).await?;
+    let row = row.ok_or_else(|| Problem::from(Fault::at_pointer(Code::NotFound, "#/spec/model", "there is no such model version")))?;
+    let (reference, named) = (row.reference(), row.is_named());
+    let known = KnownModel { reference: &reference, loss: &row.card.loss, classes: row.card.classes.as_deref(), named };
+    Ok(Work::Evaluate(asked.resolve(&known, &dataset.meta)?))
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.
@@ -285,8 +303,8 @@ pub(crate) async fn retry(
 /// The same job once more, as it was resolved then; what it may cost is asked anew.
 async fn again(api: &Api, old: Job, origin: Origin) -> Result<NewJob, Problem> {
     let dataset = api.store.dataset(&old.project, &old.dataset.name, Some(old.dataset.version)).await?.ok_or_else(no_dataset)?;
-    let fit: ResolvedFit = serde_json::from_value(old.spec_resolved.clone()).map_err(|error| Problem::internal(error.to_string()))?;
-    let estimate = spec::estimate(&dataset.meta, &fit, api.limits.fit_threads);
+    let work = Work::read(old.kind, &old.spec_resolved).map_err(|error| Problem::internal(error.to_string()))?;
+    let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
     Ok(NewJob {
         project: old.project,
         kind: old.kind,
@@ -300,8 +318,8 @@ async fn again(api: &Api, old: Job, origin: Origin) -> Result<NewJob, Problem> {
         warnings: old.warnings,
         request_id: origin.request_id.to_string(),
         traceparent: origin.traceparent,
-        memory_bytes: fit.limits.grant(&estimate, api.limits.fit_memory_bytes)?,
-        start_within: fit.limits.start_within(),
+        memory_bytes: work.limits().grant(&estimate, api.limits.fit_memory_bytes)?,
+        start_within: work.limits().start_within(),
         retry_of: Some(old.id),
         webhook: None,
     })

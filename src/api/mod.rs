@@ -11,6 +11,7 @@ mod digest;
 mod door;
 mod error;
 mod events;
+mod held_out;
 mod idempotency;
 mod job_filter;
 mod jobs;
@@ -22,7 +23,9 @@ mod operations;
 mod pace;
 mod page;
 mod predictions;
+mod promotions;
 mod rates;
+mod reproduce;
 mod request;
 mod sse;
 mod state;
@@ -40,6 +43,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Scope;
 
 pub use auth::Access;
+pub use promotions::Promoter;
 pub use state::{Api, Life};
 
 /// Version of the public contract, in every answer.
@@ -95,8 +99,10 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
         get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
         get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
-        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, models::cv),
-        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::folds),
+        post("/api/v1/models/{model}/versions/{version}/promote", MODELS_WRITE, promotions::promote),
+        get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, reproduce::reproduce),
+        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, held_out::cv),
+        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

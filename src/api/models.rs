@@ -15,20 +15,21 @@ use super::cache::Served;
 use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
-use super::request::{Caller, Query, Segments, version_number};
+use super::promotions;
+use super::request::{Caller, Query, Segments};
 use super::state::Api;
-use crate::dataset::{Class, Dataset};
+use crate::dataset::Class;
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Certificate, Cv, CvRow, Model, PathRow, Sparsity};
-use crate::spec;
+use crate::model::{Certificate, Model, PathCoefficients, PathRow, Sparsity};
+use crate::spec::{ModelRef, Pick, version_number};
 use crate::store::{Deletion, ModelRow};
 
 const BINS_DEFAULT: u64 = 30;
 const BINS_MAX: u64 = 1000;
 
-fn href(row: &ModelRow) -> String {
+pub(super) fn href(row: &ModelRow) -> String {
     format!("/api/v1/models/{}/versions/{}", row.name, row.version)
 }
 
@@ -57,10 +58,16 @@ struct ModelOut<'a> {
     sparsity: SparsityOut<'a>,
     metrics: &'a Value,
     selection: &'a Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptive: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refit: Option<&'a Value>,
     certificate: &'a Certificate,
     warnings: &'a [Warning],
     size_bytes: u64,
     etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promoted_from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<&'a [i64]>,
 }
@@ -72,7 +79,7 @@ struct SparsityOut<'a> {
     histogram_href: String,
 }
 
-fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
+pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
     let card = &row.card;
     raw(&ModelOut {
         object: "model_version",
@@ -97,10 +104,13 @@ fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
         sparsity: SparsityOut { measures: &card.sparsity, histogram_href: format!("{}/histogram?bins=30", href(row)) },
         metrics: &card.metrics,
         selection: &card.selection,
+        adaptive: card.adaptive.as_ref(),
+        refit: card.refit.as_ref(),
         certificate: &card.certificate,
         warnings: &card.warnings,
         size_bytes: row.size_bytes,
         etag: format!("\"{}\"", row.id),
+        promoted_from: card.promoted_from.as_deref(),
         versions,
     })
 }
@@ -132,9 +142,9 @@ pub(crate) async fn latest(
 }
 
 /// Path of a model version.
-type Place = Segments<(String, String)>;
+pub(super) type Place = Segments<(String, String)>;
 
-fn absent() -> Problem {
+pub(super) fn absent() -> Problem {
     Problem::not_found("model version")
 }
 
@@ -162,7 +172,17 @@ pub(crate) async fn remove(
     }
 }
 
-async fn served(api: &Api, caller: &Caller, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
+/// The version that a reference means.
+pub(super) async fn find(api: &Api, project: &str, reference: &ModelRef) -> Result<Option<ModelRow>, Problem> {
+    match &reference.pick {
+        Pick::Latest => Ok(api.store.model(project, &reference.name, None).await?),
+        Pick::Version(number) => Ok(api.store.model(project, &reference.name, Some(*number)).await?),
+        // no alias exists yet but `latest`
+        Pick::Alias(_) => Ok(None),
+    }
+}
+
+pub(super) async fn served(api: &Api, caller: &Caller, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
     let number = version_number(number).ok_or_else(absent)?;
     api.models.get(&api.store, caller.project(), name, Some(number)).await?.ok_or_else(absent)
 }
@@ -265,92 +285,21 @@ struct PathOut<'a> {
     object: &'static str,
     selected: Option<u64>,
     data: &'a [PathRow],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coefficients: Option<PathCoefficients>,
 }
 
-/// `GET …/path`.
-pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
+/// `GET …/path?coefficients=`.
+pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut query: Query, caller: Caller) -> Result<Response, Problem> {
+    let wanted = query.take_as("coefficients", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
+    let coefficients = if wanted { Some(promotions::points(&api, &served.row).await?.coefficients()) } else { None };
     let model = served.predictor.model();
     let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
-    let body = PathOut { object: "path", selected, data: &model.path };
-    Ok(tagged(&format!("{}-path", served.row.id), &body))
-}
-
-fn cv_of(served: &Served) -> Result<&Cv, Problem> {
-    let absent = || Problem::new(Code::NoCv, "the model was not chosen by cross-validation");
-    served.predictor.model().cv.as_ref().ok_or_else(absent)
-}
-
-#[derive(Serialize)]
-struct CvOut<'a> {
-    object: &'static str,
-    metric: &'a str,
-    folds: u64,
-    seed: u64,
-    stratify: bool,
-    index_min: u64,
-    index_1se: u64,
-    data: &'a [CvRow],
-    fold_of_row_href: String,
-}
-
-/// `GET …/cv`.
-pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
-    query.finish()?;
-    let served = served(&api, &caller, &path).await?;
-    let cv = cv_of(&served)?;
-    let body = CvOut {
-        object: "cv",
-        metric: &cv.metric,
-        folds: cv.folds,
-        seed: cv.seed,
-        stratify: cv.stratify,
-        index_min: cv.index_min,
-        index_1se: cv.index_1se,
-        data: &cv.rows,
-        fold_of_row_href: format!("{}/cv/folds", href(&served.row)),
-    };
-    Ok(tagged(&format!("{}-cv", served.row.id), &body))
-}
-
-#[derive(Serialize)]
-struct FoldsOut {
-    object: &'static str,
-    folds: u64,
-    seed: u64,
-    stratify: bool,
-    data: Vec<u32>,
-}
-
-/// `GET …/cv/folds`: the fold of each row. Not stored: folds are a pure function of the data set's target, their number
-/// and the seed, so they are computed again.
-pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
-    query.finish()?;
-    let served = served(&api, &caller, &path).await?;
-    let (folds, seed, stratify) = cv_of(&served).map(|cv| (cv.folds, cv.seed, cv.stratify))?;
-    let of = &served.row.dataset;
-    let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
-    let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
-    let dataset = api.store.open_dataset(&row).await?;
-    let positive = served.predictor.model().card.classes.as_ref().and_then(|classes| classes.last().cloned().flatten());
-    let fold_of_row = tokio::task::spawn_blocking(move || {
-        let strata = positive.filter(|_| stratify).map(|positive| sides(&dataset, &positive));
-        spec::folds(dataset.y.len(), strata.as_deref(), folds, seed)
-    });
-    let fold_of_row = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
-    let body = FoldsOut { object: "folds", folds, seed, stratify, data: fold_of_row };
-    Ok(tagged(&format!("{}-folds", served.row.id), &body))
-}
-
-/// The side of each row that the loss saw: +1 for the positive class, −1 for all others.
-fn sides(dataset: &Dataset, positive: &Class) -> Vec<f64> {
-    let wanted = match (&dataset.meta.target.classes, positive) {
-        (Some(classes), positive) => classes.iter().position(|class| class == positive).map(|position| position as f64),
-        (None, Class::Number(number)) => Some(*number),
-        (None, Class::Text(_)) => None,
-    };
-    dataset.y.iter().map(|y| if Some(*y) == wanted { 1.0 } else { -1.0 }).collect()
+    let body = PathOut { object: "path", selected, data: &model.path, coefficients };
+    let what = if wanted { "path-coefficients" } else { "path" };
+    Ok(tagged(&format!("{}-{what}", served.row.id), &body))
 }
 
 /// `GET …/histogram?bins=`.

@@ -14,11 +14,11 @@ use super::body;
 use super::cache::Served;
 use super::datasets::libsvm_parameters;
 use super::error::Problem;
-use super::request::{Caller, Query, Segments, content_type, version_number};
+use super::request::{Caller, Query, Segments, content_type};
 use super::state::Api;
 use crate::fault::Code;
 use crate::model::{PredictFormat, PredictOptions, Predictions};
-use crate::spec::is_name;
+use crate::spec::{ModelRef, Pick, version_number};
 
 /// Bodies up to this are predicted on the spot; larger ones on a thread that may block.
 const INLINE_BYTES: usize = 64 << 10;
@@ -31,8 +31,14 @@ pub(crate) async fn by_reference(
     query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (name, version) = parse_reference(&reference).ok_or_else(absent)?;
-    predict(&api, &caller, name, version, query, request).await
+    let reference = ModelRef::parse(&reference).ok_or_else(absent)?;
+    let version = match reference.pick {
+        Pick::Latest => None,
+        Pick::Version(number) => Some(number),
+        // no alias exists yet but `latest`
+        Pick::Alias(_) => return Err(absent()),
+    };
+    predict(&api, &caller, &reference.name, version, query, request).await
 }
 
 /// `POST /api/v1/models/{model}/versions/{version}/predict`.
@@ -49,17 +55,6 @@ pub(crate) async fn by_version(
 
 fn absent() -> Problem {
     Problem::not_found("model")
-}
-
-/// A model reference: `name` and `name@latest` mean the latest version. No other alias exists yet.
-fn parse_reference(text: &str) -> Option<(&str, Option<i64>)> {
-    let (name, version) = match (text.split_once('@'), text.split_once(':')) {
-        (Some((name, "latest")), None) => (name, None),
-        (Some(_), _) => return None,
-        (None, Some((name, number))) => (name, Some(version_number(number)?)),
-        (None, None) => (text, None),
-    };
-    is_name(name).then_some((name, version))
 }
 
 async fn predict(
@@ -139,19 +134,4 @@ fn answer(served: &Served, predictions: &Predictions) -> Response {
     let mut response = Body::from(body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reference_is_a_name_with_an_optional_version() {
-        assert_eq!(parse_reference("churn"), Some(("churn", None)));
-        assert_eq!(parse_reference("churn@latest"), Some(("churn", None)));
-        assert_eq!(parse_reference("churn:3"), Some(("churn", Some(3))));
-        for bad in ["", "churn:", "churn:0", "churn:03", "churn:-1", "churn@production", "churn@", "../x", "a@b:1", "A"] {
-            assert_eq!(parse_reference(bad), None, "{bad}");
-        }
-    }
 }

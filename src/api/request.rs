@@ -74,11 +74,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
     }
 }
 
-/// A version number in its one legal spelling.
-pub(crate) fn version_number(text: &str) -> Option<i64> {
-    text.parse::<i64>().ok().filter(|number| *number >= 1 && number.to_string() == text)
-}
-
 /// A parameter that is wrong, named.
 pub(crate) fn bad_parameter(name: &str, code: &'static str, detail: impl Into<String>) -> Problem {
     Fault::at(Code::InvalidParameter, Place::parameter(name, code, detail)).into()

@@ -13,6 +13,7 @@ use super::cache::ModelCache;
 use super::error::Problem;
 use super::idempotency::InFlight;
 use super::page::List;
+use super::promotions::Promoter;
 use super::rates::Rates;
 use super::request::Caller;
 use super::uploads::Uploads;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub(crate) life: Life,
     pub(crate) in_flight: InFlight,
     pub(crate) openapi: Bytes,
+    /// Held while a point of a path becomes a model.
+    pub(crate) promoting: Mutex<()>,
     /// Places for event streams.
     pub(crate) streams: Arc<Semaphore>,
     figures: Mutex<Option<(Instant, StoreFigures)>>,
@@ -78,6 +81,7 @@ impl Api {
             gate: Gate::new(&super::routes(), Rates::new(limits.requests_per_second, limits.auth_failures_per_minute)),
             life,
             streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
+            promoting: Mutex::default(),
             in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
             figures: Mutex::default(),
@@ -124,6 +128,8 @@ pub struct Life {
     pub webhook_outcomes: Arc<Outcomes>,
     /// Where spans go.
     pub traces: Traces,
+    /// Who makes models of points of a path.
+    pub promoter: Promoter,
 }
 
 impl Life {

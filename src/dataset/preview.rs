@@ -14,6 +14,9 @@ pub struct Row {
     pub y: Class,
     /// Sample weight.
     pub weight: f64,
+    /// Offset, where the data set has offsets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<f64>,
     /// Features, rising.
     pub indices: Vec<u32>,
     /// Values of `indices`.
@@ -30,6 +33,7 @@ pub fn rows(dataset: &Dataset, offset: u64, limit: u64) -> Vec<Row> {
             row: row as u64,
             y: label(dataset, dataset.y[row]),
             weight: dataset.weights.as_ref().map_or(1.0, |weights| weights[row]),
+            offset: dataset.offset.as_ref().map(|offset| offset[row]),
             indices: Vec::new(),
             values: Vec::new(),
         })

@@ -108,10 +108,12 @@ impl Model {
         let of_sparsity = [sparsity.sparsity_ratio, sparsity.l1, sparsity.l2, sparsity.near_zero_ratio, sparsity.near_zero_tol];
         let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero);
         let of_path = self.path.iter().flat_map(|row| {
-            [Some(row.lambda), Some(row.deviance_ratio), Some(row.relative_gap), row.cv_mean, row.cv_se].into_iter().flatten()
+            [Some(row.lambda), Some(row.deviance_ratio), Some(row.relative_gap), row.cv_mean, row.cv_se, row.criterion]
+                .into_iter()
+                .flatten()
         });
         let rows = self.cv.iter().flat_map(|cv| &cv.rows);
-        let of_cv = rows.flat_map(|row| [row.lambda, row.mean, row.se].into_iter().chain(row.per_fold.iter().copied()));
+        let of_cv = rows.flat_map(|row| [row.lambda, row.mean].into_iter().chain(row.se).chain(row.per_fold.iter().copied()));
         let bracket = card.bracket.into_iter().flatten();
         of_card.into_iter().chain(of_proof).chain(of_sparsity).chain(of_support).chain(bracket).chain(of_path).chain(of_cv)
     }

@@ -9,6 +9,7 @@ mod csr;
 mod instances;
 mod libsvm;
 mod options;
+mod points;
 mod predictor;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -24,6 +25,7 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
+pub use points::{PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
@@ -68,6 +70,9 @@ pub struct PathRow {
     pub relative_gap: f64,
     pub cv_mean: Option<f64>,
     pub cv_se: Option<f64>,
+    /// The information criterion, where one chose; absent too where the model is saturated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criterion: Option<f64>,
 }
 
 /// One λ of the cross-validation.
@@ -77,21 +82,51 @@ pub struct CvRow {
     pub index: u64,
     pub lambda: f64,
     pub mean: f64,
-    pub se: f64,
+    /// `None` of one fold alone.
+    pub se: Option<f64>,
     pub per_fold: Vec<f64>,
 }
 
-/// A cross-validation.
+/// A cross-validation, or a single part of the rows held out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Cv {
     pub metric: String,
+    /// `cv` or `holdout`.
+    #[serde(default = "cross_validation", skip_serializing_if = "is_cross_validation")]
+    pub method: String,
+    /// Folds of each repeat.
     pub folds: u64,
+    /// Fold assignments.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeats: u64,
     pub seed: u64,
     pub stratify: bool,
+    /// Share of the rows that was held out, of `holdout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// Whether the specification says which rows belong together, or to which fold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assigned: bool,
     pub index_min: u64,
     pub index_1se: u64,
     pub rows: Vec<CvRow>,
+}
+
+fn cross_validation() -> String {
+    "cv".to_owned()
+}
+
+fn is_cross_validation(method: &str) -> bool {
+    method == "cv"
+}
+
+fn once() -> u64 {
+    1
+}
+
+fn is_once(repeats: &u64) -> bool {
+    *repeats == 1
 }
 
 /// Code of the warning of a model that is the best there was when the time was up.
@@ -104,7 +139,7 @@ pub const TIME_LIMIT: &str = "time_limit";
 pub struct Card {
     /// `linear`.
     pub kind: String,
-    /// `squared`, `logistic` or `poisson`.
+    /// `squared`, `huber`, `logistic`, `squared_hinge` or `poisson`.
     pub loss: String,
     /// Both classes, negative first; for one class against the rest the first is `null`.
     pub classes: Option<Vec<Option<Class>>>,
@@ -119,15 +154,26 @@ pub struct Card {
     pub sparsity: Sparsity,
     pub metrics: Value,
     pub selection: Option<Value>,
+    /// The pilot of an adaptive penalty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Value>,
+    /// The share of the penalised coefficients in a relaxed fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refit: Option<Value>,
     pub certificate: Certificate,
     pub warnings: Vec<Warning>,
     pub engine: Value,
+    /// The version, `name:n`, from whose path it was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<String>,
 }
 
 impl Card {
-    /// Whether the fit came to its end, and to its goal.
+    /// Whether the fit came to its end, and to its goal. Of a relaxed fit the certificate does not apply to the mixture,
+    /// but its penalised part came to its goal.
     pub fn converged(&self) -> bool {
-        self.certificate.status == CertificateStatus::Certified && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
+        matches!(self.certificate.status, CertificateStatus::Certified | CertificateStatus::NotApplicable)
+            && self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a prediction's answer shall hold: options of the body before those of the query, checked against the model.
 
 use super::PredictOptions;
+use super::predictor::Answers;
 use crate::fault::{Code, Fault, Place};
 use crate::json::clip;
 
@@ -17,27 +18,30 @@ pub(super) struct Wanted {
     pub(super) unknown: bool,
     /// An unknown feature is an error.
     pub(super) refuse_unknown: bool,
-    /// The label is the positive class from this probability on.
+    /// The label is the positive class from this probability on, or from this linear predictor where there are none.
     pub(super) threshold: f64,
+    /// The threshold is one of the linear predictor.
+    pub(super) by_score: bool,
     pub(super) top_contributions: usize,
 }
 
 impl Wanted {
     /// Merges `body` (which wins) with `query`.
-    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, classifies: bool) -> Result<Self, Fault> {
+    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers) -> Result<Self, Fault> {
         let mut wanted = Self {
-            prediction: !classifies,
-            probability: classifies,
-            label: classifies,
-            linear_predictor: false,
+            prediction: answers == Answers::Numbers,
+            probability: answers == Answers::Probabilities,
+            label: answers != Answers::Numbers,
+            linear_predictor: answers == Answers::Labels,
             contributions: false,
             unknown: false,
             refuse_unknown: false,
-            threshold: 0.5,
+            threshold: if answers == Answers::Labels { 0.0 } else { 0.5 },
+            by_score: answers == Answers::Labels,
             top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
         };
         if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
-            wanted.set_output(words, classifies, from)?;
+            wanted.set_output(words, answers, from)?;
         }
         if let Some((word, from)) = either(body.unknown_features.as_ref(), query.unknown_features.as_ref()) {
             wanted.refuse_unknown = match word.as_str() {
@@ -50,10 +54,13 @@ impl Wanted {
             };
         }
         if let Some((threshold, from)) = either(body.threshold, query.threshold) {
-            if !classifies {
+            if answers == Answers::Numbers {
                 return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold"));
             }
-            if !(0.0..=1.0).contains(&threshold) {
+            if answers == Answers::Labels && !threshold.is_finite() {
+                return Err(from.wrong("threshold", None, "out_of_range", "must be a finite number"));
+            }
+            if answers == Answers::Probabilities && !(0.0..=1.0).contains(&threshold) {
                 return Err(from.wrong("threshold", None, "out_of_range", format!("must be in [0, 1], got {threshold}")));
             }
             wanted.threshold = threshold;
@@ -61,21 +68,25 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn set_output(&mut self, words: &[String], classifies: bool, from: From) -> Result<(), Fault> {
+    fn set_output(&mut self, words: &[String], answers: Answers, from: From) -> Result<(), Fault> {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
-        (self.prediction, self.probability, self.label) = (false, false, false);
+        (self.prediction, self.probability, self.label, self.linear_predictor) = (false, false, false, false);
         for (index, word) in words.iter().enumerate() {
             let field = match word.as_str() {
-                "prediction" if !classifies => &mut self.prediction,
-                "probability" if classifies => &mut self.probability,
-                "label" if classifies => &mut self.label,
+                "prediction" if answers == Answers::Numbers => &mut self.prediction,
+                "probability" if answers == Answers::Probabilities => &mut self.probability,
+                "label" if answers != Answers::Numbers => &mut self.label,
                 "linear_predictor" => &mut self.linear_predictor,
                 "contributions" => &mut self.contributions,
                 "unknown" => &mut self.unknown,
                 other => {
-                    let own = if classifies { "probability, label" } else { "prediction" };
+                    let own = match answers {
+                        Answers::Numbers => "prediction",
+                        Answers::Probabilities => "probability, label",
+                        Answers::Labels => "label",
+                    };
                     let detail = format!("this model gives {own}, linear_predictor, contributions, unknown; not \"{}\"", clip(other, 60));
                     return Err(from.wrong("output", Some(index), "unknown_value", detail));
                 }

@@ -25,6 +25,17 @@ pub struct Predictor {
     labels: [Vec<u8>; 2],
 }
 
+/// What a model tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// A number.
+    Numbers,
+    /// A class, and how probable the positive one is.
+    Probabilities,
+    /// A class alone.
+    Labels,
+}
+
 /// Where a feature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -61,9 +72,13 @@ impl Predictor {
         display_name(self.names.as_deref(), index)
     }
 
-    /// Whether answers are classes.
-    pub(super) fn classifies(&self) -> bool {
-        self.model.card.loss == "logistic"
+    /// What answers are.
+    pub(super) fn answers(&self) -> Answers {
+        match self.model.card.loss.as_str() {
+            "logistic" => Answers::Probabilities,
+            "squared_hinge" => Answers::Labels,
+            _ => Answers::Numbers,
+        }
     }
 
     /// What is predicted where the linear predictor is `score`: itself, or the mean of a count.
@@ -115,7 +130,7 @@ impl Predictor {
         match format {
             PredictFormat::Json => instances::predict(self, body, options, limits),
             PredictFormat::Libsvm { index_base } => {
-                let wanted = Wanted::new(&PredictOptions::default(), options, self.classifies())?;
+                let wanted = Wanted::new(&PredictOptions::default(), options, self.answers())?;
                 let mut scorer = Scorer::new(self, wanted, limits);
                 libsvm::read_rows(body, index_base, limits, &mut scorer)?;
                 scorer.finish()

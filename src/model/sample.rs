@@ -31,7 +31,7 @@ pub(crate) fn names(names: &[&str]) -> Arc<Names> {
 }
 
 /// A logistic model over 100 features.
-pub(super) fn model(indices: &[u32], values: &[f64]) -> Model {
+pub(crate) fn model(indices: &[u32], values: &[f64]) -> Model {
     with_features(100, indices.to_vec(), values.to_vec())
 }
 
@@ -42,7 +42,16 @@ pub(super) fn wide_model(nonzeros: u32) -> Model {
 }
 
 fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model {
-    let row = PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 1e-9, cv_mean: Some(0.7), cv_se: None };
+    let row = PathRow {
+        index: 0,
+        lambda: 0.1,
+        nonzeros: 2,
+        deviance_ratio: 0.3,
+        relative_gap: 1e-9,
+        cv_mean: Some(0.7),
+        cv_se: None,
+        criterion: None,
+    };
     let certificate = Certificate {
         status: CertificateStatus::Certified,
         primal: 0.1 + 0.2,
@@ -70,11 +79,26 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         sparsity: Sparsity::of(n_features, &indices, &values, |index| index.to_string()),
         metrics: json!({"train": {"deviance": 0.1}}),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "ä".into(), features: vec!["1".into()] }],
         engine: json!({"version": "0", "seed": 18446744073709551615u64}),
+        promoted_from: None,
     };
-    let rows = vec![CvRow { index: 0, lambda: 0.1, mean: 0.7, se: 0.1, per_fold: vec![0.6, 0.8] }];
-    let cv = Cv { metric: "deviance".into(), folds: 2, seed: 0, stratify: true, index_min: 0, index_1se: 0, rows };
+    let rows = vec![CvRow { index: 0, lambda: 0.1, mean: 0.7, se: Some(0.1), per_fold: vec![0.6, 0.8] }];
+    let cv = Cv {
+        metric: "deviance".into(),
+        method: "cv".into(),
+        folds: 2,
+        repeats: 1,
+        seed: 0,
+        stratify: true,
+        fraction: None,
+        assigned: false,
+        index_min: 0,
+        index_1se: 0,
+        rows,
+    };
     Model { card, indices, values, path: vec![row], cv: Some(cv) }
 }

@@ -166,13 +166,14 @@ impl<'a> Scorer<'a> {
             put(&mut self.out, self.predictor.prediction(score));
         }
         let probability = sigmoid(score);
+        let side = if wanted.by_score { score } else { probability };
         if wanted.probability {
             field(&mut self.out, "\"probability\":");
             put(&mut self.out, probability);
         }
         if wanted.label {
             field(&mut self.out, "\"label\":");
-            self.out.extend_from_slice(self.predictor.label(probability >= wanted.threshold));
+            self.out.extend_from_slice(self.predictor.label(side >= wanted.threshold));
         }
         if wanted.linear_predictor {
             field(&mut self.out, "\"linear_predictor\":");

@@ -16,7 +16,7 @@ fn small(loss: &str) -> Predictor {
     let mut model = model(&[1, 4, 6], &[0.5, -2.0, 0.25]);
     model.card.sparsity.n_features = 10;
     model.card.loss = loss.into();
-    if loss == "squared" {
+    if matches!(loss, "squared" | "huber") {
         model.card.classes = None;
     }
     Predictor::new(Arc::new(model), None)
@@ -75,6 +75,27 @@ fn a_classifier_gives_probability_and_label_and_more_on_request() {
     let expected = json!([{"label": 1, "linear_predictor": 0.25, "contributions": []},
         {"label": 1, "linear_predictor": -1.75, "contributions": [{"feature": "4", "value": -2.0}]}]);
     assert_eq!(answers(&predict(&small("logistic"), &body).unwrap()), expected);
+}
+
+#[test]
+fn a_margin_gives_linear_predictor_and_label_and_no_probability() {
+    let ask = |more: &str| predict(&small("squared_hinge"), &format!(r#"{{"instances":[[0,1],[0,-1]]{more}}}"#));
+    let labels = answers(&predict(&small("logistic"), r#"{"instances":[[0,1],[0,-1]]}"#).unwrap());
+    let label = |row: usize| labels[row]["label"].clone();
+    let expected = json!([{"linear_predictor": 0.75, "label": label(0)}, {"linear_predictor": -0.25, "label": label(1)}]);
+    assert_eq!(answers(&ask("").unwrap()), expected);
+    assert_ne!(label(0), label(1));
+    // the threshold is one of the linear predictor: any finite number
+    let (high, low) = (answers(&ask(r#","threshold":0.8"#).unwrap()), answers(&ask(r#","threshold":-3"#).unwrap()));
+    assert_eq!((&high[0]["label"], &low[1]["label"]), (&label(1), &label(0)));
+    let only = answers(&ask(r#","output":["label"]"#).unwrap());
+    assert_eq!(only[0], json!({"label": label(0)}));
+    for wrong in ["probability", "prediction"] {
+        let fault = ask(&format!(r#","output":["label","{wrong}"]"#)).unwrap_err();
+        assert_eq!(told(&fault), (Code::InvalidParameter, "#/output/1".to_owned()));
+    }
+    let huber = answers(&predict(&small("huber"), r#"{"instances":[[0,1]]}"#).unwrap());
+    assert_eq!(huber, json!([{"prediction": 0.75}]));
 }
 
 #[test]

@@ -107,6 +107,18 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
     fn loss(&self, y: f64, eta: f64) -> f64 {
         match self.problem.loss {
             Loss::Squared => (y - eta).powi(2) / 2.0,
+            // the convex hull of a parabola and its tangents: for |r| ≥ δ the tangent at δ
+            Loss::Huber { delta } => match (y - eta).abs() {
+                r if r < delta => r.powi(2) / 2.0,
+                r => delta * r - delta.powi(2) / 2.0,
+            },
+            Loss::SquaredHinge => {
+                if y * eta < 1.0 {
+                    (1.0 - y * eta).powi(2)
+                } else {
+                    0.0
+                }
+            }
             Loss::Logistic if -y * eta > 30.0 => -y * eta + (y * eta).exp(),
             Loss::Logistic => (-y * eta).exp().ln_1p(),
             Loss::Poisson => eta.exp() - y * eta,
@@ -134,11 +146,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
     fn residual(&self) -> Array1<f64> {
         let y = self.problem.data.y;
         Array1::from_shape_fn(y.len(), |i| {
-            let slope = match self.problem.loss {
-                Loss::Squared => self.eta[i] - y[i],
-                Loss::Logistic => -y[i] / (1.0 + (y[i] * self.eta[i]).exp()),
-                Loss::Poisson => self.eta[i].exp() - y[i],
-            };
+            let slope = slope(self.problem.loss, y[i], self.eta[i]);
             if self.s[i] > 0.0 { -self.s[i] * slope } else { 0.0 }
         })
     }
@@ -178,6 +186,13 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
                 let p = (theta[i] / self.s[i]).abs();
                 self.s[i] * (p * (1.0 - p))
             }
+            // what is left to the edge of |u| ≤ δ on either side: a step in this metric ends inside
+            Loss::Huber { delta } => {
+                let u = if self.s[i] > 0.0 { theta[i] / self.s[i] / delta } else { 1.0 };
+                if u.abs() < 1.0 - 1e-12 { self.s[i] * (1.0 - u) * (1.0 + u) } else { 0.0 }
+            }
+            // what is left to the edge of uy ≥ 0
+            Loss::SquaredHinge => theta[i].abs(),
             Loss::Logistic => 0.0,
             Loss::Poisson => self.s[i] * self.eta[i].exp(),
         });
@@ -200,6 +215,21 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             for (c, column) in eliminate(normal.clone(), right).into_iter().zip(&weighted) {
                 theta.scaled_add(-c, column);
             }
+        }
+        // Where all rows of a column are at the edge, nothing could be taken off, and a long step may pass it: then only the point 0
+        // is sure to be feasible.
+        let sizes = theta.mapv(f64::abs);
+        let off = |b: &Array1<f64>| b.dot(&theta).abs() > 1e-10 * b.mapv(f64::abs).dot(&sizes);
+        let outside = match self.problem.loss {
+            Loss::Huber { .. } => basis.iter().any(off),
+            Loss::SquaredHinge => {
+                let wrong = |i: usize| theta[i] * self.problem.data.y[i] < -1e-12 * self.s[i];
+                basis.iter().any(off) || (0..n).any(wrong)
+            }
+            Loss::Squared | Loss::Logistic | Loss::Poisson => false,
+        };
+        if outside {
+            theta.fill(0.0);
         }
         Some(theta)
     }
@@ -231,16 +261,24 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         };
         // A hair inside, so that rounding cannot leave the constraint.
         let edge = fits * (1.0 - 1e-15);
+        let edge = match self.problem.loss {
+            Loss::Huber { delta } => {
+                let shares = (0..theta.len()).filter(|&i| self.s[i] > 0.0).map(|i| (theta[i] / self.s[i]).abs());
+                edge.min(delta / shares.fold(0.0, f64::max) * (1.0 - 1e-15))
+            }
+            _ => edge,
+        };
         let mut scales = vec![edge.min(1.0)];
         if ratio < 1.0 {
             scales.push(1.0);
         }
-        if self.problem.loss == Loss::Squared && edge.is_finite() {
-            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s.
+        if matches!(self.problem.loss, Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge) && edge.is_finite() {
+            // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s, for the squared hinge at twice that if t ≥ 0.
+            let (least, high) = if self.problem.loss == Loss::SquaredHinge { (0.0, 2.0) } else { (-edge, 1.0) };
             let used = || (0..theta.len()).filter(|&i| self.s[i] > 0.0);
             let slope: f64 = used().map(|i| theta[i] * (data.y[i] - data.offset.map_or(0.0, |o| o[i]))).sum();
             let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();
-            scales.push(if bend > 0.0 { (slope / bend).clamp(-edge, edge) } else { 0.0 });
+            scales.push(if bend > 0.0 { (high * slope / bend).clamp(least, edge) } else { 0.0 });
         }
         scales.into_iter().map(&mut value).fold(f64::NEG_INFINITY, f64::max)
     }
@@ -254,12 +292,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         }
         let rise = |b: f64| -> f64 {
             let eta = at(b);
-            let slope = |i: usize| match self.problem.loss {
-                Loss::Squared => eta[i] - data.y[i],
-                Loss::Logistic => -data.y[i] / (1.0 + (data.y[i] * eta[i]).exp()),
-                Loss::Poisson => eta[i].exp() - data.y[i],
-            };
-            (0..eta.len()).map(|i| self.s[i] * slope(i)).sum()
+            (0..eta.len()).map(|i| self.s[i] * slope(self.problem.loss, data.y[i], eta[i])).sum()
         };
         if self.problem.loss == Loss::Squared {
             return self.mean_loss(&at(-rise(0.0)), clock);
@@ -268,6 +301,14 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             // e^b makes the means add up to the counts
             let (counts, means) = (self.s.dot(&Array1::from_vec(data.y.to_vec())), self.s.dot(&at(0.0).mapv(f64::exp)));
             return self.mean_loss(&at((counts / means).ln()), clock);
+        }
+        if matches!(self.problem.loss, Loss::Huber { .. } | Loss::SquaredHinge) {
+            // somewhere between the residuals at b = 0
+            let residuals: Vec<f64> = (0..data.y.len()).filter(|&i| self.s[i] > 0.0).map(|i| data.y[i] - at(0.0)[i]).collect();
+            let low = residuals.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = residuals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let b = self.bisect(rise, low, high, clock);
+            return self.mean_loss(&at(b), clock);
         }
         if data.offset.is_none() {
             let positive: f64 = (0..data.y.len()).filter(|&i| data.y[i] > 0.0).map(|i| self.s[i]).sum();
@@ -280,14 +321,31 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         while rise(high) < 0.0 && high < 1e6 {
             high *= 2.0;
         }
-        for _ in 0..60 {
+        let b = self.bisect(rise, low, high, clock);
+        self.mean_loss(&at(b), clock)
+    }
+
+    /// Where the rising function comes to 0 between `low` and `high`, as near as numbers are.
+    fn bisect(&self, rise: impl Fn(f64) -> f64, mut low: f64, mut high: f64, clock: &mut Clock) -> f64 {
+        loop {
             let middle = 0.5 * (low + high);
-            if !clock.work(8 * data.y.len()) {
-                break;
+            if middle <= low || middle >= high || !clock.work(8 * self.eta.len()) {
+                return middle;
             }
             if rise(middle) > 0.0 { high = middle } else { low = middle }
         }
-        self.mean_loss(&at(0.5 * (low + high)), clock)
+    }
+}
+
+/// ∂loss/∂η.
+fn slope(loss: Loss, y: f64, eta: f64) -> f64 {
+    match loss {
+        Loss::Squared => eta - y,
+        Loss::Huber { delta } => delta.min((-delta).max(eta - y)),
+        Loss::SquaredHinge if y * eta >= 1.0 => 0.0,
+        Loss::SquaredHinge => 2.0 * (eta - y),
+        Loss::Logistic => -y / (1.0 + (y * eta).exp()),
+        Loss::Poisson => eta.exp() - y,
     }
 }
 
@@ -295,6 +353,12 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
 fn conjugate(loss: Loss, y: f64, u: f64) -> f64 {
     match loss {
         Loss::Squared => u * u / 2.0 - u * y,
+        Loss::Huber { delta } if u.abs() > delta * (1.0 + 1e-12) => f64::INFINITY,
+        Loss::Huber { .. } => u * u / 2.0 - u * y,
+        Loss::SquaredHinge => match y * u {
+            a if a < -1e-12 => f64::INFINITY,
+            a => a.max(0.0).powi(2) / 4.0 - a.max(0.0),
+        },
         Loss::Logistic => {
             // Rows separated by an unpenalised column sit on the edge of the domain; rounding may leave it by a hair.
             let a = if (y * u).abs() < 1e-12 {

@@ -6,7 +6,7 @@
 use super::clock::Clock;
 use super::face::Face;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, MEMORY, Pace, combine, prox};
+use super::inner::{Coordinates, Estimate, Fall, MEMORY, Pace, combine, prox};
 
 /// Supports up to this size get Newton steps.
 const NEWTON_LIMIT: usize = 4000;
@@ -73,7 +73,7 @@ impl<'g> Dense<'g> {
     }
 
     /// Minimises until the estimate of the duality gap is at most `goal`, `clock` says stop or the epochs are spent.
-    pub(crate) fn minimise(&mut self, at: &mut Coordinates, goal: f64, size: f64, max_epochs: u64, clock: &mut Clock) {
+    pub(crate) fn minimise(&mut self, at: &mut Coordinates, goal: f64, fall: Fall, max_epochs: u64, clock: &mut Clock) {
         let all: Vec<usize> = (0..at.w.len()).filter(|&k| self.curvature(k) + at.l2[k] > 0.0).collect();
         let (mut pace, mut doubt, mut spent) = (Pace::default(), 1usize, 0usize);
         let mut gap = f64::INFINITY;
@@ -86,7 +86,7 @@ impl<'g> Dense<'g> {
                     return;
                 }
                 work += self.sweep(at, &active, clock);
-                if self.gap(at, &active, size) <= goal {
+                if self.gap(at, &active, fall) <= goal {
                     break;
                 }
                 history.push(at.pick(&active));
@@ -102,7 +102,7 @@ impl<'g> Dense<'g> {
                 pace.went(gap, work);
             }
             spent += work;
-            gap = self.gap(at, &all, size);
+            gap = self.gap(at, &all, fall);
             let expected = pace.work_to(gap, goal);
             if gap <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
                 return;
@@ -119,7 +119,7 @@ impl<'g> Dense<'g> {
                 clock.work(self.step_cost());
                 self.step(k, at.w[k] - before);
             }
-            gap = self.gap(at, &all, size);
+            gap = self.gap(at, &all, fall);
             doubt = if accepted { 1 } else { (doubt * 4).min(1 << 10) };
             if gap <= goal {
                 return;
@@ -154,10 +154,10 @@ impl<'g> Dense<'g> {
         order.len() + steps * self.step_cost()
     }
 
-    fn gap(&self, at: &Coordinates, all: &[usize], size: f64) -> f64 {
+    fn gap(&self, at: &Coordinates, all: &[usize], fall: Fall) -> f64 {
         let mut estimate = Estimate::default();
         all.iter().for_each(|&k| estimate.add(at, k, self.gradient(k), self.curvature(k)));
-        estimate.gap(size)
+        estimate.gap(fall)
     }
 
     /// Newton steps on the support, the gradients left where they are. Whether any was taken.

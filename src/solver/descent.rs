@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::dual::{Side, dual_value};
 use super::gradient::Gradient;
 use super::gram::Products;
-use super::inner::{Aim, Coordinates, minimise};
+use super::inner::{Aim, Coordinates, Fall, minimise};
 use super::linear;
 use super::newton::Bend;
 use super::quadratic::Residual;
@@ -22,6 +22,10 @@ const INNER: f64 = 0.3;
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
 const ON_THE_WAY: f64 = 0.3;
+/// Newton steps on one working set.
+const STEPS: usize = 100;
+/// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
+const ROUNDING: f64 = 1e-10;
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
@@ -43,6 +47,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
     pub(super) dual: Vec<f64>,
+    /// Whether that could be done; where not, `dual` is only a direction.
+    pub(super) sound: bool,
     /// X̃ᵀdual, all columns.
     pub(super) gradient: Gradient,
     /// The point that the gradient's reference was computed at, with its `b_before`.
@@ -94,6 +100,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             loss: 0.0,
             theta: Vec::new(),
             dual: Vec::new(),
+            sound: true,
             lambda: 0.0,
             tol: problem.options.tol,
             products: Products::default(),
@@ -109,7 +116,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, u64::MAX, 100);
+            engine.improve(&problem.free, primal, goal, false, u64::MAX, STEPS);
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -166,7 +173,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
             }
-            let Choice { set, complete, settled } = self.choose(previous, &mut growth, gap > 0.5 * last_gap);
+            let doubted = gap > 0.5 * last_gap;
+            let Choice { set, complete, settled } = self.choose(previous, &mut growth, doubted);
             // the goal within the set, not the set, is what held it up
             if gap > 0.3 * last_gap && goal > 0.1 * gap * unit {
                 sharper *= 0.2;
@@ -178,7 +186,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             // nothing new to speak of: the rest of the way can be gone at once
             let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, self.problem.options.max_epochs, 100);
+            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs, STEPS);
             primal = self.evaluate();
             self.pass();
         };
@@ -195,7 +203,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, self.problem.options.max_epochs, 1);
+        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs, 1);
         self.evaluate();
         self.pass();
     }
@@ -203,8 +211,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// The dual value at the last pass.
     fn dual_of_all(&mut self) -> f64 {
         self.gradient.look_closer(self.problem, self.values, &self.dual, self.lambda, &mut self.clock);
-        let (columns, slack) = (self.gradient.near().iter().copied(), self.gradient.slack());
+        let (columns, slack) = (self.gradient.near().iter().copied(), self.slack());
         dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient.values[j as usize], slack, &mut self.clock)
+    }
+
+    /// Largest scale of the dual point: 0 where only the point 0 is known to be feasible.
+    pub(super) fn slack(&self) -> f64 {
+        if self.sound { self.gradient.slack() } else { 0.0 }
     }
 
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
@@ -242,13 +255,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// θ less its part in the span of the unpenalised columns, in the metric of the curvatures: what one Newton step
-    /// on those columns would make of it. Exact for the squared loss.
+    /// on those columns would make of it, kept inside the domain of the conjugate. Exact for the squared loss.
     pub(super) fn project(&mut self) -> Vec<f64> {
         if self.problem.free.is_empty() {
             return self.theta.clone();
         }
-        // No floor under the curvatures: they keep θ inside the domain of the conjugate.
-        let h = self.curvatures(&self.theta, 0.0);
+        // No floor under them: they keep θ inside the domain of the conjugate.
+        let loss = self.problem.loss;
+        let h = self.by_row(|y, residual| loss.room(y, residual).max(0.0));
         let m = self.problem.free.len();
         let intercept = self.problem.options.intercept;
         let mut model = Residual::new(self.matrix(), &self.problem.free, &h, self.theta.clone(), intercept, &mut self.clock);
@@ -276,14 +290,35 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
         }
         let shift = if model.mass > 0.0 { model.q.iter().sum::<f64>() / model.mass } else { 0.0 };
-        model.q.iter().zip(&h).map(|(q, h)| q - shift * h).collect()
+        let dual: Vec<f64> = model.q.iter().zip(&h).map(|(q, h)| q - shift * h).collect();
+        if loss.is_piecewise() {
+            // rows without room may leave a column a part that nothing takes
+            let sizes: Vec<f64> = dual.iter().map(|q| q.abs()).collect();
+            let left = |(column, center): (&Column<V>, &f64)| {
+                let size = column.iter().map(|(i, x)| sizes[i] * (x - center).abs()).sum::<f64>();
+                column.dot(&dual).abs() <= ROUNDING * (size + center.abs() * sizes.iter().sum::<f64>())
+            };
+            self.sound = model.columns.iter().zip(&model.center).all(left);
+        }
+        dual
     }
 
     /// share·loss'', with a floor under loss''.
-    pub(super) fn curvatures(&self, theta: &[f64], floor: f64) -> Vec<f64> {
+    pub(super) fn curvatures(&self, floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
-        let rows = self.problem.share.iter().zip(theta).zip(self.problem.data.y);
-        rows.map(|((&s, t), &y)| if s > 0.0 { s * loss.curvature(y, t / s).max(floor) } else { 0.0 }).collect()
+        if let Loss::Huber { delta } = loss {
+            // beyond δ the parabola that touches the loss at ±r and lies above it has curvature δ/|r|
+            let h = self.by_row(|y, residual| loss.curvature(y, residual));
+            let rows = h.into_iter().zip(&self.problem.share).zip(self.problem.data.y.iter().zip(&self.eta));
+            return rows.map(|((h, s), (y, eta))| if h == 0.0 { s * floor * (delta / (y - eta).abs()).min(1.0) } else { h }).collect();
+        }
+        self.by_row(|y, residual| loss.curvature(y, residual).max(floor))
+    }
+
+    /// share·f(y, residual) of every row with weight, else 0.
+    fn by_row(&self, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+        let rows = self.problem.share.iter().zip(&self.theta).zip(self.problem.data.y);
+        rows.map(|((&s, t), &y)| if s > 0.0 { s * f(y, t / s) } else { 0.0 }).collect()
     }
 
     /// Looks at every column that could matter.
@@ -302,9 +337,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
     /// A curved loss gets at most so many Newton `steps`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64, steps: usize) {
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64, steps: usize) {
         match self.problem.loss {
-            Loss::Squared => self.improve_quadratic(set, goal, max_epochs),
+            Loss::Squared => self.improve_quadratic(set, goal, doubted, max_epochs),
+            Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, max_epochs),
             Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs, steps),
         }
     }
@@ -314,12 +350,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda) }
     }
 
-    fn improve_quadratic(&mut self, set: &[u32], goal: f64, max_epochs: u64) {
+    fn improve_quadratic(&mut self, set: &[u32], goal: f64, doubted: bool, max_epochs: u64) {
         let size = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
         model.products = self.products_to_use();
-        let aim = Aim { goal, size, max_epochs, served: model.products.len(), once: false };
+        let fall = Fall { first: 0.0, second: size };
+        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, doubted, patient: false };
         minimise(&mut model, &mut at, self.known(set), &aim, &mut self.clock);
         self.products = model.products;
         self.write(set, &at.w);

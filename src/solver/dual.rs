@@ -17,11 +17,15 @@ pub(crate) struct Side {
 }
 
 /// The best dual value among a few rescalings of `theta` by at most `slack`, given the penalised columns; worth nothing
-/// when `clock` said stop.
+/// when `clock` said stop. A `slack` of 0 says that `theta` is not feasible: then the point 0 gives the value.
 pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, slack: f64, clock: &mut Clock) -> f64 {
     let line = Line::new(problem, theta);
-    // where the loss part has its top, for the squared loss
+    if slack == 0.0 {
+        return -problem.mean_conjugate(theta, 0.0, clock);
+    }
+    // where the loss part has its top, if it is a parabola
     let best = if line.square > 0.0 { (line.linear / line.square).clamp(-slack, slack) } else { 0.0 };
+    let best = if problem.loss == Loss::SquaredHinge { best.max(0.0) } else { best };
     let reach = best.abs().max(1.0);
     // the tightest of l1/|c| over the columns without an L2 part, and over all that have an L1 part
     let (mut hard, mut soft) = (Tightest::default(), Tightest::default());
@@ -41,10 +45,10 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
             hard.see(side.l1, c);
         }
     }
-    let hard = hard.ratio();
+    let hard = hard.ratio().min(line.domain);
     let soft = soft.ratio().min(hard);
     let mut scales = vec![1.0f64.min(hard)];
-    if problem.loss == Loss::Squared {
+    if line.parabola {
         scales.push(best.clamp(-hard, hard));
         if has_l2 && soft > 0.0 {
             scales.push(best.clamp(-soft, soft));
@@ -88,28 +92,40 @@ impl Tightest {
 struct Line<'p, 'a> {
     problem: &'p Problem<'a>,
     theta: &'p [f64],
-    /// Σθ(y − o) for the squared loss.
+    /// Whether it is t·linear − ½t²·square.
+    parabola: bool,
+    /// Σθ(y − o).
     linear: f64,
-    /// Σθ²/share for the squared loss.
+    /// Σθ²/share, half of it for the squared hinge.
     square: f64,
+    /// Largest t in the domain of the conjugate.
+    domain: f64,
 }
 
 impl<'p, 'a> Line<'p, 'a> {
     fn new(problem: &'p Problem<'a>, theta: &'p [f64]) -> Self {
-        let mut line = Self { problem, theta, linear: 0.0, square: 0.0 };
-        if problem.loss == Loss::Squared {
+        let parabola = problem.loss == Loss::Squared || problem.loss.is_piecewise();
+        let mut line = Self { problem, theta, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
+        if parabola {
             let offset = problem.data.offset;
             for (i, (&theta, &share)) in theta.iter().zip(&problem.share).enumerate().filter(|(_, (_, s))| **s > 0.0) {
                 line.linear += theta * (problem.data.y[i] - offset.map_or(0.0, |o| o[i]));
                 line.square += theta * theta / share;
             }
         }
+        if problem.loss == Loss::SquaredHinge {
+            line.square *= 0.5;
+        }
+        if problem.loss.is_piecewise() {
+            let rows = theta.iter().zip(&problem.share).zip(problem.data.y).filter(|((_, s), _)| **s > 0.0);
+            line.domain = rows.map(|((theta, share), &y)| problem.loss.reach(y, theta / share)).fold(f64::INFINITY, f64::min);
+        }
         line
     }
 
     fn value(&self, t: f64, clock: &mut Clock) -> f64 {
         let problem = self.problem;
-        if problem.loss == Loss::Squared {
+        if self.parabola {
             return t * self.linear - 0.5 * t * t * self.square;
         }
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));

@@ -1,18 +1,25 @@
 //! Cross-validation: folds are weight masks over the one shared matrix.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
 
+use super::clock::Clock;
+use super::lanes::LANES;
 use super::path::{Point, path_of_fold};
 use super::standing::{Start, Trail};
+use super::together::{Member, Together};
 use super::{Data, Loss, Observe, Options, Penalty, Problem, Stop, Unfit};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 
+/// The fold of a row that no fold holds out.
+pub const NEVER: u32 = u32::MAX;
+
 /// Which folds, over which λ, by how many threads.
 pub struct Folds<'a> {
-    /// Which fold holds each row out, below `n`.
+    /// Which fold holds each row out, below `n`, or [`NEVER`].
     pub of_row: &'a [u32],
     /// Number of folds.
     pub n: usize,
@@ -22,6 +29,9 @@ pub struct Folds<'a> {
     pub threads: usize,
     /// Called first on every thread that is started.
     pub on_thread: &'a (dyn Fn() + Sync),
+    /// The path over all rows at the same λ. With it folds are fitted together, which is cheaper by far; without it each is
+    /// fitted by itself.
+    pub points: &'a [Point],
     /// What was done before, one for each fold, or nothing at all.
     pub begun: &'a [FoldPath],
     /// Told of each λ a fold has done (the fold, its position); may be called from several threads.
@@ -71,19 +81,17 @@ pub fn cross_validate(
     folds: &Folds,
     observe: &Observe,
 ) -> Result<CvDeviance, Unfit> {
-    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold as usize >= folds.n) {
+    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold != NEVER && fold as usize >= folds.n) {
         return Err(Unfit::Shape);
     }
+    let groups = groups(data, folds);
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<FoldResult>>> = Mutex::new(vec![None; folds.n]);
     let work = || {
-        loop {
-            let fold = next.fetch_add(1, Ordering::Relaxed);
-            if fold >= folds.n {
-                return;
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for (fold, result) in group.clone().zip(run_folds(data, loss, penalty, options, folds, group.clone(), observe)) {
+                results.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[fold] = Some(result);
             }
-            let result = run_fold(data, loss, penalty, options, folds, fold, observe);
-            results.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[fold] = Some(result);
         }
     };
     let help = || {
@@ -91,7 +99,7 @@ pub fn cross_validate(
         work();
     };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..folds.threads.min(folds.n)).map(|_| scope.spawn(help)).collect();
+        let helpers: Vec<_> = (1..folds.threads.min(groups.len())).map(|_| scope.spawn(help)).collect();
         work();
         // A panic of a helper is the caller's panic: the scope passes it on.
         drop(helpers);
@@ -112,41 +120,110 @@ pub fn cross_validate(
     Ok(deviance)
 }
 
-/// One fold: a row for each λ reached.
-fn run_fold(
+/// Rows of which a line for each still lies in a near cache; with more, folds side by side cost more than one after the other.
+const MOST_ROWS: usize = 100_000;
+
+/// Which folds go together. Any division gives the same bits.
+fn groups(data: Data, folds: &Folds) -> Vec<Range<usize>> {
+    let most = if folds.points.is_empty() || data.x.is_empty() || data.x.n_rows > MOST_ROWS { 1 } else { LANES };
+    let parts = folds.n.div_ceil(most).max(folds.threads.clamp(1, folds.n.max(1)));
+    (0..parts).map(|part| part * folds.n / parts..(part + 1) * folds.n / parts).collect()
+}
+
+/// Some folds: of each a row for each λ reached.
+fn run_folds(
     data: Data,
     loss: Loss,
     penalty: Penalty,
     options: Options,
     folds: &Folds,
-    fold: usize,
+    group: Range<usize>,
     observe: &Observe,
-) -> Result<Vec<FoldRow>, Unfit> {
-    let begun = folds.begun.get(fold);
-    let mut rows = begun.map_or_else(Vec::new, |begun| begun.rows.clone());
-    if rows.len() >= folds.lambdas.len() {
-        return Ok(rows);
-    }
-    let last = begun.and_then(|begun| begun.last.as_ref());
-    let start = last.map(|(point, trail)| Start { done: rows.len(), point, trail });
+) -> Vec<FoldResult> {
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
-    let here = |i: usize| folds.of_row[i] as usize == fold;
-    let part = |held_out: bool| -> Vec<f64> { (0..data.x.n_rows).map(|i| if here(i) == held_out { weight(i) } else { 0.0 }).collect() };
-    let (train, test) = (part(false), part(true));
-    let problem = match Problem::new(Data { weights: Some(&train), ..data }, loss, penalty, options, observe) {
-        Err(Unfit::Stopped) => return Ok(rows),
-        problem => problem?,
+    let part = |fold: usize, held_out: bool| -> Vec<f64> {
+        let here = |i: usize| folds.of_row[i] as usize == fold;
+        (0..data.x.n_rows).map(|i| if here(i) == held_out { weight(i) } else { 0.0 }).collect()
     };
-    path_of_fold(&problem, folds.lambdas, Some(fold), start, observe, &mut |_, point, trail| {
+    let parts: Vec<[Vec<f64>; 2]> = group.clone().map(|fold| [false, true].map(|held_out| part(fold, held_out))).collect();
+    let begun = |fold: usize| folds.begun.get(fold).cloned().unwrap_or_default();
+    let problems: Vec<Option<Result<Problem, Unfit>>> = (group.clone().zip(&parts))
+        .map(|(fold, [train, _])| {
+            let left = begun(fold).rows.len() < folds.lambdas.len();
+            left.then(|| Problem::new(Data { weights: Some(train), ..data }, loss, penalty, options, observe))
+        })
+        .collect();
+    let mut results: Vec<FoldResult> = group.clone().map(|fold| Ok(begun(fold).rows)).collect();
+    let (mut together, mut alone) = (Vec::new(), Vec::new());
+    for ((fold, problem), ([_, test], result)) in group.clone().zip(&problems).zip(parts.iter().zip(&mut results)) {
+        match problem {
+            None | Some(Err(Unfit::Stopped)) => {}
+            Some(Err(why)) => *result = Err(*why),
+            Some(Ok(problem)) => {
+                let FoldPath { rows, last } = begun(fold);
+                let goes = goes_together(problem, &data, folds, last.as_ref());
+                let member = Member::new(fold, problem, test, rows, last);
+                if goes { together.push(member) } else { alone.push(member) }
+            }
+        }
+    }
+    if !together.is_empty() {
+        let clock = Clock::new(observe);
+        alone.extend(match data.x.values {
+            ValuesView::Single(values) => Together::new(data, values, loss, folds.points, together, clock).run(folds.lambdas, folds.each),
+            ValuesView::Double(values) => Together::new(data, values, loss, folds.points, together, clock).run(folds.lambdas, folds.each),
+        });
+    }
+    for member in alone {
+        let result = &mut results[member.fold - group.start];
+        *result = Ok(if member.rows.len() < folds.lambdas.len() && !member.stopped {
+            run_alone(data, loss, folds, member, observe)
+        } else {
+            member.rows
+        });
+    }
+    results
+}
+
+/// Whether a fold is one for [`Together`], from where it is.
+fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(Point, Trail)>) -> bool {
+    let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
+    // second derivatives of all rows bound those of the fold up to this factor; a step is sure to go down below 2
+    let all: f64 = (0..data.x.n_rows).map(weight).sum();
+    let kept: f64 = problem.data.weights.map_or(all, |train| train.iter().sum());
+    let near = folds.lambdas.windows(2).all(|pair| pair[1] >= 0.5 * pair[0] && pair[1] < pair[0]);
+    let far = folds.lambdas.last().is_some_and(|&last| last < 1e-12 * problem.lambda_max());
+    let first = folds.lambdas.first().is_some_and(|&first| first >= 0.5 * problem.lambda_max());
+    folds.points.len() == folds.lambdas.len()
+        && data.x.n_rows <= MOST_ROWS
+        && last.is_none_or(|(_, trail)| trail.before.is_some())
+        && problem.free.is_empty()
+        && problem.penalty.l1_ratio > 0.0
+        && all < 1.9 * kept
+        && near
+        && !far
+        && first
+}
+
+/// One fold by itself from where it is: a row for each λ reached.
+fn run_alone(data: Data, loss: Loss, folds: &Folds, member: Member, observe: &Observe) -> Vec<FoldRow> {
+    let Member { fold, problem, test, mut rows, last, .. } = member;
+    let last = last.map(|(point, trail)| {
+        // a fold that went together with others knows less
+        let trail = if trail.before.is_some() { Trail { seen: Some(point.intercept), ..Trail::default() } } else { trail };
+        (point, trail)
+    });
+    let start = last.as_ref().map(|(point, trail)| Start { done: rows.len(), point, trail });
+    path_of_fold(problem, folds.lambdas, Some(fold), start, observe, &mut |_, point, trail| {
         if point.stop == Stop::Cancelled {
             return;
         }
         let eta = linear_predictor(data, &point);
-        let row = FoldRow { deviance: mean_deviance(loss, data.y, &eta, &test), nonzeros: point.columns.len() };
+        let row = FoldRow { deviance: mean_deviance(loss, data.y, &eta, test), nonzeros: point.columns.len() };
         rows.push(row);
         (folds.each)(fold, rows.len() - 1, row, &point, trail);
     });
-    Ok(rows)
+    rows
 }
 
 /// offset + b + Xw for every row.
@@ -169,7 +246,7 @@ fn add_columns<V: Number>(x: ColumnsView, values: &[V], point: &Point, eta: &mut
 }
 
 /// Weighted mean deviance; NaN without weight.
-fn mean_deviance(loss: Loss, y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
+pub(super) fn mean_deviance(loss: Loss, y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
     let (mut sum, mut total) = (0.0, 0.0);
     for ((&y, &eta), &s) in y.iter().zip(eta).zip(weights).filter(|(_, s)| **s > 0.0) {
         sum += s * loss.deviance(y, eta);

@@ -115,6 +115,10 @@ impl Gradient {
 
     /// Whether the product of column `j` may be out of `WITHIN` its bound.
     fn may_pass(&self, problem: &Problem, j: usize) -> bool {
+        if problem.scale[j] == 0.0 {
+            // it stays at 0, as do the columns that only rows without weight have
+            return false;
+        }
         // a hair off for rounding
         let room = WITHIN * self.lambda * problem.l1[j] * (1.0 - 1e-12) - self.reference[j].abs();
         room <= 0.0 || room * room <= problem.spread[j] * self.distance * (1.0 + 1e-12)

@@ -39,9 +39,41 @@ pub(crate) struct Wanted {
     pub(crate) center: f64,
 }
 
+/// A precision that products are kept in.
+pub(crate) trait Precision: Copy + Default {
+    /// Whether sums may be made where the products are kept.
+    const IS_DOUBLE: bool;
+    fn of(x: f64) -> Self;
+    fn add(&mut self, x: f64);
+}
+
+impl Precision for f64 {
+    const IS_DOUBLE: bool = true;
+
+    fn of(x: f64) -> Self {
+        x
+    }
+
+    fn add(&mut self, x: f64) {
+        *self += x;
+    }
+}
+
+impl Precision for f32 {
+    const IS_DOUBLE: bool = false;
+
+    fn of(x: f64) -> Self {
+        x as Self
+    }
+
+    fn add(&mut self, x: f64) {
+        *self += x as Self;
+    }
+}
+
 /// Products Σ h·x̃_a·x̃_b of some columns.
 #[derive(Debug, Default)]
-pub(crate) struct Products {
+pub(crate) struct Products<S = f64> {
     /// Which columns, in the order of their coming.
     columns: Vec<u32>,
     centers: Vec<f64>,
@@ -52,11 +84,11 @@ pub(crate) struct Products {
     /// Their sum.
     entries: usize,
     /// Both triangles, a row every `stride`.
-    square: Vec<f64>,
+    square: Vec<S>,
     stride: usize,
 }
 
-impl Products {
+impl<S: Precision + Into<f64>> Products<S> {
     /// The columns it knows, rising.
     pub(crate) fn known(&self) -> Vec<u32> {
         let mut known = self.columns.clone();
@@ -78,7 +110,7 @@ impl Products {
     }
 
     /// The products of the column at `place` with all that are known.
-    pub(crate) fn row(&self, place: usize) -> &[f64] {
+    pub(crate) fn row(&self, place: usize) -> &[S] {
         &self.square[place * self.stride..][..self.columns.len()]
     }
 
@@ -114,7 +146,7 @@ impl Products {
         self.make_room(ids.len());
         self.centers.truncate(old);
         self.centers.extend(new.iter().map(|new| new.center));
-        let whole = if old == 0 && new.len() <= NEAR {
+        let whole = if S::IS_DOUBLE && old == 0 && new.len() <= NEAR {
             self.square_of(&rows, frame, clock)
         } else {
             self.columns_by_rows(&rows, &columns, old, frame, clock)
@@ -124,7 +156,7 @@ impl Products {
         }
         for (a, wanted) in (old..).zip(&new) {
             // computed without cancellation
-            self.square[a * self.stride + a] = wanted.curvature;
+            self.square[a * self.stride + a] = S::of(wanted.curvature);
         }
         self.place.resize(frame.x.len(), NOWHERE);
         for (place, &j) in ids.iter().enumerate().skip(old) {
@@ -156,7 +188,7 @@ impl Products {
     /// The products of few columns with one another, a row at a time: the sums stay in a near cache.
     fn square_of<V>(&mut self, rows: &Rows, frame: Frame<V>, clock: &mut Clock) -> bool {
         let (n, stride) = (rows.n_columns, self.stride);
-        (0..n).for_each(|a| self.square[a * stride..][..n].fill(0.0));
+        (0..n).for_each(|a| self.square[a * stride..][..n].fill(S::default()));
         for (i, &h) in frame.h.iter().enumerate() {
             let range = rows.range(i as u32);
             let (positions, values) = (&rows.positions[range.clone()], &rows.values[range]);
@@ -165,18 +197,18 @@ impl Products {
             }
             for (k, (&a, x)) in positions.iter().zip(values).enumerate() {
                 let sums = &mut self.square[a as usize * stride..][..n];
-                positions[k..].iter().zip(&values[k..]).for_each(|(&b, z)| sums[b as usize] += x * z * h);
+                positions[k..].iter().zip(&values[k..]).for_each(|(&b, z)| sums[b as usize].add(x * z * h));
             }
         }
         for a in 0..n {
-            (a..n).for_each(|b| self.put(b, a, self.square[a * stride + b], frame.mass));
+            (a..n).for_each(|b| self.put(b, a, self.square[a * stride + b].into(), frame.mass));
         }
         true
     }
 
     /// Keeps the sum Σ hxz of two columns as their product.
     fn put(&mut self, a: usize, b: usize, sum: f64, mass: f64) {
-        let product = sum - mass * (self.centers[a] * self.centers[b]);
+        let product = S::of(sum - mass * (self.centers[a] * self.centers[b]));
         self.square[a * self.stride + b] = product;
         self.square[b * self.stride + a] = product;
     }
@@ -186,7 +218,7 @@ impl Products {
             return;
         }
         let (old, stride) = (self.columns.len(), (size + size / 8).next_multiple_of(8));
-        let mut square = vec![0.0; stride * stride];
+        let mut square = vec![S::default(); stride * stride];
         for a in 0..old {
             square[a * stride..][..old].copy_from_slice(&self.square[a * self.stride..][..old]);
         }

@@ -53,18 +53,31 @@ impl Coordinates {
     }
 }
 
+/// A bound on what the loss part of the dual value falls by when the dual point is scaled by t: first·(1 − t) + ½·second·(1 − t)².
+#[derive(Clone, Copy)]
+pub(crate) struct Fall {
+    /// 0 but for losses whose conjugate has a slope at the edge of its domain.
+    pub(crate) first: f64,
+    /// A bound on twice the loss term.
+    pub(crate) second: f64,
+}
+
 /// How far to minimise.
 pub(crate) struct Aim {
     /// Goal for the estimate of the duality gap.
     pub(crate) goal: f64,
-    /// A bound on twice the loss term; it only weighs the second-order part of the estimate.
-    pub(crate) size: f64,
+    /// What a smaller dual point costs.
+    pub(crate) fall: Fall,
     /// Bound on all epochs.
     pub(crate) max_epochs: u64,
     /// Columns whose products have served before.
     pub(crate) served: usize,
     /// The model is only good enough for the columns that move now: end when those are at the goal.
     pub(crate) once: bool,
+    /// Small steps have been taken for the end before when they were not.
+    pub(crate) doubted: bool,
+    /// Go on where steps are short though the goal is far: nobody looks at more columns next.
+    pub(crate) patient: bool,
 }
 
 /// Minimises until the estimate of the duality gap is at the goal, `clock` says stop or the epochs are spent. Gradients
@@ -76,7 +89,7 @@ pub(crate) fn minimise<V: Number>(
     aim: &Aim,
     clock: &mut Clock,
 ) {
-    let Aim { goal, size, max_epochs, served, once } = *aim;
+    let Aim { goal, fall, max_epochs, served, once, doubted, patient } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let (mut pace, mut doubt, mut spent) = (Pace::default(), 1usize, 0usize);
@@ -97,7 +110,7 @@ pub(crate) fn minimise<V: Number>(
                 of_moved.add(at, k, gradients[k], model.curvature(k));
             }
         }
-        let gap = estimate.gap(size);
+        let gap = estimate.gap(fall);
         if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
@@ -110,12 +123,12 @@ pub(crate) fn minimise<V: Number>(
         let lean = 12 * entries < active.len() * active.len();
         let used_to = 2 * served.max(model.products.len()) >= active.len();
         let trust = if used_to && !lean { TRUST * visit } else { 0 };
-        let expected = pace.work_to(of_moved.gap(size), goal).max(trust);
+        let expected = pace.work_to(of_moved.gap(fall), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
         // one slow cycle says little of the next: a step that costs many of them waits until as much has gone into sweeps
         let due = |price: usize| (2 * spent).max(trust) >= price && expected >= price;
         if few && due(newton) && due(model.price(&active, clock).saturating_add(newton)) {
-            match on_products(model, at, &active, &gradients, nearer, size, max_epochs, lean, clock) {
+            match on_products(model, at, &active, &gradients, nearer, fall, max_epochs, lean, clock) {
                 None => return,
                 Some(_) if once => return,
                 Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
@@ -126,14 +139,14 @@ pub(crate) fn minimise<V: Number>(
             // where most of the set moves, all of it is swept, and what the sweeps meet tells of all
             let whole = 2 * entries >= visit;
             let (order, aim) = if whole { (&all, goal) } else { (&active, nearer) };
-            let (left, brisk, work) = on_columns(model, at, order, whole, (gap, aim), size, max_epochs, clock);
+            let (left, brisk, work) = on_columns(model, at, order, whole, (gap, aim), fall, max_epochs, clock);
             pace.went(gap, work);
             spent += work + visit;
             pace.brisk = brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && left <= goal {
+            if 2 * visit > model.nnz() && !doubted && !patient && left <= goal {
                 return;
             }
         }
@@ -178,7 +191,7 @@ fn on_products<V: Number>(
     active: &[usize],
     gradients: &[f64],
     goal: f64,
-    size: f64,
+    fall: Fall,
     max_epochs: u64,
     lean: bool,
     clock: &mut Clock,
@@ -193,7 +206,7 @@ fn on_products<V: Number>(
     let helped = if lean {
         dense.polish(&mut part, clock)
     } else {
-        dense.minimise(&mut part, goal, size, max_epochs, clock);
+        dense.minimise(&mut part, goal, fall, max_epochs, clock);
         true
     };
     for (&k, &w) in active.iter().zip(&part.w) {
@@ -215,7 +228,7 @@ fn on_columns<V: Number>(
     active: &[usize],
     whole: bool,
     (gap, goal): (f64, f64),
-    size: f64,
+    fall: Fall,
     max_epochs: u64,
     clock: &mut Clock,
 ) -> (f64, bool, usize) {
@@ -224,7 +237,7 @@ fn on_columns<V: Number>(
     let (mut last, mut left, mut brisk, mut work) = (gap, gap, false, 0);
     for _ in 0..=MEMORY {
         let mut moves = vec![false; order.len()];
-        let met = sweep(model, at, &order, &mut moves, &mut work, clock).gap(size);
+        let met = sweep(model, at, &order, &mut moves, &mut work, clock).gap(fall);
         if !whole {
             let mut moves = moves.into_iter();
             order.retain(|_| moves.next() == Some(true));
@@ -295,7 +308,7 @@ pub(crate) fn prox(z: f64, l1: f64, bend: f64) -> f64 {
     }
 }
 
-/// An estimate of the duality gap on the working set; equal to it for the squared loss but for `size`.
+/// An estimate of the duality gap on the working set; equal to it for the squared loss but for `fall`.
 ///
 /// With c = X̃ᵀq and the dual point t·q, the gap is Σ pen(w) − t·cᵀw + Σ pen*(t·c) + (1−t)²/2·‖q‖², where t ≤ 1 makes
 /// t·c feasible when the penalty has no L2 part. A free coordinate counts with the decrease it still allows.
@@ -332,19 +345,21 @@ impl Estimate {
         }
     }
 
-    pub(crate) fn gap(&self, size: f64) -> f64 {
+    pub(crate) fn gap(&self, fall: Fall) -> f64 {
         let t = self.t;
-        (self.penalty - t * self.product + self.conjugate + 0.5 * (1.0 - t) * (1.0 - t) * size).max(0.0) + self.free
+        let scaled = (1.0 - t) * fall.first + 0.5 * (1.0 - t) * (1.0 - t) * fall.second;
+        (self.penalty - t * self.product + self.conjugate + scaled).max(0.0) + self.free
     }
 }
 
-/// The step to the affine combination of the last iterates with the smallest combined step, in the metric of `scale`.
-pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
+/// The affine combination of the last iterates with the smallest combined step, in the metric of `scale`: the share of each
+/// but the first.
+pub(crate) fn mixture(scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
     let steps: Vec<Vec<f64>> = history.windows(2).map(|pair| pair[1].iter().zip(&pair[0]).map(|(new, old)| new - old).collect()).collect();
     let inner = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(scale).map(|((a, b), s)| a * b * s).sum() };
     let mut g = vec![0.0; MEMORY * MEMORY];
     for a in 0..MEMORY {
-        clock.work(active.len());
+        clock.work(scale.len());
         for b in 0..=a {
             g[a * MEMORY + b] = inner(&steps[a], &steps[b]);
         }
@@ -359,9 +374,15 @@ pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history
         return None;
     }
     let total: f64 = z.iter().sum();
+    Some(z.into_iter().map(|z| z / total).collect())
+}
+
+/// The step to the affine combination of the last iterates with the smallest combined step, in the metric of `scale`.
+pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history: &[Vec<f64>], clock: &mut Clock) -> Option<Vec<f64>> {
+    let z = mixture(scale, history, clock)?;
     let mut d = vec![0.0; at.w.len()];
     for (position, &k) in active.iter().enumerate() {
-        let combined: f64 = (0..MEMORY).map(|a| z[a] / total * history[a + 1][position]).sum();
+        let combined: f64 = (0..MEMORY).map(|a| z[a] * history[a + 1][position]).sum();
         // Where the penalty has a kink, a coefficient at 0 stays there and none changes its sign: that is for descent to decide.
         let crosses = at.l1[k] > 0.0 && combined * at.w[k] <= 0.0;
         d[k] = if crosses { -at.w[k] } else { combined - at.w[k] };

@@ -7,6 +7,8 @@ use super::elementary::{exp, ln, ln_1p};
 
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;
+/// How near to δ, as a share of it, the residual of a Huber loss counts as cut off.
+const CUT: f64 = 1e-12;
 
 impl Loss {
     /// loss(y, η).
@@ -14,6 +16,14 @@ impl Loss {
     pub(crate) fn value(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * (y - eta) * (y - eta),
+            Self::Huber { delta } => {
+                let size = (y - eta).abs();
+                if size <= delta { 0.5 * size * size } else { delta * (size - 0.5 * delta) }
+            }
+            Self::SquaredHinge => {
+                let short = (1.0 - y * eta).max(0.0);
+                short * short
+            }
             Self::Logistic => softplus(-y * eta),
             Self::Poisson => exp(eta) - y * eta,
         }
@@ -24,6 +34,8 @@ impl Loss {
     pub(crate) fn descent(self, y: f64, eta: f64) -> f64 {
         match self {
             Self::Squared => y - eta,
+            Self::Huber { delta } => (y - eta).clamp(-delta, delta),
+            Self::SquaredHinge => 2.0 * y * (1.0 - y * eta).max(0.0),
             Self::Logistic => y * sigmoid(-y * eta),
             Self::Poisson => y - exp(eta),
         }
@@ -33,6 +45,8 @@ impl Loss {
     pub(crate) fn curvature(self, y: f64, residual: f64) -> f64 {
         match self {
             Self::Squared => 1.0,
+            Self::SquaredHinge => 2.0 * f64::from(y * residual > 0.0),
+            Self::Huber { delta } => f64::from(residual.abs() < delta * (1.0 - CUT)),
             Self::Logistic => residual.abs() * (1.0 - residual.abs()),
             Self::Poisson => y - residual,
         }
@@ -43,6 +57,14 @@ impl Loss {
     pub(crate) fn conjugate(self, y: f64, u: f64) -> f64 {
         match self {
             Self::Squared => 0.5 * u * u - u * y,
+            Self::Huber { delta } => {
+                let inside = u.clamp(-delta, delta);
+                if u.abs() <= delta * (1.0 + EDGE) { 0.5 * inside * inside - inside * y } else { f64::INFINITY }
+            }
+            Self::SquaredHinge => {
+                let inside = (u * y).max(0.0);
+                if u * y >= -EDGE { inside * (0.25 * inside - 1.0) } else { f64::INFINITY }
+            }
             Self::Logistic => {
                 // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
                 let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
@@ -56,10 +78,35 @@ impl Loss {
         }
     }
 
+    /// How far the dual may move at a row without leaving the domain of the conjugate, given the residual: 0 at its edge,
+    /// falling to it no slower than the way there. The curvature, where that does so.
+    pub(crate) fn room(self, y: f64, residual: f64) -> f64 {
+        match self {
+            Self::Huber { delta } => self.curvature(y, residual) * (1.0 - (residual / delta).powi(2)),
+            Self::SquaredHinge => y * residual,
+            Self::Squared | Self::Logistic | Self::Poisson => self.curvature(y, residual),
+        }
+    }
+
+    /// Largest t at which t·u is in the domain of the conjugate.
+    pub(crate) fn reach(self, y: f64, u: f64) -> f64 {
+        match self {
+            Self::Huber { delta } => delta / u.abs(),
+            Self::SquaredHinge if u * y < -EDGE => 0.0,
+            _ => f64::INFINITY,
+        }
+    }
+
+    /// Whether the loss is made of parabolas and straight lines: its residual is then linear between bends.
+    pub(crate) fn is_piecewise(self) -> bool {
+        matches!(self, Self::Huber { .. } | Self::SquaredHinge)
+    }
+
     /// The values of many rows, into `values`.
     pub(crate) fn values(self, y: &[f64], eta: &[f64], values: &mut [f64]) {
         match self {
             Self::Squared => rows(y, eta, values, |y, eta| Self::Squared.value(y, eta)),
+            Self::Huber { .. } | Self::SquaredHinge => rows(y, eta, values, |y, eta| self.value(y, eta)),
             Self::Logistic => logistic_values(y, eta, values),
             Self::Poisson => poisson_values(y, eta, values),
         }
@@ -69,6 +116,7 @@ impl Loss {
     pub(crate) fn descents(self, y: &[f64], eta: &[f64], residuals: &mut [f64]) {
         match self {
             Self::Squared => rows(y, eta, residuals, |y, eta| Self::Squared.descent(y, eta)),
+            Self::Huber { .. } | Self::SquaredHinge => rows(y, eta, residuals, |y, eta| self.descent(y, eta)),
             Self::Logistic => logistic_descents(y, eta, residuals),
             Self::Poisson => poisson_descents(y, eta, residuals),
         }
@@ -78,6 +126,7 @@ impl Loss {
     pub(crate) fn conjugates(self, y: &[f64], u: &[f64], conjugates: &mut [f64]) {
         match self {
             Self::Squared => rows(y, u, conjugates, |y, u| Self::Squared.conjugate(y, u)),
+            Self::Huber { .. } | Self::SquaredHinge => rows(y, u, conjugates, |y, u| self.conjugate(y, u)),
             Self::Logistic => logistic_conjugates(y, u, conjugates),
             Self::Poisson => poisson_conjugates(y, u, conjugates),
         }
@@ -86,12 +135,13 @@ impl Loss {
     /// The least value over all η.
     pub(crate) fn least(self, y: f64) -> f64 {
         match self {
-            Self::Squared | Self::Logistic => 0.0,
+            Self::Squared | Self::Huber { .. } | Self::SquaredHinge | Self::Logistic => 0.0,
             Self::Poisson => y - entropy(y),
         }
     }
 
-    /// The deviance of one row: squared error, or −2·log-likelihood less that of a model that fits the row exactly.
+    /// The deviance of one row: squared error, −2·log-likelihood less that of a model that fits the row exactly, or, for a
+    /// loss that is no likelihood, twice the loss.
     pub(crate) fn deviance(self, y: f64, eta: f64) -> f64 {
         2.0 * (self.value(y, eta) - self.least(y))
     }
@@ -186,9 +236,12 @@ mod tests {
     fn conjugates_agree_with_brute_force() {
         let signs = [(1.0, 0.2), (-1.0, 0.7), (1.0, 0.99)];
         let counts = [(0.0, -0.5), (3.0, 2.9), (2.0, -1.0)];
-        for (loss, cases) in [(Loss::Squared, signs), (Loss::Logistic, signs), (Loss::Poisson, counts)] {
+        let (huber, hinge) = (Loss::Huber { delta: 0.8 }, Loss::SquaredHinge);
+        let all = [(Loss::Squared, signs), (huber, counts.map(|(y, u)| (y, u / 4.0))), (hinge, signs), (Loss::Logistic, signs)];
+        for (loss, cases) in all.into_iter().chain([(Loss::Poisson, counts)]) {
             for (y, share) in cases {
-                let u = if loss == Loss::Poisson { share } else { y * share };
+                let counts = matches!(loss, Loss::Poisson | Loss::Huber { .. });
+                let u = if counts { share } else { y * share };
                 let brute = (-400_000..400_000)
                     .map(|k| f64::from(k) * 1e-4)
                     .map(|eta| -u * eta - loss.value(y, eta))
@@ -197,12 +250,17 @@ mod tests {
             }
         }
         assert_eq!(Loss::Logistic.conjugate(1.0, 1.5), f64::INFINITY);
+        assert_eq!((huber.conjugate(1.0, 0.9), huber.conjugate(1.0, -0.9)), (f64::INFINITY, f64::INFINITY));
+        assert_eq!((hinge.conjugate(1.0, -0.1), hinge.conjugate(-1.0, 0.1)), (f64::INFINITY, f64::INFINITY));
+        assert_eq!((huber.reach(3.0, -1.6), hinge.reach(1.0, 2.0), hinge.reach(1.0, -2.0)), (0.5, f64::INFINITY, 0.0));
         assert_eq!((Loss::Poisson.conjugate(1.0, 1.5), Loss::Poisson.conjugate(2.0, 2.0)), (f64::INFINITY, 0.0));
     }
 
     #[test]
     fn slopes_and_curvatures_agree_with_differences() {
-        for (loss, sign) in [(Loss::Squared, -1.0), (Loss::Logistic, -1.0), (Loss::Poisson, 3.0)] {
+        let huber = Loss::Huber { delta: 1.2 };
+        let all = [(Loss::Squared, -1.0), (huber, -1.0), (Loss::SquaredHinge, -1.0), (Loss::Logistic, -1.0), (Loss::Poisson, 3.0)];
+        for (loss, sign) in all {
             for (y, eta) in [(1.0, 0.3), (sign, 2.0), (sign, -1.5)] {
                 let step = 1e-5;
                 let slope = (loss.value(y, eta + step) - loss.value(y, eta - step)) / (2.0 * step);

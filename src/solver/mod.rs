@@ -17,6 +17,7 @@ use crate::matrix::ColumnsView;
 #[macro_use]
 mod wide;
 
+mod advance;
 mod certificate;
 mod clock;
 mod dense;
@@ -28,32 +29,47 @@ mod folds;
 mod gradient;
 mod gram;
 mod inner;
+mod lanes;
 mod linear;
 mod loss;
+mod model;
+mod near;
 mod newton;
 mod path;
+mod pieces;
 mod problem;
 mod quadratic;
+mod refit;
+mod sight;
 mod standing;
 mod support;
 mod target;
+mod together;
 mod working_set;
 
 pub use certificate::{Certificate, certify};
-pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, cross_validate};
+pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, NEVER, cross_validate};
 pub use path::{Point, lambda_grid, path, settle, solve};
 pub use problem::{Problem, Unfit};
+pub use refit::{Refit, refit};
 pub use standing::{Reference, Start, Trail};
 pub use support::ambiguous_support;
 pub use target::{TargetPoint, target_nonzeros};
 
 /// How a prediction is compared with the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     /// ½(y − η)².
     Squared,
+    /// ½r² for |r| ≤ δ, δ|r| − ½δ² beyond, r = y − η.
+    Huber {
+        /// δ > 0, in units of y.
+        delta: f64,
+    },
     /// log(1 + e^(−yη)), y ∈ {−1, +1}.
     Logistic,
+    /// max(0, 1 − yη)², y ∈ {−1, +1}.
+    SquaredHinge,
     /// e^η − yη, y ≥ 0.
     Poisson,
 }
@@ -63,7 +79,7 @@ pub enum Loss {
 pub struct Data<'a> {
     /// The matrix.
     pub x: ColumnsView<'a>,
-    /// Targets; ±1 for [`Loss::Logistic`], at least 0 for [`Loss::Poisson`].
+    /// Targets; ±1 for [`Loss::Logistic`] and [`Loss::SquaredHinge`], at least 0 for [`Loss::Poisson`].
     pub y: &'a [f64],
     /// Sample weights `s ≥ 0`, not all 0; `None` = all 1. A row of weight 0 is as good as absent.
     pub weights: Option<&'a [f64]>,

@@ -8,15 +8,15 @@ use std::collections::HashMap;
 
 use super::descent::{Engine, dual_over};
 use super::gram::Products;
-use super::inner::{Aim, minimise};
+use super::inner::{Aim, Fall, minimise};
 use super::quadratic::{Residual, center_and_curvature};
 use super::standing::Reference;
 use crate::matrix::Number;
 
 /// New second derivatives are worth their products when the way would take more steps than this with the old ones.
-const PATIENCE: f64 = 3.0;
+pub(super) const PATIENCE: f64 = 3.0;
 /// No row counts for less than this.
-const FLOOR: f64 = 1e-10;
+pub(super) const FLOOR: f64 = 1e-10;
 
 /// Second derivatives of the rows' losses at a point gone by.
 #[derive(Debug, Default)]
@@ -28,12 +28,12 @@ pub(super) struct Bend {
     /// Centre and curvature of the columns that were asked for.
     moments: HashMap<u32, (f64, f64)>,
     /// Columns whose products were kept with those before; 0 once there are any.
-    served: usize,
+    pub(super) served: usize,
 }
 
 impl Bend {
     /// How far `h` is from here: 0 = here.
-    fn drift(&self, h: &[f64]) -> f64 {
+    pub(super) fn drift(&self, h: &[f64]) -> f64 {
         let (mut apart, mut size) = (0.0, 0.0);
         for (now, then) in h.iter().zip(&self.h) {
             apart += (now - then).abs();
@@ -78,7 +78,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             let rate = match last_gap {
                 _ if self.products.len() == 0 => f64::INFINITY,
-                None => self.bend.drift(&self.curvatures(&self.theta, FLOOR)),
+                None => self.bend.drift(&self.curvatures(FLOOR)),
                 Some(last) => gap / last,
             };
             let served = self.products.len().max(self.bend.served);
@@ -87,7 +87,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 if round > 0 {
                     primal = self.evaluate();
                 }
-                self.bend_here();
+                self.bend_here(FLOOR);
             }
             let size = self.problem.deviance(primal).max(0.0);
             let mut bend = std::mem::take(&mut self.bend);
@@ -100,34 +100,35 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             last_gap = Some(gap);
             let rough = if gap.is_finite() { 0.1 * gap } else { 1e-3 * size };
-            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), size, max_epochs, served, once: true };
+            let fall = Fall { first: 0.0, second: size };
+            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), fall, max_epochs, served, once: true, doubted: false, patient: false };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;
             match self.line_search(set, &at.w, primal) {
-                Some(lower) => primal = lower,
+                Some((lower, _)) => primal = lower,
                 None => return,
             }
         }
     }
 
-    /// Takes the second derivatives of the point last evaluated.
-    pub(super) fn bend_here(&mut self) {
-        let h = self.curvatures(&self.theta, FLOOR);
+    /// Takes the second derivatives of the point last evaluated, with a `floor` under them.
+    pub(super) fn bend_here(&mut self, floor: f64) {
+        let h = self.curvatures(floor);
         let served = std::mem::take(&mut self.products).len();
         self.bend = Bend { h, at: Some(self.here()), moments: HashMap::new(), served };
     }
 
     /// Gap of the problem restricted to `set`, and the gradients there, by what the last pass saw.
-    fn look_back(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
-        let (c, slack) = (&self.gradient.values, self.gradient.slack());
+    pub(super) fn look_back(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
+        let (c, slack) = (&self.gradient.values, self.slack());
         let find = |j: u32| c[j as usize];
         let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, slack, &mut self.clock);
         (gap, self.known(set))
     }
 
     /// Gap of the problem restricted to `set`, and the gradients there.
-    fn look_at(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
+    pub(super) fn look_at(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
         self.dual = self.project();
         let sum: f64 = self.dual.iter().sum();
         let mut products = Vec::with_capacity(set.len());
@@ -136,13 +137,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let go_on = self.clock.touch(column.nnz());
             products.push(if go_on { column.dot(&self.dual) - self.problem.center[j as usize] * sum } else { 0.0 });
         }
+        let slack = if self.sound { f64::INFINITY } else { 0.0 };
         let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, f64::INFINITY, &mut self.clock);
+        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, slack, &mut self.clock);
         (gap, self.problem.free.is_empty().then_some(products))
     }
 
-    /// Moves towards `target` as far as F falls; F there, or `None` when it does not fall at all.
-    fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<f64> {
+    /// Moves towards `target` as far as F falls; F there and the share of the way, or `None` when it does not fall at all.
+    pub(super) fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<(f64, f64)> {
         let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
         let mut direction = vec![0.0; self.eta.len()];
         for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {
@@ -178,7 +180,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let rounding = if length == 1.0 { 1e-14 * (primal.abs() + self.problem.magnitude()) } else { 0.0 };
             if lower < primal + rounding {
                 self.b = here;
-                return Some(lower);
+                return Some((lower, length));
             }
             length *= 0.5;
         }

@@ -14,14 +14,14 @@ pub enum Unfit {
     /// The weights sum to 0.
     #[error("the sample weights sum to zero: no row takes part in the fit")]
     NoWeight,
-    /// Logistic loss and only one class among the rows with weight.
+    /// A loss of two classes and only one class among the rows with weight.
     #[error("only one class has rows with positive weight")]
     OneClass,
     /// A number that is NaN or infinite.
     #[error("a target, weight, offset or penalty factor is not a finite number, or a sum over them overflows")]
     NonFinite,
-    /// A weight or penalty factor below 0, or an `l1_ratio` outside [0, 1].
-    #[error("a sample weight or penalty factor is negative, or l1_ratio lies outside [0, 1]")]
+    /// A weight or penalty factor below 0, an `l1_ratio` outside [0, 1], or a `delta` that is not above 0.
+    #[error("a sample weight or penalty factor is negative, l1_ratio lies outside [0, 1], or delta is not above 0")]
     Negative,
     /// Poisson loss and nothing counted in the rows with weight: the best mean is 0, and no η gives it.
     #[error("no row with positive weight has a count above zero")]
@@ -29,8 +29,8 @@ pub enum Unfit {
     /// A target of the Poisson loss below 0.
     #[error("a target of the poisson loss is negative")]
     NotACount,
-    /// A logistic target other than -1 and +1.
-    #[error("a target of the logistic loss is neither -1 nor +1")]
+    /// A target of a loss of two classes other than -1 and +1.
+    #[error("a target of a loss of two classes is neither -1 nor +1")]
     NotASign,
     /// Slices whose lengths do not fit the matrix.
     #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
@@ -168,7 +168,7 @@ impl<'a> Problem<'a> {
     /// Units of work of the loss of one row.
     fn row_cost(&self) -> usize {
         match self.loss {
-            Loss::Squared => 1,
+            Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge => 1,
             Loss::Logistic | Loss::Poisson => 2,
         }
     }
@@ -229,14 +229,20 @@ impl<'a> Problem<'a> {
             return theta;
         }
         // Newton kept inside a bracket: the sum of θ falls as b rises.
+        let piecewise = self.loss.is_piecewise();
         let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-        for _ in 0..100 {
+        // a sum of few parabolas turns rounding into long steps: no more is asked of it than a sum over so many rows can hold
+        let still = if piecewise { 1e-15 * (eta.len() as f64).sqrt() } else { 1e-15 };
+        for round in 0..100 {
             if !clock.work(4 * eta.len()) {
                 break;
             }
             let Sums { sum, size, bend } = sums;
-            if sum.abs() <= 1e-15 * size {
+            if sum.abs() <= still * size {
                 break;
+            }
+            if piecewise && round == 0 {
+                (low, high) = self.reach_of_intercept(eta, *b);
             }
             if sum > 0.0 {
                 low = *b
@@ -244,8 +250,9 @@ impl<'a> Problem<'a> {
                 high = *b
             }
             let step = sum / bend.max(f64::MIN_POSITIVE);
-            let mut next = *b + if self.loss == Loss::Squared { step } else { step.clamp(-4.0, 4.0) };
-            if !(next > low && next < high) {
+            let mut next = *b + if self.loss == Loss::Squared || piecewise { step } else { step.clamp(-4.0, 4.0) };
+            // pieces may lead in a circle, halves do not
+            if !(next > low && next < high) || (piecewise && round % 4 == 3) {
                 next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
             }
             let moved = next - *b;
@@ -260,6 +267,14 @@ impl<'a> Problem<'a> {
             }
         }
         theta
+    }
+
+    /// Where the best intercept lies for a piecewise loss, told from intercept `b`: with y on one side of every η, so is the sum of θ.
+    fn reach_of_intercept(&self, eta: &[f64], b: f64) -> (f64, f64) {
+        let used = eta.iter().zip(self.data.y).zip(&self.share).filter(|(_, share)| **share > 0.0);
+        let (least, most) =
+            used.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ((eta, y), _)| (low.min(y - eta), high.max(y - eta)));
+        (b + least, b + most)
     }
 
     /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.
@@ -319,7 +334,12 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
     if !total.is_finite() {
         return Err(Unfit::NonFinite);
     }
-    if loss == Loss::Logistic {
+    if let Loss::Huber { delta } = loss
+        && !(delta > 0.0 && delta.is_finite())
+    {
+        return Err(Unfit::Negative);
+    }
+    if matches!(loss, Loss::Logistic | Loss::SquaredHinge) {
         if data.y.iter().any(|&y| y != 1.0 && y != -1.0) {
             return Err(Unfit::NotASign);
         }

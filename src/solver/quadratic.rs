@@ -13,6 +13,11 @@ use crate::matrix::{self, Column, ColumnsView, Number};
 const MOST_PRODUCTS: usize = 4000;
 const PRODUCTS_BY_SIZE: f64 = 1.5;
 
+/// Most columns whose products are kept, of a matrix with `nnz` non-zeros.
+pub(crate) fn most_products(nnz: usize) -> usize {
+    MOST_PRODUCTS.min(512 + (PRODUCTS_BY_SIZE * (nnz as f64).sqrt()) as usize)
+}
+
 /// Mean of a column in the metric of `h`, and Σ h x̃²; without an intercept (`mass` 0) the mean is not taken off.
 pub(crate) fn center_and_curvature<V: Number>(column: &Column<V>, h: &[f64], mass: f64) -> (f64, f64) {
     let (sum, square, part) = column.moments(h);
@@ -166,7 +171,7 @@ impl<'a, V: Number> Residual<'a, V> {
 
     /// Most columns whose products are kept.
     pub(crate) fn most_products(&self) -> usize {
-        MOST_PRODUCTS.min(512 + (PRODUCTS_BY_SIZE * (self.nnz() as f64).sqrt()) as usize)
+        most_products(self.nnz())
     }
 
     /// Non-zeros of the whole matrix.

@@ -8,6 +8,8 @@
 use super::clock::Clock;
 use super::descent::Engine;
 use super::gradient::Gradient;
+use super::newton::FLOOR;
+use super::pieces::STRAIGHT;
 use super::{Point, Problem};
 use crate::matrix::Number;
 
@@ -22,6 +24,8 @@ pub struct Trail {
     pub reference: Option<Reference>,
     /// The point whose second derivatives are used; `None` before the first, and where they are the same everywhere.
     pub bend: Option<Reference>,
+    /// The point before the last, of a fold that goes together with others; `None` wherever a path goes by itself.
+    pub before: Option<Reference>,
 }
 
 /// A point that is gone by.
@@ -55,7 +59,7 @@ impl Reference {
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// What the next λ will depend on.
     pub(super) fn trail(&self) -> Trail {
-        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone(), bend: self.bend.at.clone() }
+        Trail { seen: self.seen, gram: self.products.known(), reference: self.reference.clone(), bend: self.bend.at.clone(), before: None }
     }
 
     /// As the engine was that left `start`.
@@ -75,7 +79,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         if let Some(bend) = &trail.bend {
             let mut before = then(engine.clock, bend);
-            before.bend_here();
+            before.bend_here(if problem.loss.is_piecewise() { STRAIGHT } else { FLOOR });
             (engine.bend, engine.clock) = (before.bend, before.clock);
         }
         match trail.seen {

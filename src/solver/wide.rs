@@ -6,18 +6,18 @@
 
 /// Makes the function under the widest registers there are. All twins give the same bits.
 macro_rules! widest {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) = $body:ident) => {
+    ($(#[$doc:meta])* $access:vis fn $name:ident $(<$kind:ident: $bound:ident>)? ($($arg:ident: $type:ty),*) = $body:ident) => {
         $(#[$doc])*
         #[allow(unsafe_code)]
-        fn $name($($arg: $type),*) {
+        $access fn $name $(<$kind: $bound>)? ($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f")]
-                fn with_avx512($($arg: $type),*) {
+                fn with_avx512 $(<$kind: $bound>)? ($($arg: $type),*) {
                     $body($($arg),*);
                 }
                 #[target_feature(enable = "avx2")]
-                fn with_avx2($($arg: $type),*) {
+                fn with_avx2 $(<$kind: $bound>)? ($($arg: $type),*) {
                     $body($($arg),*);
                 }
                 if is_x86_feature_detected!("avx512f") {

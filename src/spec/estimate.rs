@@ -1,14 +1,16 @@
 //! What a fit will cost, from counts alone: ranges, wide enough to be honest.
 //!
 //! Memory: what a fit allocates; the matrix is mapped and can be dropped and read again, so it is not counted. A fit
-//! owns about 10 vectors over rows and 8 over stored columns; beside the whole, as many folds are solved at once as there
-//! are threads, each with about 12 and 8. To that come products of columns with columns, for as many columns as take about
-//! the memory of the matrix, three times: kept, on their way to more room, and factorised. `examples/fit_memory.rs` compares.
+//! owns about 10 vectors over rows and 8 over stored columns, and products of columns with columns, for as many columns as take
+//! about the memory of the matrix, three times: kept, on their way to more room, and factorised. Folds are fitted in groups,
+//! as many at once as there are threads: each fold of a group owns its problem, and a group vectors with a line for each row
+//! and for each column near its bound (`solver/together.rs`), and products in single precision. `examples/fit_memory.rs`
+//! compares.
 //!
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, ResolvedFit, Selection};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedFit};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -17,14 +19,26 @@ const BASE_MIB: f64 = 2.0;
 /// Vectors of a problem, and of a solve of it besides.
 const PROBLEM: Vectors = Vectors { rows: 1.0, columns: 5.5 };
 const SOLVE: Vectors = Vectors { rows: 8.5, columns: 2.0 };
-/// Vectors of a fold: its weights, its problem and its solve.
-const FOLD: Vectors = Vectors { rows: 11.5, columns: 7.5 };
+/// Vectors of a fold: its weights, its problem and where it is.
+const FOLD: Vectors = Vectors { rows: 5.5, columns: 7.0 };
+/// Vectors of a group of folds; and over columns besides, when all of them are near their bounds.
+const GROUP: Vectors = Vectors { rows: 34.0, columns: 8.5 };
+const ALL_NEAR: f64 = 32.0;
+/// Folds in a group, and rows up to which they go together.
+const MOST_IN_GROUP: f64 = 8.0;
+const MOST_ROWS: f64 = 100_000.0;
 
 /// Vectors over rows that a Newton step takes besides.
 const NEWTON_ROWS: f64 = 4.5;
 
+/// Vectors over rows that a refit takes besides, while the fold it is of waits.
+const REFIT_ROWS: f64 = 11.0;
+
 /// Most columns of which products are kept.
 const MOST_PRODUCTS: f64 = 4000.0;
+
+/// Vectors over rows of an evaluation: scores, target, and twice the order of the rows.
+const EVALUATED_ROWS: f64 = 4.0;
 
 /// Doubles over rows and over stored columns.
 struct Vectors {
@@ -36,16 +50,30 @@ struct Vectors {
 pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
     let newton = if matches!(fit.loss, Loss::Squared) { 0.0 } else { NEWTON_ROWS };
+    let more = newton + if fit.refit.is_some() { REFIT_ROWS } else { 0.0 };
     let mib = |vectors: &Vectors, more: f64| 8.0 * ((vectors.rows + more) * rows + vectors.columns * columns) / MIB;
-    let (solves, beside) = match fit.selection {
-        Selection::None => (1.0, 0.0),
-        Selection::Cv { folds, .. } => (folds as f64 + 1.0, threads.clamp(1, folds) as f64),
-    };
-    let busy = mib(&SOLVE, newton).max(beside * mib(&FOLD, newton));
-    let vectors = BASE_MIB + mib(&PROBLEM, 0.0) + busy;
     let multiplied = columns.min(MOST_PRODUCTS).min(512.0 + 1.5 * nonzeros.sqrt());
-    let products = beside.max(1.0) * 3.0 * 8.0 * multiplied * multiplied / MIB;
-    let memory_mb = [vectors / 1.5, vectors + products];
+    let alone = (mib(&SOLVE, more), 3.0 * 8.0 * multiplied * multiplied / MIB);
+    let held_out = |folds: u64| {
+        let (folds, threads) = (folds as f64, threads.clamp(1, folds) as f64);
+        let in_group = if rows > MOST_ROWS { 1.0 } else { (folds / threads).ceil().min(MOST_IN_GROUP) };
+        let problems = in_group * mib(&FOLD, more);
+        let together = mib(&GROUP, 0.0) + 8.0 * ALL_NEAR * columns / MIB + alone.1 / 3.0;
+        // a fold that leaves its group is fitted alone, when the group is gone
+        let most = problems + together.max(alone.0 + alone.1);
+        [problems + alone.0, most].map(|of_thread| threads * of_thread)
+    };
+    let splits = fit.selection.splits();
+    let solves = splits.map_or(1.0, |splits| splits.all_folds() as f64 + 1.0);
+    // every ratio has a path of its own, and so have the ridge that is compared with and the pilot, which has folds always
+    let paths = fit.penalty.l1_ratio.all().len() as f64 + f64::from(u8::from(fit.compare_ridge));
+    let pilot = if fit.penalty.adaptive.is_some() { solves.max(PILOT_FOLDS as f64 + 1.0) } else { 0.0 };
+    // a refit of a support costs up to twice as much as the λ that left it
+    let refitted = if fit.refit.is_some() { 3.0 } else { 1.0 };
+    let solves = refitted * paths * solves + pilot;
+    let folds = splits.map(|splits| splits.folds).or((pilot > 0.0).then_some(PILOT_FOLDS));
+    let [low, high] = folds.map_or([alone.0, alone.0 + alone.1], held_out);
+    let memory_mb = [(BASE_MIB + mib(&PROBLEM, 0.0) + low) / 1.5, BASE_MIB + mib(&PROBLEM, 0.0) + high];
 
     let passes = match &fit.lambda {
         Lambda::Value { .. } => [10.0, 300.0],
@@ -58,6 +86,17 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + solves * passes[end] * pass[end]);
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Estimates an evaluation: the scores, the target as numbers, and their order, once; the columns of the model's
+/// features are read once, and what is mapped is not counted.
+pub fn evaluation_estimate(meta: &Meta) -> Estimate {
+    let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
+    let memory = BASE_MIB + 8.0 * EVALUATED_ROWS * rows / MIB;
+    let pass = [2e-9 * columns + 20e-9 * rows, 200e-9 * columns + 5e-9 * nonzeros + 400e-9 * rows];
+    let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
+    let runtime_s = [0, 1].map(|end| 0.001 + load[end] + pass[end]);
+    Estimate { memory_mb: [memory / 1.5, memory + 1.0].map(short), runtime_s: runtime_s.map(short) }
 }
 
 fn along_path(values: f64) -> [f64; 2] {

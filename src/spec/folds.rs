@@ -5,8 +5,89 @@
 ///
 /// Rows are grouped by stratum (rising), each group is shuffled (Fisher–Yates on SplitMix64), and the groups one after
 /// the other are dealt out like cards. So the sizes of folds differ by at most one, and so do their shares of each stratum.
-pub fn folds(n_rows: usize, strata: Option<&[f64]>, folds: u64, seed: u64) -> Vec<u32> {
-    let folds = u32::try_from(folds).unwrap_or(u32::MAX).max(1);
+pub(super) fn folds(n_rows: usize, strata: Option<&[f64]>, folds: u64, seed: u64) -> Vec<i32> {
+    let folds = i32::try_from(folds).unwrap_or(i32::MAX).max(1);
+    let mut fold_of_row = vec![0; n_rows];
+    let mut fold = 0;
+    for row in shuffled(n_rows, strata, seed) {
+        fold_of_row[row as usize] = fold;
+        fold = (fold + 1) % folds;
+    }
+    fold_of_row
+}
+
+/// Fold 0 for the rows held out, −1 for the others: of the order that [`folds`] deals from, as many rows as `fraction`
+/// rounds to, evenly spread over it, so that each stratum gives its share to within one row. At least one row is held
+/// out, and at least one is not.
+pub(super) fn holdout(n_rows: usize, strata: Option<&[f64]>, fraction: f64, seed: u64) -> Vec<i32> {
+    let (all, held) = (n_rows as u64, held_out(n_rows, fraction));
+    let mut fold_of_row = vec![-1; n_rows];
+    for (place, row) in shuffled(n_rows, strata, seed).into_iter().enumerate() {
+        let before = |place: u64| u128::from(place) * u128::from(held) / u128::from(all);
+        if before(place as u64 + 1) > before(place as u64) {
+            fold_of_row[row as usize] = 0;
+        }
+    }
+    fold_of_row
+}
+
+/// As [`folds`], where rows of one group stay together: the groups are shuffled, the large ones come first, and each
+/// goes to the fold that has the fewest rows.
+pub(super) fn folds_of_groups(groups: &[u32], folds: u64, seed: u64) -> Vec<i32> {
+    let sizes = sizes_of(groups);
+    let mut order = shuffled(sizes.len(), None, seed);
+    order.sort_by_key(|group| std::cmp::Reverse(sizes[*group as usize]));
+    let mut rows_of_fold = vec![0_u64; usize::try_from(folds).unwrap_or(1).max(1)];
+    let mut fold_of_group = vec![0; sizes.len()];
+    for group in order {
+        let mut lightest = 0;
+        for (fold, rows) in rows_of_fold.iter().enumerate() {
+            if *rows < rows_of_fold[lightest] {
+                lightest = fold;
+            }
+        }
+        rows_of_fold[lightest] += sizes[group as usize];
+        fold_of_group[group as usize] = lightest as i32;
+    }
+    groups.iter().map(|group| fold_of_group[*group as usize]).collect()
+}
+
+/// As [`holdout`], where rows of one group stay together: shuffled groups are held out until the rows are enough, all
+/// but the last of them at most.
+pub(super) fn holdout_of_groups(groups: &[u32], fraction: f64, seed: u64) -> Vec<i32> {
+    let sizes = sizes_of(groups);
+    let wanted = held_out(groups.len(), fraction);
+    let mut fold_of_group = vec![-1; sizes.len()];
+    let mut held = 0;
+    for group in shuffled(sizes.len(), None, seed).into_iter().take(sizes.len().saturating_sub(1)) {
+        if held >= wanted {
+            break;
+        }
+        held += sizes[group as usize];
+        fold_of_group[group as usize] = 0;
+    }
+    groups.iter().map(|group| fold_of_group[*group as usize]).collect()
+}
+
+/// The seed of one of several assignments; the first has the seed itself, so that one repeat is none.
+pub(super) fn seed_of_repeat(seed: u64, repeat: u64) -> u64 {
+    let mut random = SplitMix64(seed);
+    (0..repeat).map(|_| random.next()).last().unwrap_or(seed)
+}
+
+fn held_out(n_rows: usize, fraction: f64) -> u64 {
+    ((n_rows as f64 * fraction).round() as u64).clamp(1, (n_rows as u64).saturating_sub(1).max(1))
+}
+
+/// Rows of each group.
+fn sizes_of(groups: &[u32]) -> Vec<u64> {
+    let mut sizes = vec![0; groups.iter().max().map_or(0, |most| *most as usize + 1)];
+    groups.iter().for_each(|group| sizes[*group as usize] += 1);
+    sizes
+}
+
+/// Rows by stratum (rising), shuffled within each.
+fn shuffled(n_rows: usize, strata: Option<&[f64]>, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..u32::try_from(n_rows).expect("row limits lie far below 2^32")).collect();
     let mut random = SplitMix64(seed);
     match strata {
@@ -17,13 +98,7 @@ pub fn folds(n_rows: usize, strata: Option<&[f64]>, folds: u64, seed: u64) -> Ve
             order.chunk_by_mut(|a, b| stratum(a).total_cmp(&stratum(b)).is_eq()).for_each(|group| random.shuffle(group));
         }
     }
-    let mut fold_of_row = vec![0; n_rows];
-    let mut fold = 0;
-    for row in order {
-        fold_of_row[row as usize] = fold;
-        fold = (fold + 1) % folds;
-    }
-    fold_of_row
+    order
 }
 
 /// Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 17.
@@ -97,5 +172,58 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn a_hold_out_takes_its_share_of_all_rows_and_of_each_stratum(
+            classes in proptest::collection::vec(0u8..4, 2..200), fraction in 0.01..0.99, seed in any::<u64>(), stratify in any::<bool>(),
+        ) {
+            let strata: Vec<f64> = classes.iter().map(|class| f64::from(*class)).collect();
+            let n = strata.len();
+            let of_row = holdout(n, stratify.then_some(&strata[..]), fraction, seed);
+            let held = |rows: &dyn Fn(usize) -> bool| (0..n).filter(|row| rows(*row) && of_row[*row] == 0).count();
+            let all = held(&|_| true);
+            prop_assert_eq!(all, ((n as f64 * fraction).round() as usize).clamp(1, n - 1));
+            for class in 0..4 {
+                let of_class = classes.iter().filter(|c| **c == class).count() as f64;
+                let share = of_class * all as f64 / n as f64;
+                prop_assert!(!stratify || (held(&|row| classes[row] == class) as f64 - share).abs() < 1.0 + 1e-9);
+            }
+            prop_assert_eq!(&of_row, &holdout(n, stratify.then_some(&strata[..]), fraction, seed));
+        }
+
+        #[test]
+        fn groups_are_never_split(labels in proptest::collection::vec(0u32..12, 2..200), k in 2u64..6, fraction in 0.01..0.99, seed in any::<u64>()) {
+            // as the specification numbers them: by their first row
+            let mut numbers = std::collections::HashMap::new();
+            let groups: Vec<u32> = labels.iter().map(|label| { let next = numbers.len() as u32; *numbers.entry(*label).or_insert(next) }).collect();
+            let n_groups = numbers.len();
+            for of_row in [folds_of_groups(&groups, k, seed), holdout_of_groups(&groups, fraction, seed)] {
+                for group in 0..n_groups as u32 {
+                    let folds: std::collections::HashSet<i32> =
+                        (0..groups.len()).filter(|row| groups[*row] == group).map(|row| of_row[row]).collect();
+                    prop_assert_eq!(folds.len(), 1);
+                }
+            }
+            let of_row = folds_of_groups(&groups, k, seed);
+            let used: std::collections::HashSet<i32> = of_row.iter().copied().collect();
+            prop_assert_eq!(used.len(), n_groups.min(k as usize), "no fold is empty while there are groups");
+            let largest = sizes_of(&groups).into_iter().max().unwrap();
+            let mut rows = vec![0; k as usize];
+            of_row.iter().for_each(|fold| rows[*fold as usize] += 1);
+            prop_assert!(rows.iter().max().unwrap() - rows.iter().min().unwrap() <= largest, "folds differ by one group at most");
+            if n_groups > 1 {
+                let held = holdout_of_groups(&groups, fraction, seed);
+                prop_assert!(held.contains(&0) && held.contains(&-1));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_repeat_is_the_plain_assignment_and_the_others_differ() {
+        assert_eq!(seed_of_repeat(77, 0), 77);
+        assert_eq!(
+            [1, 2, 3].map(|repeat| seed_of_repeat(1_234_567, repeat)),
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! body (`#/spec/penalty/l1_ratio`).
 
 mod estimate;
+mod evaluate;
 mod fields;
 mod folds;
 mod hook;
@@ -11,37 +12,50 @@ mod lambda;
 mod limits;
 mod parse;
 mod parse_fit;
+mod parse_refit;
+mod parse_selection;
+mod penalty;
+mod promote;
+mod reference;
 mod resolve;
+mod resolve_selection;
+mod selection;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
+mod work;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dataset::{Class, TargetKind};
 use crate::hook::Hook;
-use crate::job::Priority;
+use crate::job::{JobKind, Priority};
 
-pub use estimate::estimate;
-pub use folds::folds;
+pub use estimate::{estimate, evaluation_estimate};
+pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
 pub use parse::{is_name, parse_job};
-pub use resolve::feature_index;
+pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
+pub use promote::parse_promotion;
+pub use reference::{ModelRef, Pick, version_number};
+pub use resolve::{PILOT_FOLDS, feature_index};
+pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
+pub use work::{Asked, Work};
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
-    /// Name the model is registered under.
-    pub model: String,
+    /// What kind of job.
+    pub kind: JobKind,
+    /// Name the model is registered under; `None` where the job makes none.
+    pub model: Option<String>,
     /// Name of the data set.
     pub dataset: String,
     /// Version asked for; `None` = latest.
     pub version: Option<i64>,
-    /// What to fit.
-    pub fit: FitSpec,
+    /// What to do.
+    pub work: Asked,
     /// The specification as it was sent.
     pub spec: Value,
     /// Free text of the client's: an object of texts.
@@ -52,6 +66,13 @@ pub struct JobRequest {
     pub webhook: Option<Hook>,
 }
 
+impl JobRequest {
+    /// The fit that is asked for, if it is one.
+    pub fn fit(&self) -> Option<&FitSpec> {
+        if let Asked::Fit(fit) = &self.work { Some(fit) } else { None }
+    }
+}
+
 /// A fit as it was asked for: every field legal by itself, defaults that depend on the data still open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitSpec {
@@ -59,6 +80,8 @@ pub struct FitSpec {
     penalty: Penalty,
     lambda: AskedLambda,
     selection: Option<AskedSelection>,
+    refit: Option<Refit>,
+    compare_ridge: bool,
     intercept: bool,
     standardize: Standardize,
     weights: AskedWeights,
@@ -69,7 +92,9 @@ pub struct FitSpec {
 #[derive(Clone, Debug, PartialEq)]
 enum AskedLoss {
     Squared,
+    Huber { delta: f64 },
     Logistic { positive_class: Option<AskedClass> },
+    SquaredHinge { positive_class: Option<AskedClass> },
     Poisson,
 }
 
@@ -91,7 +116,24 @@ enum AskedLambda {
 #[derive(Clone, Debug, PartialEq)]
 enum AskedSelection {
     None,
-    Cv { folds: Option<u64>, stratify: Option<bool>, seed: u64, rule: Rule },
+    Held(AskedHeld),
+    Criterion(Selection),
+}
+
+/// Rows are held out, as asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct AskedHeld {
+    /// Share of a single split; `None` = folds.
+    fraction: Option<f64>,
+    folds: Option<u64>,
+    stratify: Option<bool>,
+    seed: u64,
+    rule: Option<Rule>,
+    within_pct: Option<f64>,
+    repeats: Option<u64>,
+    /// Numbered as they first occur.
+    groups: Option<Vec<u32>>,
+    fold_of_row: Option<Vec<i32>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,8 +161,18 @@ pub struct SpecLimits {
 pub enum Loss {
     /// ½(y − η)².
     Squared,
+    /// ½r² for |r| ≤ δ, δ|r| − ½δ² beyond, r = y − η.
+    Huber {
+        /// δ, in units of the target.
+        delta: f64,
+    },
     /// log(1 + e^(−yη)).
     Logistic {
+        /// The class that is +1; all others are −1.
+        positive_class: Class,
+    },
+    /// max(0, 1 − yη)².
+    SquaredHinge {
         /// The class that is +1; all others are −1.
         positive_class: Class,
     },
@@ -128,17 +180,14 @@ pub enum Loss {
     Poisson,
 }
 
-/// The penalty of a fit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Penalty {
-    /// `l1`, `l2` or `elastic_net`, as asked for.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// 1 for `l1`, 0 for `l2`.
-    pub l1_ratio: f64,
-    /// Penalty factors by feature name or decimal index; absent = 1.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub factors: BTreeMap<String, f64>,
+impl Loss {
+    /// The class that is +1, where the loss has classes.
+    pub fn positive_class(&self) -> Option<&Class> {
+        match self {
+            Self::Logistic { positive_class } | Self::SquaredHinge { positive_class } => Some(positive_class),
+            Self::Squared | Self::Huber { .. } | Self::Poisson => None,
+        }
+    }
 }
 
 /// Which λ.
@@ -169,38 +218,6 @@ pub enum Lambda {
     },
 }
 
-/// How λ is chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub enum Selection {
-    /// The last λ of the path.
-    None,
-    /// K-fold cross-validation.
-    Cv {
-        /// Number of folds.
-        folds: u64,
-        /// Keep class shares equal over folds.
-        stratify: bool,
-        /// Seed of the fold assignment.
-        seed: u64,
-        /// `deviance`.
-        metric: String,
-        /// `min` or `1se`.
-        rule: Rule,
-    },
-}
-
-/// Which λ of a cross-validated path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Rule {
-    /// Least mean deviance.
-    #[serde(rename = "min")]
-    Min,
-    /// Largest λ within one standard error of the least mean.
-    #[serde(rename = "1se")]
-    OneSe,
-}
-
 /// A fit with nothing left open: stored with the job, echoed as `spec_resolved`, read by the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -210,6 +227,11 @@ pub struct ResolvedFit {
     pub penalty: Penalty,
     pub lambda: Lambda,
     pub selection: Selection,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refit: Option<Refit>,
+    /// Whether the card compares with ridge, chosen on the same rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compare_ridge: bool,
     pub intercept: bool,
     /// `scale` or `none`.
     pub standardize: Standardize,
@@ -217,6 +239,14 @@ pub struct ResolvedFit {
     pub weights: bool,
     pub solver: Solver,
     pub limits: RunLimits,
+}
+
+/// A refit without penalty on the features that the penalty left, mixed with what it left: Meinshausen, "Relaxed lasso",
+/// Computational Statistics & Data Analysis 2007.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refit {
+    /// Shares of the penalised coefficients to choose from, falling; 1 = no refit, 0 = only the refit.
+    pub relaxed_gamma: Vec<f64>,
 }
 
 /// What the penalty acts on.

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::hook::parse_job_hook;
 use super::limits::parse_limits;
-use super::parse_fit::parse_fit;
-use super::{FitSpec, JobRequest, RunLimits, SpecLimits};
+use super::work::parse_work;
+use super::{Asked, JobRequest, RunLimits, SpecLimits};
 use crate::fault::{Code, Fault};
-use crate::job::Priority;
+use crate::job::{JobKind, Priority};
 use crate::json;
 
 /// Values in a job's body, nested ones included: room for a penalty factor for each of many features.
@@ -43,8 +43,9 @@ fn beyond_doubles(mut fault: Fault) -> Fault {
 
 fn parse_request(document: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<JobRequest> {
     let mut job = Fields::open(document, "#", problems)?;
-    let kind = job.need("type", problems).and(job.word("type", &["fit"], problems));
-    let model = job.need("model", problems).and(name(&mut job, "model", problems));
+    let kind = job.need("type", problems).and(job.word("type", &JobKind::ALL.map(JobKind::as_str), problems));
+    let kind = kind.and_then(JobKind::parse);
+    let model = parse_model(kind, &mut job, problems);
     let dataset = job.need("dataset", problems).and_then(|value| parse_dataset(value, problems));
     let spec = job.need("spec", problems);
     let outer = job.take("limits").map(|value| parse_limits(value, "#/limits", limits, problems));
@@ -52,25 +53,38 @@ fn parse_request(document: &Value, limits: &SpecLimits, problems: &mut Problems)
     let metadata = job.take("metadata").map_or_else(|| json!({}), |value| parse_metadata(value, problems));
     let webhook = job.take("webhook").map(|value| parse_job_hook(value, problems));
     job.close(problems);
-    kind?;
-    let fit = parse_fit(spec?, limits, problems).map(|fit| with_limits(fit, spec?, outer, problems));
+    let work = parse_work(kind?, spec?, limits, problems).map(|work| with_limits(work, spec?, outer, problems));
     let (dataset, version) = dataset?;
     let webhook = match webhook {
         Some(hook) => Some(hook?),
         None => None,
     };
-    Some(JobRequest { model: model?, dataset, version, fit: fit??, spec: spec?.clone(), metadata, priority: priority?, webhook })
+    let (kind, model, work, spec) = (kind?, model?, work??, spec?.clone());
+    Some(JobRequest { kind, model, dataset, version, work, spec, metadata, priority: priority?, webhook })
+}
+
+/// The name to register a model under; a job that makes none is not given one.
+fn parse_model(kind: Option<JobKind>, job: &mut Fields<'_>, problems: &mut Problems) -> Option<Option<String>> {
+    if kind.is_none_or(JobKind::makes_model) {
+        return job.need("model", problems).and(name(job, "model", problems)).map(Some);
+    }
+    if job.take("model").is_some_and(|model| !model.is_null()) {
+        let detail = "this job registers no model; which one it reads stands in spec.model";
+        problems.add(&job.at("model"), "conflict", detail);
+        return None;
+    }
+    Some(None)
 }
 
 /// Limits may stand beside the specification or in it, not both.
-fn with_limits(mut fit: FitSpec, spec: &Value, outer: Option<Option<RunLimits>>, problems: &mut Problems) -> Option<FitSpec> {
+fn with_limits(mut work: Asked, spec: &Value, outer: Option<Option<RunLimits>>, problems: &mut Problems) -> Option<Asked> {
     if let Some(outer) = outer {
         if spec.get("limits").is_some() {
             problems.add("#/limits", "conflict", "limits stand both here and in spec; give them once");
         }
-        fit.limits = outer?;
+        *work.limits_mut() = outer?;
     }
-    Some(fit)
+    Some(work)
 }
 
 fn parse_dataset(value: &Value, problems: &mut Problems) -> Option<(String, Option<i64>)> {

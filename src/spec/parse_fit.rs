@@ -6,12 +6,16 @@ use serde_json::Value;
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
+use super::parse_refit::{parse_adaptive, parse_ratio, parse_refit};
+use super::parse_selection::parse_selection;
+use super::resolve_selection::check_repeats;
 use super::{
-    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, Rule, RunLimits, Solver, SpecLimits, Standardize,
+    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, L1Ratio, Penalty, RunLimits, Solver, SpecLimits, Standardize,
 };
 use crate::dataset::Class;
 
 const PATH_VALUES: u64 = 100;
+const HUBER_DELTA: f64 = 1.0;
 const TOL: f64 = 1e-6;
 const MAX_EPOCHS: u64 = 10_000;
 
@@ -28,6 +32,8 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
         |value| parse_lambda(value, limits, problems),
     );
     let selection = spec.take("selection").map(|value| parse_selection(value, limits, problems));
+    let refit = spec.take("refit").map(|value| parse_refit(value, problems));
+    let compare_ridge = spec.flag("compare_ridge", problems).unwrap_or(false);
     let intercept = spec.flag("intercept", problems).unwrap_or(true);
     let standardize = spec.word("standardize", &["scale", "none"], problems);
     let weights = parse_weights(&mut spec, problems);
@@ -40,13 +46,15 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
         penalty: penalty?,
         lambda: lambda?,
         selection: transpose(selection)?,
+        refit: transpose(refit)?,
+        compare_ridge,
         intercept,
         standardize: if standardize == Some("none") { Standardize::None } else { Standardize::Scale },
         weights: weights?,
         solver: solver?,
         limits: run?,
     };
-    check_together(&fit, problems);
+    check_together(&fit, limits, problems);
     Some(fit)
 }
 
@@ -59,33 +67,82 @@ fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 /// What contradicts itself only in combination.
-fn check_together(fit: &FitSpec, problems: &mut Problems) {
-    if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && fit.penalty.l1_ratio == 0.0 {
+fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
+    let ratios = fit.penalty.l1_ratio.all();
+    let ridge = ratios == [0.0];
+    if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && ridge {
         problems.add("#/spec/lambda", "conflict", "target_nonzeros needs a penalty with an l1 part: ridge keeps every coefficient");
     }
     let path = matches!(fit.lambda, AskedLambda::Path { .. } | AskedLambda::Values(_));
-    if matches!(fit.selection, Some(AskedSelection::Cv { .. })) && !path {
-        problems.add("#/spec/selection", "conflict", "cross-validation chooses from a path; this lambda leaves nothing to choose");
+    if let Some(AskedSelection::Held(held)) = &fit.selection {
+        check_repeats(held, limits, problems);
     }
-    let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Poisson));
-    if no_classes && matches!(fit.selection, Some(AskedSelection::Cv { stratify: Some(true), .. })) {
+    let chooses = !matches!(fit.selection, None | Some(AskedSelection::None));
+    if chooses && !path {
+        let how = if matches!(fit.selection, Some(AskedSelection::Held(_))) { "holding rows out" } else { "a criterion" };
+        problems.add("#/spec/selection", "conflict", format!("{how} chooses from a path; this lambda leaves nothing to choose"));
+    }
+    let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Huber { .. } | AskedLoss::Poisson));
+    if no_classes && matches!(&fit.selection, Some(AskedSelection::Held(held)) if held.stratify == Some(true)) {
         problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
+    }
+    let criterion = matches!(fit.selection, Some(AskedSelection::Criterion(_)));
+    if criterion && ratios.contains(&0.0) {
+        let detail = "a criterion counts non-zeros, and ridge keeps every coefficient; use cv or holdout";
+        problems.add("#/spec/selection/method", "conflict", detail);
+    }
+    let no_likelihood = matches!(fit.loss, Some(AskedLoss::Huber { .. } | AskedLoss::SquaredHinge { .. }));
+    if criterion && no_likelihood {
+        problems.add("#/spec/selection/method", "conflict", "a criterion needs a likelihood, which this loss is not; use cv or holdout");
+    }
+    if fit.refit.is_some() && no_likelihood {
+        problems.add("#/spec/refit", "conflict", "only the squared, logistic and poisson losses are refitted");
+    }
+    let holds_out = path && matches!(fit.selection, None | Some(AskedSelection::Held(_)));
+    if fit.penalty.l1_ratio.is_several() && !(path && (chooses || fit.selection.is_none())) {
+        let detail = "several ratios need a path of lambda and a selection that chooses among them";
+        problems.add("#/spec/penalty/l1_ratio", "conflict", detail);
+    }
+    if fit.compare_ridge && ridge {
+        problems.add("#/spec/compare_ridge", "conflict", "the penalty is ridge itself: there is nothing to compare");
+    } else if fit.compare_ridge && !holds_out {
+        problems.add("#/spec/compare_ridge", "conflict", "models are compared on rows held out; use the method cv or holdout");
+    }
+    if let Some(refit) = &fit.refit {
+        if ratios.contains(&0.0) {
+            problems.add("#/spec/refit", "conflict", "ridge leaves every feature in: there is no support to refit");
+        } else if refit.relaxed_gamma.len() > 1 && !holds_out {
+            let detail = "a share is chosen on rows held out; give one value, or use the method cv or holdout";
+            problems.add("#/spec/refit/relaxed_gamma", "conflict", detail);
+        } else if criterion && refit.relaxed_gamma != [1.0] {
+            let detail = "a criterion counts the degrees of freedom of the penalised fit; use the method cv or holdout";
+            problems.add("#/spec/refit/relaxed_gamma", "conflict", detail);
+        }
     }
 }
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
-    let kind = loss.need("type", problems).and(loss.word("type", &["squared", "logistic", "poisson"], problems));
+    let kinds = ["squared", "huber", "logistic", "squared_hinge", "poisson"];
+    let kind = loss.need("type", problems).and(loss.word("type", &kinds, problems));
     let class = loss.take("positive_class").filter(|class| !class.is_null());
     let positive_class = class.map(|class| parse_class(class, problems));
-    if let Some(kind @ ("squared" | "poisson")) = kind
+    if let Some(kind @ ("squared" | "huber" | "poisson")) = kind
         && class.is_some()
     {
         problems.add("#/spec/loss/positive_class", "conflict", format!("{kind} loss has no classes"));
     }
+    let given = value.get("delta").is_some();
+    let delta = loss.number("delta", "greater than 0", |delta| delta > 0.0, problems);
+    if let (Some(kind), true) = (kind.filter(|kind| *kind != "huber"), given) {
+        problems.add(&loss.at("delta"), "conflict", format!("{kind} loss has no delta"));
+    }
     loss.close(problems);
     match kind? {
         "squared" => Some(AskedLoss::Squared),
+        "huber" if given => delta.map(|delta| AskedLoss::Huber { delta }),
+        "huber" => Some(AskedLoss::Huber { delta: HUBER_DELTA }),
+        "squared_hinge" => Some(AskedLoss::SquaredHinge { positive_class: transpose(positive_class)? }),
         "poisson" => Some(AskedLoss::Poisson),
         _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
     }
@@ -105,30 +162,35 @@ fn parse_class(value: &Value, problems: &mut Problems) -> Option<AskedClass> {
 }
 
 fn lasso() -> Penalty {
-    Penalty { kind: "l1".into(), l1_ratio: 1.0, factors: BTreeMap::new() }
+    Penalty { kind: "l1".into(), l1_ratio: L1Ratio::One(1.0), factors: BTreeMap::new(), adaptive: None }
 }
 
 fn parse_penalty(value: &Value, problems: &mut Problems) -> Option<Penalty> {
     let mut penalty = Fields::open(value, "#/spec/penalty", problems)?;
     let kind = penalty.need("type", problems).and(penalty.word("type", &["l1", "l2", "elastic_net"], problems));
-    let given = penalty.take("l1_ratio").is_some();
-    let ratio = penalty.number("l1_ratio", "in [0, 1]", |ratio| (0.0..=1.0).contains(&ratio), problems);
+    let given = penalty.take("l1_ratio");
+    let pointer = penalty.at("l1_ratio");
+    let ratio = given.and_then(|value| parse_ratio(value, &pointer, problems));
     let implied = match kind {
         Some("l1") => Some(1.0),
         Some("l2") => Some(0.0),
         _ => None,
     };
     match (kind, implied) {
-        (Some("elastic_net"), _) if !given => problems.add(&penalty.at("l1_ratio"), "missing", "elastic_net needs `l1_ratio`"),
-        (Some(kind), Some(implied)) if ratio.is_some_and(|ratio| ratio != implied) => {
+        (Some("elastic_net"), _) if given.is_none() => problems.add(&penalty.at("l1_ratio"), "missing", "elastic_net needs `l1_ratio`"),
+        (Some(kind), Some(implied)) if ratio.as_ref().is_some_and(|ratio| *ratio != L1Ratio::One(implied)) => {
             let detail = format!("{kind} means l1_ratio {implied}; use elastic_net to mix");
             problems.add(&penalty.at("l1_ratio"), "conflict", detail);
         }
         _ => {}
     }
     let factors = penalty.take("factors").map_or_else(BTreeMap::new, |value| parse_factors(value, problems));
+    let adaptive = penalty.take("adaptive").map(|value| parse_adaptive(value, problems));
+    if adaptive.is_some() && ratio.as_ref().map_or(implied == Some(0.0), |ratio| ratio.all().contains(&0.0)) {
+        problems.add(&penalty.at("adaptive"), "conflict", "adaptive factors are for a penalty with an l1 part");
+    }
     penalty.close(problems);
-    Some(Penalty { kind: kind?.into(), l1_ratio: implied.or(ratio)?, factors })
+    Some(Penalty { kind: kind?.into(), l1_ratio: implied.map(L1Ratio::One).or(ratio)?, factors, adaptive: transpose(adaptive)? })
 }
 
 fn parse_factors(value: &Value, problems: &mut Problems) -> BTreeMap<String, f64> {
@@ -206,30 +268,6 @@ fn parse_values(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> 
         problems.add(POINTER, "conflict", "a value occurs twice");
     }
     (values.len() == items.len()).then_some(values)
-}
-
-fn parse_selection(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedSelection> {
-    let mut selection = Fields::open(value, "#/spec/selection", problems)?;
-    let method = selection.need("method", problems).and(selection.word("method", &["cv", "none"], problems));
-    let folds = selection.whole("folds", 2, limits.folds, problems);
-    let stratify = selection.flag("stratify", problems);
-    let seed = selection.whole("seed", 0, WHOLE_MAX, problems);
-    selection.word("metric", &["deviance"], problems);
-    let rule = selection.word("rule", &["min", "1se"], problems);
-    if method == Some("none") {
-        let keys = ["folds", "stratify", "seed", "metric", "rule"];
-        for key in keys.into_iter().filter(|key| value.get(key).is_some()) {
-            problems.add(&selection.at(key), "conflict", "has no meaning without cross-validation");
-        }
-    }
-    selection.close(problems);
-    match method? {
-        "none" => Some(AskedSelection::None),
-        _ => {
-            let rule = if rule == Some("1se") { Rule::OneSe } else { Rule::Min };
-            Some(AskedSelection::Cv { folds, stratify, seed: seed.unwrap_or(0), rule })
-        }
-    }
 }
 
 /// Absent = those stored, `null` or `false` = ignore them, `true` = they must be there.

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use super::fields::Problems;
-use super::{
-    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, Selection, default_loss_name,
-};
+use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, default_loss_name};
 use crate::dataset::{Class, Meta, Names, TargetKind};
 use crate::fault::{Code, Fault};
 use crate::job::Warning;
 use crate::json::{clip, segment};
 
-const FOLDS: u64 = 5;
+/// Folds that choose the λ of a pilot fit where the selection has none.
+pub const PILOT_FOLDS: u64 = 5;
 
 impl FitSpec {
     /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
@@ -24,6 +23,10 @@ impl FitSpec {
         let mut warnings = Vec::new();
         check_factors(&self.penalty.factors, meta, names, &mut problems);
         let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
+        if self.penalty.adaptive.is_some() && selection.splits().is_none() && meta.shape[0] < PILOT_FOLDS {
+            let detail = format!("the pilot is chosen by {PILOT_FOLDS} folds; the data set has {} rows", meta.shape[0]);
+            problems.add("#/spec/penalty/adaptive", "conflict", detail);
+        }
         if self.weights == AskedWeights::Required && !meta.weighted {
             problems.add("#/spec/weights", "conflict", "the data set has no weights");
         }
@@ -36,6 +39,8 @@ impl FitSpec {
             penalty: self.penalty.clone(),
             lambda: self.resolve_lambda(meta),
             selection,
+            refit: self.refit.clone(),
+            compare_ridge: self.compare_ridge,
             intercept: self.intercept,
             standardize: self.standardize,
             weights: self.weights != AskedWeights::Ignored && meta.weighted,
@@ -49,6 +54,12 @@ impl FitSpec {
         let target = &meta.target;
         match &self.loss {
             None => default_loss(meta),
+            Some(AskedLoss::Huber { .. }) if target.classes.is_some() => Err(unfit(
+                "#/spec/loss",
+                "huber loss needs numbers, and the target has classes; upload it with target_kind=regression, or use \
+                 {\"type\":\"squared_hinge\"}",
+            )),
+            Some(AskedLoss::Huber { delta }) => Ok(Loss::Huber { delta: *delta }),
             Some(AskedLoss::Squared) if target.classes.is_some() => Err(unfit(
                 "#/spec/loss",
                 "squared loss needs numbers, and the target has classes; upload it with target_kind=regression, or use \
@@ -60,8 +71,10 @@ impl FitSpec {
             }
             // Whether a number is negative is seen when the target is read.
             Some(AskedLoss::Poisson) => Ok(Loss::Poisson),
-            Some(AskedLoss::Logistic { positive_class: None }) => logistic_default(meta),
-            Some(AskedLoss::Logistic { positive_class: Some(class) }) => chosen_class(class, meta),
+            Some(AskedLoss::Logistic { positive_class }) => Ok(Loss::Logistic { positive_class: side(positive_class.as_ref(), meta)? }),
+            Some(AskedLoss::SquaredHinge { positive_class }) => {
+                Ok(Loss::SquaredHinge { positive_class: side(positive_class.as_ref(), meta)? })
+            }
         }
     }
 
@@ -76,47 +89,11 @@ impl FitSpec {
             }
         }
     }
-
-    fn resolve_selection(&self, meta: &Meta, loss: &Loss, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Selection {
-        let path = matches!(self.lambda, AskedLambda::Path { .. } | AskedLambda::Values(_));
-        let asked = self.selection.clone().unwrap_or(if path { default_cv() } else { AskedSelection::None });
-        let AskedSelection::Cv { folds, stratify, seed, rule } = asked else { return Selection::None };
-        let n_rows = meta.shape[0];
-        if folds.is_some_and(|folds| folds > n_rows) {
-            let detail = format!("must be at most the number of rows, {n_rows}");
-            problems.add("#/spec/selection/folds", "out_of_range", detail);
-        }
-        if n_rows < 2 {
-            problems.add("#/spec/selection", "conflict", "one row cannot be cross-validated; use {\"method\":\"none\"}");
-        }
-        if smallest_side(meta, loss).is_some_and(|rows| rows < 2) {
-            let detail = "cross-validation needs two rows of either class; use {\"method\":\"none\"}";
-            problems.add("#/spec/selection", "conflict", detail);
-        }
-        let classes = matches!(loss, Loss::Logistic { .. });
-        if stratify == Some(true) && !classes {
-            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
-        }
-        let folds = folds.unwrap_or_else(|| default_folds(n_rows, warnings));
-        Selection::Cv { folds, stratify: stratify.unwrap_or(classes), seed, metric: "deviance".into(), rule }
-    }
 }
 
-fn default_cv() -> AskedSelection {
-    AskedSelection::Cv { folds: None, stratify: None, seed: 0, rule: super::Rule::Min }
-}
-
-fn default_folds(n_rows: u64, warnings: &mut Vec<Warning>) -> u64 {
-    if n_rows < FOLDS {
-        let detail = format!("{n_rows} rows make {n_rows} folds, not the usual {FOLDS}.");
-        warnings.push(Warning { code: "fewer_folds".into(), detail, features: Vec::new() });
-    }
-    FOLDS.min(n_rows).max(2)
-}
-
-/// Rows of the rarer of the two sides of a logistic loss, where the data set counted them.
-fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
-    let Loss::Logistic { positive_class } = loss else { return None };
+/// Rows of the rarer of the two sides of a loss of two classes, where the data set counted them.
+pub(super) fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
+    let positive_class = loss.positive_class()?;
     let position = meta.target.classes.as_ref()?.iter().position(|class| class == positive_class)?;
     let positive = *meta.target.counts.as_ref()?.get(position)?;
     Some(positive.min(meta.shape[0].saturating_sub(positive)))
@@ -129,7 +106,7 @@ fn unfit(pointer: &str, detail: impl Into<String>) -> Fault {
 fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
     match meta.target.kind {
         TargetKind::Regression => Ok(Loss::Squared),
-        TargetKind::Binary => logistic_default(meta),
+        TargetKind::Binary => Ok(Loss::Logistic { positive_class: side(None, meta)? }),
         TargetKind::Count => Ok(Loss::Poisson),
         kind @ TargetKind::Multiclass => {
             let usual = default_loss_name(kind);
@@ -140,16 +117,19 @@ fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
     }
 }
 
-/// Logistic loss for the last of exactly two classes.
-fn logistic_default(meta: &Meta) -> Result<Loss, Fault> {
-    match meta.target.classes.as_deref() {
-        Some([_, positive_class]) => Ok(Loss::Logistic { positive_class: positive_class.clone() }),
-        Some(classes) => Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len()))),
-        None => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
+/// The class that is +1: the one asked for, else the last of exactly two.
+fn side(asked: Option<&AskedClass>, meta: &Meta) -> Result<Class, Fault> {
+    match (asked, meta.target.classes.as_deref()) {
+        (Some(asked), _) => chosen_class(asked, meta),
+        (None, Some([_, positive_class])) => Ok(positive_class.clone()),
+        (None, Some(classes)) => {
+            Err(unfit("#/spec/loss", format!("the target has {} classes: say which is the `positive_class`", classes.len())))
+        }
+        (None, None) => Err(unfit("#/spec/loss", "the target has no classes: say which of its values is the `positive_class`")),
     }
 }
 
-fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Loss, Fault> {
+fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Class, Fault> {
     const POINTER: &str = "#/spec/loss/positive_class";
     let candidates = match asked {
         AskedClass::Class(class) => vec![class.clone()],
@@ -158,14 +138,13 @@ fn chosen_class(asked: &AskedClass, meta: &Meta) -> Result<Loss, Fault> {
     let Some(classes) = &meta.target.classes else {
         // Whether the number occurs is seen when the target is read.
         let number = candidates.into_iter().find(|class| matches!(class, Class::Number(_)));
-        let positive_class = number.ok_or_else(|| unfit(POINTER, "must be a number, as the target is one"))?;
-        return Ok(Loss::Logistic { positive_class });
+        return number.ok_or_else(|| unfit(POINTER, "must be a number, as the target is one"));
     };
     if classes.len() < 2 {
         return Err(unfit(POINTER, "the target has one class only: nothing is left to tell it from"));
     }
     match candidates.into_iter().find(|class| classes.contains(class)) {
-        Some(positive_class) => Ok(Loss::Logistic { positive_class }),
+        Some(positive_class) => Ok(positive_class),
         None => Err(unfit(POINTER, format!("is none of the classes of the target: {}", shown(classes)))),
     }
 }

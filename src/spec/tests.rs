@@ -1,5 +1,7 @@
 //! The specification as a client meets it: defaults, every refusal with code and place, and the round trip.
 
+mod evaluate;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -45,7 +47,7 @@ fn parse(text: &[u8]) -> Result<JobRequest, Fault> {
 }
 
 fn resolve(spec: &Value, meta: &Meta) -> Result<ResolvedFit, Fault> {
-    parse(&job(spec))?.fit.resolve(meta, None).map(|(fit, _)| fit)
+    parse(&job(spec))?.fit().unwrap().resolve(meta, None).map(|(fit, _)| fit)
 }
 
 /// The entries of a fault as `pointer code`.
@@ -67,10 +69,10 @@ fn the_smallest_fit_gets_the_published_defaults() {
     assert_eq!(serde_json::to_value(&fit).unwrap(), expected);
     let fit = resolve(&json!({}), &binary()).unwrap();
     assert_eq!(fit.loss, Loss::Logistic { positive_class: Class::Number(1.0) });
-    assert!(matches!(fit.selection, Selection::Cv { stratify: true, .. }));
+    assert!(matches!(fit.selection, Selection::Cv(CrossValidation { stratify: true, .. })));
     let counts = resolve(&json!({}), &meta(TargetKind::Count, &[])).unwrap();
     assert_eq!(counts.loss, Loss::Poisson);
-    assert!(matches!(counts.selection, Selection::Cv { stratify: false, .. }));
+    assert!(matches!(counts.selection, Selection::Cv(CrossValidation { stratify: false, .. })));
     let tall = Meta { shape: [200, 200], ..regression() };
     assert_eq!(resolve(&json!({}), &tall).unwrap().lambda, Lambda::Path { n: 100, min_ratio: 1e-4 });
     for lambda in [json!({"mode": "value", "value": 0.1}), json!({"mode": "target_nonzeros", "k": 5})] {
@@ -89,6 +91,15 @@ fn a_resolved_fit_survives_json_and_can_be_posted_again() {
         json!({"lambda": {"mode": "target_nonzeros", "k": 3}, "loss": {"type": "logistic", "positive_class": -1}, "intercept": false}),
         json!({"selection": {"method": "cv", "folds": 7, "seed": 9007199254740991u64, "rule": "1se", "stratify": false},
                "solver": {"tol": 1e-9, "max_epochs": 5}, "limits": {"max_runtime_s": 1.5}}),
+        json!({"selection": {"method": "aic"}}),
+        json!({"selection": {"method": "ebic"}, "penalty": {"type": "elastic_net", "l1_ratio": [1, 0.5, 0.5]}}),
+        json!({"selection": {"method": "holdout", "rule": "sparsest_within_pct", "within_pct": 5}}),
+        json!({"selection": {"method": "cv", "repeats": 3, "groups": (0..100).map(|row| format!("g{}", row / 10)).collect::<Vec<_>>()}}),
+        json!({"selection": {"method": "cv", "fold_of_row": (0..100).map(|row| row % 4 - 1).collect::<Vec<_>>()}, "compare_ridge": true}),
+        json!({"selection": {"method": "cv", "fold_of_row": (0..100).map(|row| -(row % 2)).collect::<Vec<_>>()}}),
+        json!({"penalty": {"type": "l1", "adaptive": {}}, "refit": {"relaxed_gamma": [0, 0.5, 1, -0.0]}}),
+        json!({"penalty": {"type": "l1", "adaptive": {"gamma": 2, "pilot": "l1"}}, "refit": {"relaxed_gamma": 0.25},
+               "lambda": {"mode": "value", "value": 0.1}}),
     ] {
         for meta in [&weighted, &binary()] {
             let fit = resolve(&spec, meta).unwrap();
@@ -124,10 +135,10 @@ fn limits_may_stand_beside_the_spec_and_the_request_is_kept_as_sent() {
     let body = br#"{"type":"fit","model":"m.1","dataset":{"name":"d","version":3},"spec":{"intercept":false},"priority":"high",
         "limits":{"max_runtime_s":60},"metadata":{"team":"growth"}}"#;
     let request = parse(body).unwrap();
-    assert_eq!((request.model.as_str(), request.dataset.as_str(), request.version), ("m.1", "d", Some(3)));
-    assert_eq!((request.spec, request.priority), (json!({"intercept": false}), Priority::High));
+    assert_eq!((request.model.as_deref().unwrap(), request.dataset.as_str(), request.version), ("m.1", "d", Some(3)));
+    assert_eq!((&request.spec, request.priority), (&json!({"intercept": false}), Priority::High));
     assert_eq!(request.metadata, json!({"team": "growth"}));
-    assert_eq!(request.fit.resolve(&regression(), None).unwrap().0.limits.max_runtime_s, Some(60.0));
+    assert_eq!(request.fit().unwrap().resolve(&regression(), None).unwrap().0.limits.max_runtime_s, Some(60.0));
 }
 
 #[test]
@@ -164,11 +175,17 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"l1","factors":[1]}}"#, "#/spec/penalty/factors invalid_field"),
         (r#"{"penalty":{"type":"l1","groups":null}}"#, "#/spec/penalty/groups unknown_field"),
         (r#"{"loss":{"type":"gamma"}}"#, "#/spec/loss/type unknown_value"),
+        (r#"{"loss":{"type":"huber","delta":0}}"#, "#/spec/loss/delta out_of_range"),
+        (r#"{"loss":{"type":"huber","delta":-1}}"#, "#/spec/loss/delta out_of_range"),
+        (r#"{"loss":{"type":"huber","delta":"1"}}"#, "#/spec/loss/delta invalid_field"),
+        (r#"{"loss":{"type":"huber","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
+        (r#"{"loss":{"type":"squared_hinge","delta":1}}"#, "#/spec/loss/delta conflict"),
+        (r#"{"selection":{"method":"cv","stratify":true},"loss":{"type":"huber"}}"#, "#/spec/selection/stratify conflict"),
         (r#"{"loss":{"type":"squared","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"poisson","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"loss":{"type":"logistic","positive_class":[1]}}"#, "#/spec/loss/positive_class invalid_field"),
         (r#"{"loss":"logistic"}"#, "#/spec/loss invalid_field"),
-        (r#"{"selection":{"method":"aic"}}"#, "#/spec/selection/method unknown_value"),
+        (r#"{"selection":{"method":"cp"}}"#, "#/spec/selection/method unknown_value"),
         (r#"{"selection":{"method":"cv","folds":1}}"#, "#/spec/selection/folds out_of_range"),
         (r#"{"selection":{"method":"cv","folds":1001}}"#, "#/spec/selection/folds out_of_range"),
         (r#"{"selection":{"method":"cv","seed":-1}}"#, "#/spec/selection/seed out_of_range"),
@@ -192,7 +209,65 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"max_itre":3}"#, "#/spec/max_itre unknown_field"),
         (r#"{"alpha":3}"#, "#/spec/alpha unknown_field"),
         (r#"{"warm_start":"m"}"#, "#/spec/warm_start unknown_field"),
-        (r#"{"refit":{}}"#, "#/spec/refit unknown_field"),
+        (r#"{"refit":{}}"#, "#/spec/refit/relaxed_gamma missing"),
+        (r#"{"refit":{"relaxed_gamma":[]}}"#, "#/spec/refit/relaxed_gamma out_of_range"),
+        (r#"{"refit":{"relaxed_gamma":1.5}}"#, "#/spec/refit/relaxed_gamma out_of_range"),
+        (r#"{"refit":{"relaxed_gamma":[0,"1"]}}"#, "#/spec/refit/relaxed_gamma/1 invalid_field"),
+        (r#"{"refit":{"relaxed_gamma":[0,1],"lambda":1}}"#, "#/spec/refit/lambda unknown_field"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"selection":{"method":"none"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"selection":{"method":"bic"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":0},"selection":{"method":"bic"}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":[0,1]},"lambda":{"mode":"value","value":1}}"#, "#/spec/refit/relaxed_gamma conflict"),
+        (r#"{"refit":{"relaxed_gamma":0},"penalty":{"type":"l2"}}"#, "#/spec/refit conflict"),
+        (r#"{"compare_ridge":1}"#, "#/spec/compare_ridge invalid_field"),
+        (r#"{"compare_ridge":true,"penalty":{"type":"l2"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"selection":{"method":"aic"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"selection":{"method":"none"}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"compare_ridge":true,"lambda":{"mode":"value","value":1}}"#, "#/spec/compare_ridge conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[]}}"#, "#/spec/penalty/l1_ratio out_of_range"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,2]}}"#, "#/spec/penalty/l1_ratio/1 out_of_range"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,null]}}"#, "#/spec/penalty/l1_ratio/1 invalid_field"),
+        (r#"{"penalty":{"type":"l1","l1_ratio":[0.5,1]}}"#, "#/spec/penalty/l1_ratio conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,1]},"selection":{"method":"none"}}"#, "#/spec/penalty/l1_ratio conflict"),
+        (
+            r#"{"penalty":{"type":"elastic_net","l1_ratio":[0.5,1]},"lambda":{"mode":"target_nonzeros","k":2}}"#,
+            "#/spec/penalty/l1_ratio conflict",
+        ),
+        (r#"{"penalty":{"type":"l2"},"selection":{"method":"bic"}}"#, "#/spec/selection/method conflict"),
+        (r#"{"penalty":{"type":"elastic_net","l1_ratio":[0,1]},"selection":{"method":"aic"}}"#, "#/spec/selection/method conflict"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"gamma":0}}}"#, "#/spec/penalty/adaptive/gamma out_of_range"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"gamma":11}}}"#, "#/spec/penalty/adaptive/gamma out_of_range"),
+        (r#"{"penalty":{"type":"l1","adaptive":{"pilot":"ols"}}}"#, "#/spec/penalty/adaptive/pilot unknown_value"),
+        (r#"{"penalty":{"type":"l1","adaptive":true}}"#, "#/spec/penalty/adaptive invalid_field"),
+        (r#"{"penalty":{"type":"l2","adaptive":{}}}"#, "#/spec/penalty/adaptive conflict"),
+        (r#"{"selection":{"method":"aic","rule":"min"}}"#, "#/spec/selection/rule conflict"),
+        (r#"{"selection":{"method":"bic","folds":3}}"#, "#/spec/selection/folds conflict"),
+        (r#"{"selection":{"method":"bic","ebic_gamma":1}}"#, "#/spec/selection/ebic_gamma conflict"),
+        (r#"{"selection":{"method":"ebic","ebic_gamma":-1}}"#, "#/spec/selection/ebic_gamma out_of_range"),
+        (r#"{"selection":{"method":"aic"},"lambda":{"mode":"value","value":1}}"#, "#/spec/selection conflict"),
+        (r#"{"selection":{"method":"holdout","fraction":1}}"#, "#/spec/selection/fraction out_of_range"),
+        (r#"{"selection":{"method":"holdout","fraction":0}}"#, "#/spec/selection/fraction out_of_range"),
+        (r#"{"selection":{"method":"holdout","folds":2}}"#, "#/spec/selection/folds conflict"),
+        (r#"{"selection":{"method":"holdout","repeats":2}}"#, "#/spec/selection/repeats conflict"),
+        (r#"{"selection":{"method":"holdout","rule":"1se"}}"#, "#/spec/selection/rule conflict"),
+        (r#"{"selection":{"method":"cv","fraction":0.5}}"#, "#/spec/selection/fraction conflict"),
+        (r#"{"selection":{"method":"cv","repeats":0}}"#, "#/spec/selection/repeats out_of_range"),
+        (r#"{"selection":{"method":"cv","repeats":201}}"#, "#/spec/selection/repeats out_of_range"),
+        (r#"{"selection":{"method":"cv","rule":"sparsest_within_pct"}}"#, "#/spec/selection/within_pct missing"),
+        (r#"{"selection":{"method":"cv","within_pct":5}}"#, "#/spec/selection/within_pct conflict"),
+        (r#"{"selection":{"method":"cv","rule":"sparsest_within_pct","within_pct":0}}"#, "#/spec/selection/within_pct out_of_range"),
+        (r#"{"selection":{"method":"cv","groups":{}}}"#, "#/spec/selection/groups invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,null]}}"#, "#/spec/selection/groups/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,0.5]}}"#, "#/spec/selection/groups/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","groups":[1,2],"stratify":true}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"groups":[0,1]}}"#, "#/spec/selection/groups conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"repeats":2}}"#, "#/spec/selection/repeats conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"seed":2}}"#, "#/spec/selection/seed conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1],"stratify":true}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,-2]}}"#, "#/spec/selection/fold_of_row/1 out_of_range"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1000]}}"#, "#/spec/selection/fold_of_row/1 out_of_range"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,1e300]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
+        (r#"{"selection":{"method":"cv","fold_of_row":[0,"a"]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
         (r#"{"bounds":{}}"#, "#/spec/bounds unknown_field"),
         (r#"{"offset":null}"#, "#/spec/offset unknown_field"),
         (r#"{"kind":"tree"}"#, "#/spec/kind unknown_value"),
@@ -278,6 +353,8 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
     let (count, many) = (meta(TargetKind::Count, &[]), meta(TargetKind::Multiclass, &[1.0, 2.0, 3.0]));
     let few = Meta { shape: [3, 200], ..regression() };
     let single = Meta { shape: [1, 200], ..regression() };
+    let of_rows = |key: &str, rows: &[i64]| json!({"selection": {"method": "cv", key: rows}});
+    let alternating = |a: i64, b: i64| -> Vec<i64> { (0..100).map(|row| if row % 2 == 0 { a } else { b }).collect() };
     let mut rare = binary();
     rare.target.counts = Some(vec![99, 1]);
     for (spec, meta, code, expected) in [
@@ -287,6 +364,8 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
         (json!({"loss": {"type": "logistic"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "squared"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "poisson"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "huber"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "squared_hinge"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (
             json!({"loss": {"type": "logistic", "positive_class": 4}}),
             &many,
@@ -306,6 +385,36 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
             "#/spec/loss/positive_class invalid_target",
         ),
         (json!({"selection": {"method": "cv", "folds": 4}}), &few, Code::InvalidParameter, "#/spec/selection/folds out_of_range"),
+        (of_rows("fold_of_row", &[0, 1]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &[-1; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &[0; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("fold_of_row", &alternating(0, 2)), &regression(), Code::InvalidParameter, "#/spec/selection/fold_of_row conflict"),
+        (of_rows("groups", &[0, 1]), &regression(), Code::InvalidParameter, "#/spec/selection/groups conflict"),
+        (of_rows("groups", &[7; 100]), &regression(), Code::InvalidParameter, "#/spec/selection/groups conflict"),
+        (
+            json!({"selection": {"method": "cv", "folds": 3, "groups": alternating(4, 9)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/folds out_of_range",
+        ),
+        (
+            json!({"selection": {"method": "cv", "folds": 3, "fold_of_row": alternating(0, 1)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/folds conflict",
+        ),
+        (
+            json!({"selection": {"method": "cv", "rule": "1se", "fold_of_row": alternating(-1, 0)}}),
+            &regression(),
+            Code::InvalidParameter,
+            "#/spec/selection/rule conflict",
+        ),
+        (
+            json!({"penalty": {"type": "l1", "adaptive": {}}, "selection": {"method": "none"}}),
+            &few,
+            Code::InvalidParameter,
+            "#/spec/penalty/adaptive conflict",
+        ),
         (json!({}), &single, Code::InvalidParameter, "#/spec/selection conflict"),
         (json!({}), &rare, Code::InvalidParameter, "#/spec/selection conflict"),
         (json!({"weights": true}), &regression(), Code::InvalidParameter, "#/spec/weights conflict"),
@@ -337,7 +446,7 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
         let fault = resolve(&spec, meta).expect_err(&spec.to_string());
         assert_eq!((fault.code, places(&fault)), (code, vec![expected.to_owned()]), "{spec}");
     }
-    let (_, warnings) = parse(&job(&json!({}))).unwrap().fit.resolve(&few, None).unwrap();
+    let (_, warnings) = parse(&job(&json!({}))).unwrap().fit().unwrap().resolve(&few, None).unwrap();
     assert_eq!(warnings[0].code, "fewer_folds");
 }
 
@@ -347,7 +456,7 @@ fn penalty_factors_go_by_name_or_index_but_once_a_feature() {
     let named = Meta { shape: [100, 4], named: true, ..regression() };
     let asked = |factors: Value| {
         let spec = json!({"penalty": {"type": "l1", "factors": factors}});
-        parse(&job(&spec)).unwrap().fit.resolve(&named, Some(&names)).map_err(|fault| places(&fault))
+        parse(&job(&spec)).unwrap().fit().unwrap().resolve(&named, Some(&names)).map_err(|fault| places(&fault))
     };
     assert!(asked(json!({"age": 0, "b c": 1, "1": 2, "3": 0.5})).is_ok());
     // A name comes before an index: "0" is feature 1.

@@ -11,7 +11,7 @@ use super::{
     queries, to_the_end, webhooks,
 };
 use crate::id::{Id, Kind};
-use crate::job::{Job, Progress, Status};
+use crate::job::{Job, JobKind, Progress, Status};
 
 /// Starts of a job before it is given up.
 const MAX_ATTEMPTS: i64 = 3;
@@ -92,14 +92,16 @@ impl Store {
         if !self.has_room(session, &job.project).await? {
             return Ok(Enqueued::Full);
         }
-        self.room_for_model(session, &job.project).await?;
+        if job.kind.makes_model() {
+            self.room_for_model(session, &job.project).await?;
+        }
         let now = session.now(&self.inner.ambient).await?;
         let traceparent = job.traceparent.map(|traceparent| traceparent.to_string());
         let columns = args![
             id,
             job.project,
-            job.kind,
-            job.model,
+            job.kind.as_str(),
+            job.model.as_deref().unwrap_or_default(),
             dataset_id,
             job.dataset.name,
             job.dataset.version,
@@ -220,7 +222,7 @@ impl Store {
         Ok(cancelled)
     }
 
-    /// Deletes a job that has ended; its model stays.
+    /// Deletes a job that has ended; its model, if it made one, stays.
     pub async fn delete_job(&self, project: &str, id: &Id) -> Result<Deletion, StoreError> {
         let (store, project, id) = (self.clone(), project.to_owned(), id.clone());
         to_the_end(async move {
@@ -256,7 +258,7 @@ pub(super) fn filtered(project: &str, filter: &JobFilter, after: Option<&Cursor>
         cancelling,
         filter.dataset.as_deref(),
         filter.model.as_deref(),
-        filter.kind.as_deref(),
+        filter.kind.map(JobKind::as_str),
         filter.created_after,
         filter.created_before,
         metadata.as_deref(),

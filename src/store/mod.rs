@@ -23,6 +23,8 @@ mod keys;
 mod lent;
 mod models;
 mod open;
+#[macro_use]
+mod phrases;
 pub mod queries;
 mod queue;
 mod quotas;
@@ -65,7 +67,7 @@ use crate::id::{Id, Kind};
 use blobs::Blobs;
 use datasets::Opened;
 use db::{Db, Session, args};
-use rows::NamesBlob;
+use rows::{NamesBlob, PathBlob};
 use simulation::Meddling;
 
 /// A store that has not answered a ping by now is not ready.

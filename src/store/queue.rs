@@ -3,16 +3,18 @@
 //! A claim is a number that never repeats. Every later write names it, and writes nothing when the job is no longer
 //! claimed under that number: work may be done twice, its effect happens once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::blobs::{Draft, hex_sha256};
 use super::db::{Session, args};
-use super::events::{tell_progress, tell_rescued, tell_status, tell_warnings};
+use super::events::{append, tell_progress, tell_rescued, tell_status, tell_warnings};
+use super::models::{Artefact, NewModel};
 use super::records::{DatasetRecord, JobRecord, to_text};
 use super::{
-    Beat, Claim, DatasetRow, Ending, Finished, QueueCounts, Room, Store, StoreError, blocking, checkpoints, later, queries, webhooks,
+    Beat, Claim, DatasetRow, Ending, Finished, ModelRow, QueueCounts, Room, Store, StoreError, checkpoints, later, queries, telling,
+    webhooks,
 };
-use crate::id::{Id, Kind};
+use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::Model;
 
@@ -99,7 +101,7 @@ impl Store {
     /// cancelled, whatever its ending says. Where the answer to an earlier call was lost, this one finds what it did.
     pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
         let draft = match &ending {
-            Ending::Succeeded { model } => Some(self.write_artefact(std::sync::Arc::clone(model)).await?),
+            Ending::Succeeded { model, points } => Some(self.write_artefact(Arc::clone(model), points.clone()).await?),
             _ => None,
         };
         let mut session = self.write().await?;
@@ -129,7 +131,16 @@ impl Store {
                 session.optional(&queries::RETRY, args![&before.id, claim.number, again]).await?
             }
             Ending::Failed { error, reason, warnings } => self.fail(&mut session, claim, &before, now, (&error, reason, warnings)).await?,
-            Ending::Succeeded { model } => match draft {
+            Ending::Reported { result, warnings } => {
+                let warnings = joined_warnings(&before, warnings);
+                tell_warnings(&mut session, &self.inner.ambient, &before.id, &warnings, &before.warnings, now).await?;
+                if let Some(metrics) = telling::metrics(&result) {
+                    append(&mut session, &self.inner.ambient, &before.id, now, &metrics).await?;
+                }
+                let end = args![&before.id, claim.number, now, to_text(&result)?, to_text(&warnings)?];
+                session.optional(&queries::SUCCEED, end).await?
+            }
+            Ending::Succeeded { model, .. } => match draft {
                 Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
                 None => None,
             },
@@ -171,15 +182,6 @@ impl Store {
         Ok(Finished::Stored(Box::new(job)))
     }
 
-    async fn write_artefact(&self, model: std::sync::Arc<Model>) -> Result<Artefact, StoreError> {
-        let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
-        let written = blocking(move || {
-            let bytes = model.encode();
-            Ok(Artefact { sha256: hex_sha256(&bytes), length: bytes.len(), draft: blobs.write(&bytes, &ambient)? })
-        });
-        self.inner.db.health.heed(written.await)
-    }
-
     async fn succeed(
         &self,
         mut session: Session,
@@ -189,30 +191,20 @@ impl Store {
         model: &Model,
         artefact: Artefact,
     ) -> Result<Finished, StoreError> {
-        let (version,) = session.one::<(i64,)>(&queries::NEXT, args![&*job.project, "model", &*job.model]).await?;
-        let names = claim.dataset.names.as_ref();
-        let columns = args![
-            &Id::new(Kind::Model, &self.inner.ambient),
-            &*job.project,
-            &*job.model,
-            version,
-            now,
-            &job.id,
-            &*job.dataset.name,
-            job.dataset.version,
-            &*job.dataset.sha256,
-            to_text(&model.card)?,
-            i64::try_from(artefact.length).unwrap_or(i64::MAX),
-            &artefact.draft.id,
-            artefact.sha256,
-            names.map(|names| names.id.as_str()),
-            names.map(|names| names.sha256.as_str()),
-        ];
-        session.execute(&queries::ADD_MODEL, columns).await?;
+        let name = job.model.as_deref().ok_or_else(|| StoreError::Row(format!("{} has no name for its model", job.id)))?;
+        let new = NewModel {
+            project: &job.project,
+            name,
+            job: &job.id,
+            dataset: &job.dataset,
+            names: claim.dataset.names.as_ref(),
+            promoted: false,
+        };
+        let ModelRow { version, .. } = self.add_model_in(&mut session, &new, &model.card, &artefact, now).await?;
         let certificate = &model.card.certificate;
         let converged = model.card.converged();
         let nonzeros = model.card.sparsity.nonzeros;
-        let result = job::fit_result(&job.model, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
+        let result = job::fit_result(name, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
         let warnings = joined_warnings(job, model.card.warnings.clone());
         // before the ending: who hears of that listens no longer
         tell_warnings(&mut session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
@@ -220,7 +212,7 @@ impl Store {
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);
         };
-        let kept = artefact.draft.keep();
+        let kept = artefact.keep();
         self.commit_end(session, &record, now).await?;
         drop(kept);
         self.hub().announce_models();
@@ -313,13 +305,6 @@ async fn next_job(session: &mut Session, now: i64, room: Room) -> Result<Option<
     Ok(None)
 }
 
-/// A model's file, durable, not yet named by a row; removed on drop.
-struct Artefact {
-    draft: Draft,
-    sha256: String,
-    length: usize,
-}
-
 /// Whether this very ending was stored before, and only its answer was lost. Another's hand in it means that it was not.
 async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> Result<Finished, StoreError> {
     let found = session.optional::<JobRecord>(&queries::ENDED, args![&claim.job.id, claim.number]).await?;
@@ -330,7 +315,7 @@ async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> R
     let ours = match (job.status, ending) {
         (Status::Cancelled, _) => true,
         // nobody else makes a job succeed under this number
-        (Status::Succeeded, Ending::Succeeded { .. }) => true,
+        (Status::Succeeded, Ending::Succeeded { .. } | Ending::Reported { .. }) => true,
         (Status::Failed, Ending::Failed { error, reason, .. }) => job.error.as_ref() == Some(error) && job.reason == *reason,
         _ => false,
     };

@@ -15,7 +15,7 @@ pub struct Usage {
     pub datasets: u64,
     /// Model versions.
     pub models: u64,
-    /// Jobs queued or running: each may become a model.
+    /// Jobs queued or running that may become a model each.
     pub jobs: u64,
 }
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::FromRow;
 
-use super::{DatasetRow, KeyRow, ModelRow, NamesBlob, StoreError};
+use super::{DatasetRow, KeyRow, ModelRow, NamesBlob, PathBlob, StoreError};
 use crate::access::{Digest, Scopes};
 use crate::id::{Id, Kind};
-use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status};
+use crate::job::{DatasetRef, Job, JobKind, Priority, Progress, Reason, Status};
 use crate::traceparent::Traceparent;
 
 #[derive(FromRow)]
@@ -44,6 +44,9 @@ pub(super) struct ModelRecord {
     sha256: String,
     names_blob: Option<String>,
     names_sha256: Option<String>,
+    path_blob: Option<String>,
+    path_sha256: Option<String>,
+    path_bytes: i64,
 }
 
 #[derive(Clone, FromRow)]
@@ -54,6 +57,7 @@ pub(super) struct JobRecord {
     status: String,
     cancel_requested: i64,
     reason: Option<String>,
+    /// Empty for a job that makes no model.
     model: String,
     pub(super) dataset_id: String,
     dataset_name: String,
@@ -162,6 +166,11 @@ impl TryFrom<ModelRecord> for ModelRow {
             blob: id(Kind::Blob, &record.blob)?,
             sha256: record.sha256,
             names: names(record.names_blob, record.names_sha256)?,
+            path: match (record.path_blob, record.path_sha256) {
+                (None, _) => None,
+                (Some(blob), Some(sha256)) => Some(PathBlob { id: id(Kind::Blob, &blob)?, sha256, bytes: record.path_bytes }),
+                _ => return Err(StoreError::Row("the points of a path without their checksum".into())),
+            },
         })
     }
 }
@@ -182,11 +191,11 @@ impl TryFrom<JobRecord> for Job {
         Ok(Self {
             id: id(Kind::Job, &record.id)?,
             project: record.project,
-            kind: record.kind,
+            kind: word(JobKind::parse(&record.kind), &record.kind)?,
             status,
             cancel_requested: record.cancel_requested != 0,
             reason: record.reason.map(|text| word(Reason::parse(&text), &text)).transpose()?,
-            model: record.model,
+            model: Some(record.model).filter(|name| !name.is_empty()),
             dataset: DatasetRef { name: record.dataset_name, version: record.dataset_version, sha256: record.dataset_sha256 },
             priority: word(Priority::from_rank(record.priority), "priority")?,
             created_at: record.created_at,

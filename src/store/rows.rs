@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::NewHook;
 use crate::dataset::{Meta, Names};
 use crate::id::Id;
-use crate::job::{DatasetRef, Failure, Job, Priority, Reason, Status, Warning};
-use crate::model::{Card, Model};
+use crate::job::{DatasetRef, Failure, Job, JobKind, Priority, Reason, Status, Warning};
+use crate::model::{Card, Model, PathPoints};
 use crate::traceparent::Traceparent;
 
 /// A page of a list, newest first.
@@ -64,6 +64,32 @@ pub struct ModelRow {
     pub(super) blob: Id,
     pub(super) sha256: String,
     pub(super) names: Option<NamesBlob>,
+    pub(super) path: Option<PathBlob>,
+}
+
+impl ModelRow {
+    /// Whether its features have names.
+    pub fn is_named(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// Whether the points of its path are kept.
+    pub fn has_points(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// The one way to say which version this is: `name:n`.
+    pub fn reference(&self) -> String {
+        format!("{}:{}", self.name, self.version)
+    }
+}
+
+/// The file of a path's points: the row of a model and those of the models promoted from it refer to it.
+#[derive(Clone, Debug)]
+pub(super) struct PathBlob {
+    pub(super) id: Id,
+    pub(super) sha256: String,
+    pub(super) bytes: i64,
 }
 
 /// A names file: the rows of a data set and of every model fitted on it refer to it, and it stays while one of them does.
@@ -88,8 +114,9 @@ pub enum Deletion {
 #[allow(missing_docs)]
 pub struct NewJob {
     pub project: String,
-    pub kind: String,
-    pub model: String,
+    pub kind: JobKind,
+    /// Name to register a model under; `None` for a job that makes none.
+    pub model: Option<String>,
     pub dataset: DatasetRef,
     pub priority: Priority,
     pub spec: Value,
@@ -100,7 +127,7 @@ pub struct NewJob {
     pub request_id: String,
     /// The trace of that request.
     pub traceparent: Option<Traceparent>,
-    /// What the fit may take at most.
+    /// What its work may take at most.
     pub memory_bytes: u64,
     /// It fails unless it is started within this time.
     pub start_within: Option<Duration>,
@@ -128,7 +155,7 @@ pub struct JobFilter {
     pub status: Option<Status>,
     /// Only running jobs with cancel asked (`?status=cancelling`); with `status = Running`, only those without.
     pub cancelling: Option<bool>,
-    pub kind: Option<String>,
+    pub kind: Option<JobKind>,
     pub dataset: Option<String>,
     pub model: Option<String>,
     /// Microseconds since 1970; both ends excluded.
@@ -188,6 +215,13 @@ pub enum Beat {
 pub enum Ending {
     Succeeded {
         model: Arc<Model>,
+        /// The path it was chosen from, where that is kept.
+        points: Option<Arc<PathPoints>>,
+    },
+    /// Succeeded, and what came of it is no model: `result` as clients see it.
+    Reported {
+        result: Value,
+        warnings: Vec<Warning>,
     },
     Failed {
         error: Failure,

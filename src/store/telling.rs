@@ -30,7 +30,10 @@ pub(super) fn status(job: &Job) -> NewEvent {
         Status::Running => (Level::Info, format!("a worker began attempt {}", job.attempt)),
         Status::Queued if job.revision > 1 => (Level::Info, "the job waits in the queue again".to_owned()),
         Status::Queued => (Level::Info, "the job waits in the queue".to_owned()),
-        Status::Succeeded => (Level::Info, "the job succeeded; its model is stored".to_owned()),
+        Status::Succeeded => {
+            let what = if job.kind.makes_model() { "model" } else { "result" };
+            (Level::Info, format!("the job succeeded; its {what} is stored"))
+        }
         Status::Cancelled => (Level::Info, "the job was cancelled".to_owned()),
         Status::Failed => (Level::Error, job.error.as_ref().map_or_else(|| "the job failed".to_owned(), |error| error.detail.clone())),
     };
@@ -52,6 +55,14 @@ pub(super) fn rescued(job: &Job) -> NewEvent {
         event.message = "the worker is gone; the job waits in the queue again".to_owned();
     }
     event
+}
+
+/// What a job has measured, before the event that says it succeeded; `None` where its result tells no metrics.
+pub(super) fn metrics(result: &Value) -> Option<NewEvent> {
+    let metrics = result.get("metrics")?.as_object()?;
+    let number = |(name, value): (&String, &Value)| value.as_f64().map(|value| format!("{name} {value}"));
+    let message = metrics.iter().filter_map(number).collect::<Vec<_>>().join(", ");
+    Some(NewEvent { level: Level::Info, kind: EventKind::Metric, message, data: Value::Object(metrics.clone()) })
 }
 
 /// Something the client should know that is no error.

@@ -284,7 +284,7 @@ fn thin_job(job: &JobListener) -> Value {
         "type": job.kind,
         "status": job.status,
         "reason": job.reason,
-        "model": job.model,
+        "model": Some(&job.model).filter(|name| !name.is_empty()),
         "dataset": { "name": job.dataset_name, "version": job.dataset_version },
         "attempt": job.attempt,
         "fraction": job.fraction,

@@ -1,41 +1,62 @@
 //! The model's card: what was minimised, how sparse, how good, how certain, and what to beware of.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::choice::Chosen;
+use super::arm::Solved;
+use super::choice::{Chosen, least};
+use super::equivalents::{equivalents, no_equivalents};
+use super::selected::{self, Pilot, Twin};
 use super::target::{Rows, display_name};
-use super::{TrainError, measure};
+use super::{Inputs, TrainError, measure, relaxed};
 use crate::dataset::Dataset;
 use crate::job::Warning;
-use crate::model::{Card, Certificate, CertificateStatus, Cv, Model, PathRow, Sparsity, TIME_LIMIT};
+use crate::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity, TIME_LIMIT};
 use crate::solver::{self, Point, Problem, Stop};
-use crate::spec::{Loss, ResolvedFit, Selection, Standardize};
+use crate::spec::{Loss, ResolvedFit, Standardize};
 
 /// A warning names no more features than this.
 const WARNING_FEATURES_MAX: usize = 1000;
 
+/// What a card is made of.
+pub(super) struct Parts<'p> {
+    pub(super) dataset: &'p Dataset,
+    pub(super) spec: &'p ResolvedFit,
+    pub(super) rows: &'p Rows<'p>,
+    pub(super) inputs: &'p Inputs<'p>,
+    pub(super) problem: &'p Problem<'p>,
+    pub(super) path: &'p Solved,
+    pub(super) pilot: Option<&'p Pilot>,
+    pub(super) twin: Option<Twin>,
+}
+
 /// Everything about the chosen point. `observe` hears of every look at the matrix and may stop it.
-pub(super) fn model(
-    dataset: &Dataset,
-    spec: &ResolvedFit,
-    rows: &Rows<'_>,
-    problem: &Problem<'_>,
-    points: &[Point],
-    chosen: Chosen,
-    observe: &solver::Observe<'_>,
-) -> Result<Model, TrainError> {
-    let point = &points[chosen.index];
+pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe<'_>) -> Result<Model, TrainError> {
+    let Parts { dataset, spec, rows, problem, path, .. } = *parts;
+    let penalised = &path.points[chosen.index];
+    let mixed = if chosen.gamma < 1.0 { Some(relaxed::mix(parts.inputs, penalised, chosen.gamma, observe)?) } else { None };
+    let (point, refit) = mixed.as_ref().map_or((penalised, None), |(point, refit)| (point, Some(refit)));
     let features = dataset.x.view().features;
     let indices: Vec<u32> = point.columns.iter().map(|&j| features[j as usize]).collect();
     let null_deviance = problem.null_deviance();
     let name_of = |feature: u32| display_name(dataset, feature);
-    let proof = solver::certify(problem, point, observe).ok_or(TrainError::Cancelled)?;
-    let certificate = certificate(proof, point, spec, |column| name_of(features[column as usize]));
-    let warnings = warnings(dataset, problem, points, &chosen, &certificate, observe)?;
-    let metrics = json!({
+    let proof = solver::certify(problem, penalised, observe).ok_or(TrainError::Cancelled)?;
+    let mut certificate = certificate(proof, penalised, spec, |column| name_of(features[column as usize]));
+    let mut warnings = warnings(dataset, problem, &path.points, &chosen, &certificate, observe)?;
+    if refit.is_some() && certificate.status == CertificateStatus::Certified {
+        // it is the penalised part that the numbers are of
+        certificate.status = CertificateStatus::NotApplicable;
+    }
+    if refit.is_some_and(|refit| !refit.converged) {
+        let detail = "The refit of the support stopped before its goal: the features all but depend on one another.".into();
+        warnings.push(Warning { code: "refit_not_converged".into(), detail, features: Vec::new() });
+    }
+    let mut metrics = json!({
         "train": measure::train_metrics(rows, &rows.data(dataset), point, null_deviance),
         "cv": chosen.cv.as_ref().map(|cv| json!({ "deviance": cv.rows[chosen.index].mean, "deviance_se": cv.rows[chosen.index].se })),
     });
+    if let Some(twin) = &parts.twin {
+        metrics["dense_twin"] = twin.figures();
+    }
     let card = Card {
         kind: "linear".into(),
         loss: loss_name(spec).into(),
@@ -43,25 +64,34 @@ pub(super) fn model(
         objective: objective(spec),
         lambda: point.lambda,
         lambda_max: problem.lambda_max(),
-        l1_ratio: spec.penalty.l1_ratio,
+        l1_ratio: path.l1_ratio,
         intercept: point.intercept,
-        bracket: chosen.bracket,
-        equivalents: equivalents(spec, point.lambda, rows, dataset.offset.is_some()),
+        bracket: path.bracket,
+        equivalents: if refit.is_some() {
+            no_equivalents()
+        } else {
+            equivalents(spec, path.l1_ratio, point.lambda, rows, dataset.offset.is_some())
+        },
         sparsity: Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
         metrics,
-        selection: selection(spec, points, &chosen),
+        selection: selected::selection(spec, path, &chosen),
+        adaptive: parts.pilot.and_then(|pilot| selected::adaptive(spec, pilot)),
+        refit: spec.refit.as_ref().map(|_| selected::refit(chosen.gamma, refit)),
         warnings,
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
+        promoted_from: None,
     };
-    let path = points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, chosen.cv.as_ref())).collect();
+    let path = path.points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, &chosen)).collect();
     Ok(Model { card, indices, values: point.values.clone(), path, cv: chosen.cv })
 }
 
 fn loss_name(spec: &ResolvedFit) -> &'static str {
     match spec.loss {
         Loss::Squared => "squared",
+        Loss::Huber { .. } => "huber",
         Loss::Logistic { .. } => "logistic",
+        Loss::SquaredHinge { .. } => "squared_hinge",
         Loss::Poisson => "poisson",
     }
 }
@@ -71,7 +101,9 @@ fn objective(spec: &ResolvedFit) -> String {
     let eta = if spec.intercept { "Xw + b + o" } else { "Xw + o" };
     let loss = match spec.loss {
         Loss::Squared => "½(y−η)²",
+        Loss::Huber { delta } => &format!("½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = {delta}"),
         Loss::Logistic { .. } => "log(1+e^{−yη}), y ∈ {−1,+1}",
+        Loss::SquaredHinge { .. } => "max(0, 1−yη)², y ∈ {−1,+1}",
         Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {
@@ -81,60 +113,8 @@ fn objective(spec: &ResolvedFit) -> String {
     format!("(1/Σs) Σ s_i·loss(y_i, η_i) + λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ], η = {eta}; loss = {loss}{scale}")
 }
 
-/// Other libraries' parameters, only where their objective is exactly this one; `null` elsewhere.
-///
-/// * glmnet divides the gaussian elastic net's ridge term by sd(y) and rescales `penalty.factor`: equal for the lasso
-///   with unit factors. It scales by the same population deviation as we do.
-/// * scikit-learn neither scales columns nor knows factors or offsets. `ElasticNet` divides by Σs as we do;
-///   `LogisticRegression` sums the loss and multiplies it by `C`, so C = 1/(Σs·λ). `PoissonRegressor` is ridge only.
-/// * Spark's logistic regression is ours when it does not standardise; its linear regression scales the target.
-fn equivalents(spec: &ResolvedFit, lambda: f64, rows: &Rows<'_>, offset: bool) -> Value {
-    let l1_ratio = spec.penalty.l1_ratio;
-    let unit_factors = spec.penalty.factors.values().all(|&factor| factor == 1.0);
-    let glmnet = (unit_factors && l1_ratio == 1.0).then(
-        || json!({ "lambda": lambda, "alpha": 1.0, "standardize": spec.standardize == Standardize::Scale, "intercept": spec.intercept }),
-    );
-    let plain = unit_factors && spec.standardize == Standardize::None && !offset;
-    let total: f64 = rows.weights.map_or(rows.y.len() as f64, |weights| weights.iter().sum());
-    let inverse = 1.0 / (total * lambda);
-    let sklearn = match rows.loss {
-        solver::Loss::Logistic => (plain && inverse.is_finite())
-            .then(|| json!({ "estimator": "LogisticRegression", "C": inverse, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })),
-        solver::Loss::Poisson => {
-            (plain && l1_ratio == 0.0).then(|| json!({ "estimator": "PoissonRegressor", "alpha": lambda, "fit_intercept": spec.intercept }))
-        }
-        solver::Loss::Squared => plain.then(|| {
-            let estimator = if l1_ratio == 1.0 { "Lasso" } else { "ElasticNet" };
-            json!({ "estimator": estimator, "alpha": lambda, "l1_ratio": l1_ratio, "fit_intercept": spec.intercept })
-        }),
-    };
-    let spark = (plain && rows.loss == solver::Loss::Logistic)
-        .then(|| json!({ "regParam": lambda, "elasticNetParam": l1_ratio, "standardization": false, "fitIntercept": spec.intercept }));
-    json!({ "glmnet": glmnet, "sklearn": sklearn, "spark": spark })
-}
-
 fn seed(spec: &ResolvedFit) -> Option<u64> {
-    match spec.selection {
-        Selection::Cv { seed, .. } => Some(seed),
-        Selection::None => None,
-    }
-}
-
-fn selection(spec: &ResolvedFit, points: &[Point], chosen: &Chosen) -> Option<Value> {
-    let cv = chosen.cv.as_ref()?;
-    let Selection::Cv { rule, .. } = &spec.selection else { return None };
-    let at = |index: u64| &points[index as usize];
-    Some(json!({
-        "method": "cv",
-        "rule": rule,
-        "index": chosen.index,
-        "index_min": cv.index_min,
-        "index_1se": cv.index_1se,
-        "lambda_min": at(cv.index_min).lambda,
-        "lambda_1se": at(cv.index_1se).lambda,
-        "nonzeros_at_min": at(cv.index_min).columns.len(),
-        "nonzeros_at_1se": at(cv.index_1se).columns.len(),
-    }))
+    spec.selection.splits().map(|splits| splits.seed)
 }
 
 fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, name_of: impl Fn(u32) -> String) -> Certificate {
@@ -155,11 +135,12 @@ fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, na
 }
 
 /// JSON knows no infinity; a bound that proves nothing is as large as a number can be.
-fn finite(number: f64) -> f64 {
+pub(super) fn finite(number: f64) -> f64 {
     if number.is_nan() { f64::MAX } else { number.clamp(f64::MIN, f64::MAX) }
 }
 
-fn path_row(index: usize, point: &Point, null_deviance: f64, cv: Option<&Cv>) -> PathRow {
+fn path_row(index: usize, point: &Point, null_deviance: f64, chosen: &Chosen) -> PathRow {
+    let cv = chosen.cv.as_ref();
     PathRow {
         index: index as u64,
         lambda: point.lambda,
@@ -167,7 +148,8 @@ fn path_row(index: usize, point: &Point, null_deviance: f64, cv: Option<&Cv>) ->
         deviance_ratio: if null_deviance > 0.0 { 1.0 - point.deviance / null_deviance } else { 0.0 },
         relative_gap: finite(point.relative_gap),
         cv_mean: cv.map(|cv| cv.rows[index].mean),
-        cv_se: cv.map(|cv| cv.rows[index].se),
+        cv_se: cv.and_then(|cv| cv.rows[index].se),
+        criterion: chosen.criterion.as_ref().and_then(|criterion| criterion[index]),
     }
 }
 
@@ -205,15 +187,15 @@ fn warnings(
         let named = ambiguous.iter().take(WARNING_FEATURES_MAX).map(|&j| display_name(dataset, features[j as usize])).collect();
         warnings.push(warn("support_not_unique", detail, named));
     }
-    let at_start = chosen.cv.as_ref().is_some_and(|cv| cv.index_min == 0) && points.len() > 1;
-    if at_start {
-        let detail = "The least cross-validated deviance lies at the largest λ of the path: no feature helps to predict.";
-        warnings.push(warn("lambda_at_path_start", detail.into(), Vec::new()));
+    let at_min = (!chosen.scores.is_empty() && points.len() > 1).then(|| least(&chosen.scores));
+    let what = if chosen.criterion.is_some() { "criterion" } else { "held-out deviance" };
+    if at_min == Some(0) {
+        let detail = format!("The least {what} lies at the largest λ of the path: no feature helps to predict.");
+        warnings.push(warn("lambda_at_path_start", detail, Vec::new()));
     }
-    let at_end = chosen.cv.as_ref().is_some_and(|cv| cv.index_min as usize + 1 == points.len()) && points.len() > 1;
-    if at_end {
-        let detail = "The least cross-validated deviance lies at the smallest λ of the path; a smaller min_ratio may do better.";
-        warnings.push(warn("lambda_at_path_end", detail.into(), Vec::new()));
+    if at_min == Some(points.len() - 1) {
+        let detail = format!("The least {what} lies at the smallest λ of the path; a smaller min_ratio may do better.");
+        warnings.push(warn("lambda_at_path_end", detail, Vec::new()));
     }
     Ok(warnings)
 }

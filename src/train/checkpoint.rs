@@ -5,15 +5,16 @@
 //! fingerprint it carries; one that belongs to another is refused, and so is one that does not follow the part before.
 //!
 //! ```text
-//! "SPFCKPT2"   8 bytes, the version with it
+//! "SPFCKPT3"   8 bytes, the version with it
 //! fingerprint  32 bytes
-//! path         u64 λ done before, u64 points, the points, the trail if there is a point
-//! folds        u64, then for each: u64 fold, u64 λ done before, u64 rows, (f64 deviance, u64 non-zeros) each,
-//!              the last point, its trail
+//! paths        u64, then for each: u64 its position in the plan, and
+//!   path       u64 λ done before, u64 points, the points, the trail if there is a point
+//!   folds      u64, then for each: u64 fold, u64 λ done before, u64 rows, (f64 deviance, u64 non-zeros) each,
+//!              u64 deviances of refits, f64 each, the last point, its trail
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
 //!              u64 non-zeros, u32 columns, f64 values
 //! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each;
-//!              two points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
+//!              three points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
 //!              f64 values
 //! ```
 //! Little-endian. The checksum is kept outside.
@@ -24,17 +25,19 @@ use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
 use crate::solver::{FoldPath, FoldRow, Point, Reference, Start, Stop, Trail};
-use crate::spec::{Lambda, ResolvedFit};
+use crate::spec::ResolvedFit;
 
-use super::cv_of;
+use super::plan::Plan;
 
-const MAGIC: &[u8; 8] = b"SPFCKPT2";
+const MAGIC: &[u8; 8] = b"SPFCKPT3";
 
 /// One λ that is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Done {
     /// Of the path over all rows.
     Path {
+        /// Which path of the plan.
+        arm: usize,
         /// Its position.
         index: usize,
         /// Its solution.
@@ -44,12 +47,16 @@ pub enum Done {
     },
     /// Of one fold.
     Fold {
-        /// Which fold.
+        /// Which path of the plan.
+        arm: usize,
+        /// Which fold, counted over all repeats.
         fold: usize,
         /// Its position.
         index: usize,
         /// What cross-validation wants of it.
         row: FoldRow,
+        /// Deviance with each share of a refit.
+        relaxed: Vec<f64>,
         /// Its solution.
         point: Point,
         /// What the next λ depends on.
@@ -57,30 +64,45 @@ pub enum Done {
     },
 }
 
-/// λ that were done one after the other, of the path and of each fold.
+/// λ that were done one after the other, of each path and of each fold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
+    arms: BTreeMap<usize, ArmPart>,
+    /// Bound on the bytes of all that was added.
+    bytes: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ArmPart {
     /// λ of the path that were done before.
     from: usize,
     points: Vec<Point>,
     trail: Trail,
     folds: BTreeMap<usize, FoldPart>,
-    /// Bound on the bytes of all that was added.
-    bytes: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct FoldPart {
     from: usize,
     path: FoldPath,
+    relaxed: Vec<f64>,
 }
 
-/// Everything done before, put together.
+/// Everything done before, put together: one for each path of the plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
+    arms: Vec<ArmDone>,
+}
+
+/// What was done of one path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ArmDone {
     pub(super) points: Vec<Point>,
-    pub(super) trail: Trail,
+    trail: Trail,
+    /// One for each fold of each repeat.
     pub(super) folds: Vec<FoldPath>,
+    /// Of each fold, for each λ done, the deviance of each share of a refit.
+    pub(super) relaxed: Vec<Vec<f64>>,
 }
 
 /// What a part must belong to: the data, the specification and the program that computes.
@@ -96,22 +118,26 @@ pub fn fingerprint(dataset: &Dataset, spec: &ResolvedFit) -> [u8; 32] {
 }
 
 impl Part {
-    /// Takes one more λ; those of the path and of each fold come in order.
+    /// Takes one more λ; those of each path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
         let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
-        let referred: usize = [&trail.reference, &trail.bend].into_iter().flatten().map(|then| then.columns.len()).sum();
-        self.bytes += 192 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
+        let referred: usize = [&trail.reference, &trail.bend, &trail.before].into_iter().flatten().map(|then| then.columns.len()).sum();
+        self.bytes += 272 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
         match done {
-            Done::Path { index, point, trail } => {
-                if self.points.is_empty() {
-                    self.from = index;
+            Done::Path { arm, index, point, trail } => {
+                let arm = self.arms.entry(arm).or_default();
+                if arm.points.is_empty() {
+                    arm.from = index;
                 }
-                self.points.push(point);
-                self.trail = trail;
+                arm.points.push(point);
+                arm.trail = trail;
             }
-            Done::Fold { fold, index, row, point, trail } => {
-                let part = self.folds.entry(fold).or_insert_with(|| FoldPart { from: index, path: FoldPath::default() });
+            Done::Fold { arm, fold, index, row, relaxed, point, trail } => {
+                self.bytes += 8 * relaxed.len();
+                let folds = &mut self.arms.entry(arm).or_default().folds;
+                let part = folds.entry(fold).or_insert_with(|| FoldPart { from: index, ..FoldPart::default() });
                 part.path.rows.push(row);
+                part.relaxed.extend(relaxed);
                 part.path.last = Some((point, trail));
             }
         }
@@ -119,7 +145,7 @@ impl Part {
 
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.points.is_empty() && self.folds.is_empty()
+        self.arms.is_empty()
     }
 
     /// At least the bytes of [`Part::encode`].
@@ -132,23 +158,10 @@ impl Part {
         let mut out = Writer(Vec::with_capacity(self.size()));
         out.0.extend_from_slice(MAGIC);
         out.0.extend_from_slice(fingerprint);
-        out.count(self.from);
-        out.count(self.points.len());
-        self.points.iter().for_each(|point| out.point(point));
-        if !self.points.is_empty() {
-            out.trail(&self.trail);
-        }
-        out.count(self.folds.len());
-        for (&fold, part) in &self.folds {
-            [fold, part.from, part.path.rows.len()].into_iter().for_each(|number| out.count(number));
-            for row in &part.path.rows {
-                out.number(row.deviance);
-                out.count(row.nonzeros);
-            }
-            if let Some((point, trail)) = &part.path.last {
-                out.point(point);
-                out.trail(trail);
-            }
+        out.count(self.arms.len());
+        for (&position, arm) in &self.arms {
+            out.count(position);
+            out.arm(arm);
         }
         out.0
     }
@@ -165,21 +178,47 @@ impl Checkpoint {
     /// Puts stored parts together, oldest first; an error says what is wrong with them.
     pub fn read(parts: &[Vec<u8>], dataset: &Dataset, spec: &ResolvedFit) -> Result<Self, &'static str> {
         let fingerprint = fingerprint(dataset, spec);
-        let n_folds = cv_of(spec).map_or(0, |(folds, ..)| folds as usize);
-        let mut whole = Self { folds: vec![FoldPath::default(); n_folds], ..Self::default() };
-        for bytes in parts {
-            whole.append(Part::decode(bytes, &fingerprint)?)?;
-        }
-        let n_lambdas = match &spec.lambda {
-            Lambda::Path { n, .. } => *n as usize,
-            Lambda::Values { values } => values.len(),
-            Lambda::Value { .. } | Lambda::TargetNonzeros { .. } => 0,
+        let plan = Plan::of(spec);
+        let none = |n_folds: usize| ArmDone {
+            folds: vec![FoldPath::default(); n_folds],
+            relaxed: vec![Vec::new(); n_folds],
+            ..ArmDone::default()
         };
-        let legal = whole.fits(dataset.x.view().len(), n_lambdas);
+        let mut whole = Self { arms: plan.arms.iter().map(|arm| none(arm.n_folds())).collect() };
+        for bytes in parts {
+            for (position, part) in Part::decode(bytes, &fingerprint)?.arms {
+                whole.arms.get_mut(position).ok_or("it has a path too many")?.append(part)?;
+            }
+        }
+        let n_columns = dataset.x.view().len();
+        let legal = plan.arms.iter().zip(&whole.arms).all(|(arm, done)| done.fits(n_columns, arm.n_lambdas(), arm.gammas.len()));
         if legal { Ok(whole) } else { Err("its numbers do not fit the data") }
     }
 
-    fn append(&mut self, part: Part) -> Result<(), &'static str> {
+    /// λ of the paths that are done.
+    pub fn done(&self) -> usize {
+        self.arms.iter().map(|arm| arm.points.len()).sum()
+    }
+
+    /// λ of all folds that are done.
+    pub fn done_in_folds(&self) -> usize {
+        self.arms.iter().flat_map(|arm| &arm.folds).map(|fold| fold.rows.len()).sum()
+    }
+
+    /// What was done of the path at this position of the plan.
+    pub(super) fn arm(&self, position: usize) -> &ArmDone {
+        const NOTHING: &ArmDone = &ArmDone {
+            points: Vec::new(),
+            trail: Trail { seen: None, gram: Vec::new(), reference: None, bend: None, before: None },
+            folds: Vec::new(),
+            relaxed: Vec::new(),
+        };
+        self.arms.get(position).unwrap_or(NOTHING)
+    }
+}
+
+impl ArmDone {
+    fn append(&mut self, part: ArmPart) -> Result<(), &'static str> {
         const GAP: &str = "a part is missing";
         if !part.points.is_empty() {
             if part.from != self.points.len() {
@@ -192,32 +231,25 @@ impl Checkpoint {
             let done = self.folds.get_mut(fold).filter(|done| done.rows.len() == part.from).ok_or(GAP)?;
             done.rows.extend(part.path.rows);
             done.last = part.path.last;
+            self.relaxed.get_mut(fold).ok_or(GAP)?.extend(part.relaxed);
         }
         Ok(())
     }
 
-    fn fits(&self, n_columns: usize, n_lambdas: usize) -> bool {
+    fn fits(&self, n_columns: usize, n_lambdas: usize, n_shares: usize) -> bool {
         let inside = |columns: &[u32]| {
             columns.windows(2).all(|pair| pair[0] < pair[1]) && columns.last().is_none_or(|&last| (last as usize) < n_columns)
         };
         let point = |point: &Point| inside(&point.columns) && point.columns.len() == point.values.len();
-        let trail = |trail: &Trail| inside(&trail.gram) && trail.reference.as_ref().is_none_or(|reference| inside(&reference.columns));
+        let gone_by = |then: &Option<Reference>| then.as_ref().is_none_or(|then| inside(&then.columns));
+        let trail = |trail: &Trail| inside(&trail.gram) && [&trail.reference, &trail.bend, &trail.before].into_iter().all(gone_by);
         let fold = |path: &FoldPath| {
             let last = path.last.as_ref().is_none_or(|(last, then)| point(last) && trail(then));
             path.rows.len() <= n_lambdas && path.rows.is_empty() == path.last.is_none() && last
         };
         let path = self.points.len() <= n_lambdas && self.points.iter().all(point) && trail(&self.trail);
-        path && self.folds.iter().all(fold)
-    }
-
-    /// λ of the path that are done.
-    pub fn done(&self) -> usize {
-        self.points.len()
-    }
-
-    /// λ of all folds that are done.
-    pub fn done_in_folds(&self) -> usize {
-        self.folds.iter().map(|fold| fold.rows.len()).sum()
+        let relaxed = self.folds.iter().zip(&self.relaxed).all(|(fold, relaxed)| relaxed.len() == fold.rows.len() * n_shares);
+        path && relaxed && self.folds.iter().all(fold)
     }
 
     /// Where the path goes on.
@@ -247,6 +279,29 @@ impl Writer {
         values.iter().for_each(|value| self.number(*value));
     }
 
+    fn arm(&mut self, arm: &ArmPart) {
+        self.count(arm.from);
+        self.count(arm.points.len());
+        arm.points.iter().for_each(|point| self.point(point));
+        if !arm.points.is_empty() {
+            self.trail(&arm.trail);
+        }
+        self.count(arm.folds.len());
+        for (&fold, part) in &arm.folds {
+            [fold, part.from, part.path.rows.len()].into_iter().for_each(|number| self.count(number));
+            for row in &part.path.rows {
+                self.number(row.deviance);
+                self.count(row.nonzeros);
+            }
+            self.count(part.relaxed.len());
+            part.relaxed.iter().for_each(|deviance| self.number(*deviance));
+            if let Some((point, trail)) = &part.path.last {
+                self.point(point);
+                self.trail(trail);
+            }
+        }
+    }
+
     fn point(&mut self, point: &Point) {
         [point.lambda, point.intercept, point.relative_gap, point.deviance].into_iter().for_each(|number| self.number(number));
         self.0.extend_from_slice(&point.epochs.to_le_bytes());
@@ -259,7 +314,7 @@ impl Writer {
         self.count(usize::from(trail.seen.is_some()));
         self.number(trail.seen.unwrap_or(0.0));
         self.columns(&trail.gram);
-        [&trail.reference, &trail.bend].into_iter().for_each(|then| self.reference(then.as_ref()));
+        [&trail.reference, &trail.bend, &trail.before].into_iter().for_each(|then| self.reference(then.as_ref()));
     }
 
     fn reference(&mut self, then: Option<&Reference>) {
@@ -313,8 +368,8 @@ impl Reader<'_> {
     fn trail(&mut self) -> Option<Trail> {
         let (is_seen, seen) = (self.count()? == 1, self.number()?);
         let gram = self.columns()?;
-        let (reference, bend) = (self.reference()?, self.reference()?);
-        Some(Trail { seen: is_seen.then_some(seen), gram, reference, bend })
+        let (reference, bend, before) = (self.reference()?, self.reference()?, self.reference()?);
+        Some(Trail { seen: is_seen.then_some(seen), gram, reference, bend, before })
     }
 
     /// `None` = cut off, `Some(None)` = there is none.
@@ -328,13 +383,23 @@ impl Reader<'_> {
     }
 
     fn part(&mut self) -> Option<Part> {
+        let mut part = Part::default();
+        for _ in 0..self.count()? {
+            let position = self.count()?;
+            let arm = self.arm()?;
+            part.arms.insert(position, arm);
+        }
+        Some(part)
+    }
+
+    fn arm(&mut self) -> Option<ArmPart> {
         let (from, points) = (self.count()?, self.count()?);
-        let mut part = Part { from, ..Part::default() };
+        let mut arm = ArmPart { from, ..ArmPart::default() };
         for _ in 0..points {
-            part.points.push(self.point()?);
+            arm.points.push(self.point()?);
         }
         if points > 0 {
-            part.trail = self.trail()?;
+            arm.trail = self.trail()?;
         }
         for _ in 0..self.count()? {
             let (fold, from, rows) = (self.count()?, self.count()?, self.count()?);
@@ -342,9 +407,13 @@ impl Reader<'_> {
             for _ in 0..rows {
                 path.rows.push(FoldRow { deviance: self.number()?, nonzeros: self.count()? });
             }
+            let mut relaxed = Vec::new();
+            for _ in 0..self.count()? {
+                relaxed.push(self.number()?);
+            }
             path.last = Some((self.point()?, self.trail()?));
-            part.folds.insert(fold, FoldPart { from, path });
+            arm.folds.insert(fold, FoldPart { from, path, relaxed });
         }
-        Some(part)
+        Some(arm)
     }
 }

@@ -1,162 +1,217 @@
-//! Which λ of the path: the last, or the one cross-validation chooses.
+//! Which model of all that were measured: the λ, the ratio, the share of a refit.
 
-use super::progress::Tracker;
+use serde_json::Value;
+
+use super::arm::Solved;
 use super::target::Rows;
-use super::{Checkpoint, Done, Inputs, Run, Solved, TrainError, cv_of, unfit};
+use super::{TrainError, criteria, selected};
 use crate::model::{Cv, CvRow};
-use crate::solver::{self, CvDeviance, FoldPath, Loss, Unfit};
-use crate::spec::{self, ResolvedFit, Rule};
+use crate::spec::{ResolvedFit, Rule, Selection};
 
-/// The λ chosen.
+/// What was measured of one λ; less is better.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Score {
+    pub(super) value: f64,
+    pub(super) se: Option<f64>,
+    pub(super) nonzeros: usize,
+}
+
+/// What was measured along one path, with one share of its coefficients.
+pub(super) struct Series {
+    /// Which of the paths.
+    pub(super) arm: usize,
+    /// Share of the penalised coefficients; 1 = no refit.
+    pub(super) gamma: f64,
+    pub(super) scores: Vec<Score>,
+}
+
+/// The model chosen.
 pub(super) struct Chosen {
-    /// Position in the path.
+    /// Which of the paths.
+    pub(super) arm: usize,
+    /// Position in it.
     pub(super) index: usize,
-    /// What chose it.
+    /// Share of the penalised coefficients; 1 = no refit.
+    pub(super) gamma: f64,
+    /// What chose it; of the path it is of, with the share it has.
     pub(super) cv: Option<Cv>,
-    /// λ_low and λ_high of a search for a number of non-zeros.
-    pub(super) bracket: Option<[f64; 2]>,
+    /// The criterion at every λ of the path; `None` within where it cannot judge.
+    pub(super) criterion: Option<Vec<Option<f64>>>,
+    /// What it was chosen from: where each of the other paths and shares is best, if there are others.
+    pub(super) candidates: Option<Value>,
+    /// What was measured along the path chosen, with the share chosen.
+    pub(super) scores: Vec<Score>,
     /// Why it is not chosen as was asked for.
     pub(super) cut: Option<String>,
 }
 
-/// Chooses. A fit that was told to stop and whose best is wanted takes the last λ done, or the one that the folds choose
-/// that came to their end, if there are two.
+/// Chooses among paths that were solved. Where nothing measures them it is the last λ of the only one.
 pub(super) fn choose(
-    inputs: &Inputs<'_>,
     spec: &ResolvedFit,
     rows: &Rows<'_>,
-    solved: &Solved,
-    run: &Run<'_>,
-    tracker: &Tracker<'_>,
+    n_columns: usize,
+    solved: &[Solved],
+    cut: Option<String>,
 ) -> Result<Chosen, TrainError> {
-    let told = tracker.path_done(solved.points.len());
-    if told.is_break() && !tracker.best_is_wanted() {
-        return Err(TrainError::Cancelled);
-    }
-    let last = Chosen { index: solved.points.len() - 1, cv: None, bracket: solved.bracket, cut: solved.cut.clone() };
-    let Some((n_folds, stratify, seed, rule)) = cv_of(spec).filter(|_| solved.cut.is_none()) else {
-        return Ok(last);
-    };
-    let lambdas: Vec<f64> = solved.points.iter().map(|point| point.lambda).collect();
-    let strata = if stratify { Some(rows) } else { None };
-    let mut deviance = cross_validate(inputs, strata, (n_folds, seed), rows, &lambdas, run, tracker)?;
-    let whole_folds = deviance.reached.iter().filter(|&&reached| reached == lambdas.len()).count();
-    let cut = (!deviance.whole).then(|| format!("{whole_folds} of {n_folds} folds were done; they choose."));
-    if cut.is_some() {
-        if !tracker.best_is_wanted() {
-            return Err(TrainError::Cancelled);
+    let gamma = spec.refit.as_ref().and_then(|refit| refit.relaxed_gamma.first()).copied().unwrap_or(1.0);
+    let mut series = Vec::new();
+    for (arm, path) in solved.iter().enumerate() {
+        let nonzeros = |i: usize| path.points[i].columns.len();
+        if let Some(held_out) = &path.held_out {
+            series.extend(held_out.series.iter().map(|(gamma, table)| {
+                let score = |(i, row): (usize, &CvRow)| Score { value: row.mean, se: row.se, nonzeros: nonzeros(i) };
+                Series { arm, gamma: *gamma, scores: table.iter().enumerate().map(score).collect() }
+            }));
+        } else if spec.selection.is_criterion() && path.cut.is_none() {
+            let values = criteria::along(&spec.selection, rows, n_columns, path);
+            // what cannot be judged is never the least
+            let score =
+                |(i, value): (usize, &Option<f64>)| Score { value: value.unwrap_or(f64::INFINITY), se: None, nonzeros: nonzeros(i) };
+            series.push(Series { arm, gamma, scores: values.iter().enumerate().map(score).collect() });
         }
-        if whole_folds < 2 {
-            let cut = format!("{whole_folds} of {n_folds} folds were done, too few to choose by; this is the last λ of the path.");
-            return Ok(Chosen { cut: Some(cut), ..last });
-        }
-        forget_broken(&mut deviance, lambdas.len());
     }
-    let table: Vec<CvRow> = lambdas.iter().enumerate().map(|(i, &lambda)| row(i, lambda, deviance.per_fold.row(i).to_vec())).collect();
-    if table.iter().any(|row| !row.mean.is_finite() || !row.se.is_finite()) {
-        return Err(unfit("numerical_error", "A held-out deviance is not a finite number."));
+    if series.is_empty() {
+        let index = solved.first().map_or(0, |path| path.points.len().saturating_sub(1));
+        return Ok(Chosen { arm: 0, index, gamma, cv: None, criterion: None, candidates: None, scores: Vec::new(), cut });
     }
-    let (index_min, index_1se) = best(&table);
-    let index = match rule {
-        Rule::Min => index_min,
-        Rule::OneSe => index_1se,
-    };
-    let cv = Cv {
+    let (which, index) = best(&series, spec.selection.rule());
+    let Series { arm, gamma, scores } = &series[which];
+    let (arm, gamma) = (*arm, *gamma);
+    let criterion =
+        spec.selection.is_criterion().then(|| scores.iter().map(|score| Some(score.value).filter(|value| value.is_finite())).collect());
+    let table = solved[arm].held_out.as_ref().and_then(|held_out| held_out.series.iter().find(|(share, _)| *share == gamma));
+    let cv = table.and_then(|(_, table)| cv(&spec.selection, table.clone(), scores));
+    let candidates = selected::candidates(spec, solved, &series);
+    Ok(Chosen { arm, index, gamma, cv, criterion, candidates, scores: scores.clone(), cut })
+}
+
+fn cv(selection: &Selection, rows: Vec<CvRow>, scores: &[Score]) -> Option<Cv> {
+    let splits = selection.splits()?;
+    let (index_min, index_1se) = (least(scores), largest_within_se(scores));
+    Some(Cv {
         metric: "deviance".into(),
-        folds: n_folds,
-        seed,
-        stratify,
+        method: selection.method().into(),
+        folds: splits.folds,
+        repeats: splits.repeats,
+        seed: splits.seed,
+        stratify: splits.stratify,
+        fraction: splits.fraction,
+        assigned: splits.is_assigned(),
         index_min: index_min as u64,
         index_1se: index_1se as u64,
-        rows: table,
-    };
-    Ok(Chosen { index, cv: Some(cv), bracket: solved.bracket, cut })
+        rows,
+    })
 }
 
-fn cross_validate(
-    inputs: &Inputs<'_>,
-    strata: Option<&Rows<'_>>,
-    (n_folds, seed): (u64, u64),
-    rows: &Rows<'_>,
-    lambdas: &[f64],
-    run: &Run<'_>,
-    tracker: &Tracker<'_>,
-) -> Result<CvDeviance, TrainError> {
-    // Class shares are those of the two sides the loss sees.
-    let strata = strata.filter(|rows| rows.loss == Loss::Logistic).map(|rows| rows.y.as_slice());
-    let begun: &[FoldPath] = run.resume.as_ref().map_or(&[], |before: &Checkpoint| &before.folds);
-    let folds = solver::Folds {
-        of_row: &spec::folds(rows.y.len(), strata, n_folds, seed),
-        n: n_folds as usize,
-        lambdas,
-        threads: run.threads,
-        on_thread: run.on_thread,
-        begun,
-        each: &|fold, index, row, point, trail| (run.keep)(Done::Fold { fold, index, row, point: point.clone(), trail }),
-    };
-    let observe = |at: &solver::Progress| tracker.fold(at);
-    solver::cross_validate(inputs.data, inputs.loss, inputs.penalty, inputs.options, &folds, &observe).map_err(unfit_fold)
-}
-
-/// Leaves out the folds that did not come to their end: λ are compared over the same rows.
-fn forget_broken(deviance: &mut CvDeviance, n_lambdas: usize) {
-    for (fold, _) in deviance.reached.iter().enumerate().filter(|(_, reached)| **reached < n_lambdas) {
-        deviance.per_fold.column_mut(fold).fill(f64::NAN);
-    }
-}
-
-/// Some fold's training rows cannot be fitted although all rows together can.
-fn unfit_fold(why: Unfit) -> TrainError {
-    match why {
-        Unfit::OneClass => unfit("invalid_target", "Without the rows of one fold only one class is left; ask for fewer folds."),
-        Unfit::NoCount => unfit("invalid_target", "Without the rows of one fold no count above zero is left; ask for fewer folds."),
-        Unfit::NoWeight => unfit("invalid_weight", "Without the rows of one fold no weight is left; ask for fewer folds."),
-        other => other.into(),
-    }
-}
-
-/// Mean over the folds; SE = sd of the fold means / √folds. A fold that holds out no weight measures nothing (NaN) and
-/// is left out.
-fn row(index: usize, lambda: f64, mut per_fold: Vec<f64>) -> CvRow {
-    per_fold.retain(|deviance| !deviance.is_nan());
-    let k = per_fold.len() as f64;
-    let mean = per_fold.iter().sum::<f64>() / k;
-    let variance = per_fold.iter().map(|fold| (fold - mean).powi(2)).sum::<f64>() / (k - 1.0).max(1.0);
-    CvRow { index: index as u64, lambda, mean, se: (variance / k).sqrt(), per_fold }
-}
-
-/// The least mean (the largest λ among equals), and the largest λ whose mean ≤ min mean + SE at the min.
-fn best(table: &[CvRow]) -> (usize, usize) {
+/// The least value; the largest λ among equals.
+pub(super) fn least(scores: &[Score]) -> usize {
     let mut least = 0;
-    for (i, row) in table.iter().enumerate() {
-        if row.mean < table[least].mean {
+    for (i, score) in scores.iter().enumerate() {
+        if score.value < scores[least].value {
             least = i;
         }
     }
-    let bound = table[least].mean + table[least].se;
-    let sparsest = table.iter().position(|row| row.mean <= bound).unwrap_or(least);
-    (least, sparsest)
+    least
+}
+
+/// The largest λ whose value is within one standard error of the least.
+pub(super) fn largest_within_se(scores: &[Score]) -> usize {
+    let least = least(scores);
+    first_within(scores, scores[least].value + scores[least].se.unwrap_or(0.0)).unwrap_or(least)
+}
+
+fn first_within(scores: &[Score], bound: f64) -> Option<usize> {
+    scores.iter().position(|score| score.value <= bound)
+}
+
+/// The series and the λ in it.
+///
+/// * `min`: the least value of all; the first among equals.
+/// * `1se`: of each series the largest λ whose value is within one standard error, at the least of all, of that least;
+///   of these the one with the fewest non-zeros.
+/// * `sparsest_within_pct`: the fewest non-zeros of all λ of all series whose value is within so many per cent of the least.
+///
+/// Of equally sparse ones the one with the least value is taken.
+fn best(series: &[Series], (rule, within_pct): (Rule, Option<f64>)) -> (usize, usize) {
+    let mut top = (0, least(&series[0].scores));
+    for (which, one) in series.iter().enumerate() {
+        let index = least(&one.scores);
+        if one.scores[index].value < series[top.0].scores[top.1].value {
+            top = (which, index);
+        }
+    }
+    let best = series[top.0].scores[top.1];
+    let candidates: Vec<(usize, usize)> = match rule {
+        Rule::Min => return top,
+        Rule::OneSe => {
+            let bound = best.value + best.se.unwrap_or(0.0);
+            series.iter().enumerate().filter_map(|(which, one)| Some((which, first_within(&one.scores, bound)?))).collect()
+        }
+        Rule::SparsestWithinPct => {
+            let bound = best.value + within_pct.unwrap_or(0.0) / 100.0 * best.value.abs();
+            let inside = |(which, one): (usize, &Series)| {
+                let hits: Vec<_> =
+                    one.scores.iter().enumerate().filter(|(_, score)| score.value <= bound).map(|(i, _)| (which, i)).collect();
+                hits
+            };
+            series.iter().enumerate().flat_map(inside).collect()
+        }
+    };
+    let score = |&(which, index): &(usize, usize)| series[which].scores[index];
+    let sparser = |a: &(usize, usize), b: &(usize, usize)| {
+        let (a, b) = (score(a), score(b));
+        a.nonzeros.cmp(&b.nonzeros).then(a.value.total_cmp(&b.value))
+    };
+    candidates.into_iter().min_by(sparser).unwrap_or(top)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::held_out::row;
     use super::*;
+
+    fn series(rows: &[(f64, f64, usize)]) -> Series {
+        let scores = rows.iter().map(|&(value, se, nonzeros)| Score { value, se: Some(se), nonzeros }).collect();
+        Series { arm: 0, gamma: 1.0, scores }
+    }
 
     #[test]
     fn the_one_se_rule_takes_the_largest_lambda_within_one_error_of_the_least_mean() {
-        let table: Vec<CvRow> = [[5.0, 7.0], [2.0, 4.0], [1.5, 3.5], [1.6, 3.6]]
-            .iter()
-            .enumerate()
-            .map(|(i, f)| row(i, 1.0 / (i + 1) as f64, f.to_vec()))
-            .collect();
-        assert_eq!(table[2].mean, 2.5);
-        assert!((table[2].se - 1.0).abs() < 1e-15);
-        assert_eq!(best(&table), (2, 1));
+        let table = [[5.0, 7.0], [2.0, 4.0], [1.5, 3.5], [1.6, 3.6]].map(|f| {
+            let row = row(0, 1.0, f.to_vec(), 1);
+            (row.mean, row.se.unwrap(), 1)
+        });
+        assert_eq!(table[2].0, 2.5);
+        assert!((table[2].1 - 1.0).abs() < 1e-15);
+        let one = series(&table);
+        assert_eq!((least(&one.scores), largest_within_se(&one.scores)), (2, 1));
+        assert_eq!(best(&[one], (Rule::OneSe, None)), (0, 1));
     }
 
     #[test]
     fn of_equal_means_the_largest_lambda_wins() {
-        let table: Vec<CvRow> = (0..3).map(|i| row(i, 1.0 / (i + 1) as f64, vec![1.0, 1.0])).collect();
-        assert_eq!(best(&table), (0, 0));
+        let one = series(&[(1.0, 0.0, 0), (1.0, 0.0, 1), (1.0, 0.0, 2)]);
+        assert_eq!((least(&one.scores), largest_within_se(&one.scores)), (0, 0));
+        assert_eq!(best(&[one], (Rule::Min, None)), (0, 0));
+    }
+
+    #[test]
+    fn the_sparsest_within_some_per_cent_need_not_be_at_the_largest_lambda() {
+        let one = || series(&[(9.0, 1.0, 0), (1.04, 1.0, 3), (1.05, 1.0, 2), (1.03, 1.0, 2), (1.0, 1.0, 7)]);
+        let within = |pct: f64| best(&[one()], (Rule::SparsestWithinPct, Some(pct))).1;
+        assert_eq!([within(1.0), within(4.0), within(5.0), within(100.0)], [4, 3, 3, 3]);
+        // 1se: the largest λ, whatever its non-zeros
+        assert_eq!(best(&[one()], (Rule::OneSe, None)).1, 1);
+    }
+
+    #[test]
+    fn over_several_paths_the_least_of_all_sets_the_bound() {
+        let paths = || [series(&[(5.0, 0.1, 0), (2.0, 0.1, 4)]), series(&[(5.0, 9.0, 0), (1.5, 0.6, 9), (1.4, 0.7, 10)])];
+        assert_eq!(best(&paths(), (Rule::Min, None)), (1, 2));
+        assert_eq!(best(&paths(), (Rule::OneSe, None)), (0, 1), "4 non-zeros against 9");
+        assert_eq!(best(&paths(), (Rule::SparsestWithinPct, Some(10.0))), (1, 1));
+        let twins = [series(&[(1.0, 0.0, 3)]), series(&[(1.0, 0.0, 3)])];
+        assert_eq!(best(&twins, (Rule::Min, None)), (0, 0));
+        assert_eq!(best(&twins, (Rule::OneSe, None)), (0, 0));
     }
 }

@@ -1,13 +1,16 @@
 //! How well a point predicts the rows it was fitted on.
 
+use std::convert::Infallible;
+
 use serde_json::{Value, json};
 
+use super::ranking::auc;
 use super::target::Rows;
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::solver::{Data, Loss, Point};
 
-/// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson) or
-/// `log_loss accuracy auc`.
+/// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson; Huber also `mae`) or
+/// `log_loss accuracy auc`, without the log-loss where there are no probabilities.
 pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, null_deviance: f64) -> Value {
     let eta = linear_predictor(data, point);
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
@@ -20,18 +23,32 @@ pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, nul
             let mean: Vec<f64> = eta.iter().map(|eta| eta.exp()).collect();
             json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": mse(&rows.y, &mean, weight), "r2": r2(&rows.y, &mean, weight) })
         }
+        // its deviance, twice the mean loss, is no mean square
+        Loss::Huber { .. } => json!({
+            "deviance": point.deviance,
+            "deviance_ratio": ratio,
+            "mse": mse(&rows.y, &eta, weight),
+            "mae": mae(&rows.y, &eta, weight),
+            "r2": r2(&rows.y, &eta, weight),
+        }),
+        Loss::SquaredHinge => json!({
+            "deviance": point.deviance,
+            "deviance_ratio": ratio,
+            "accuracy": accuracy(&rows.y, &eta, weight),
+            "auc": auc(&rows.y, &eta, weight, |_| Ok::<_, Infallible>(())).unwrap_or_default(),
+        }),
         Loss::Logistic => json!({
             "deviance": point.deviance,
             "deviance_ratio": ratio,
             "log_loss": point.deviance / 2.0,
             "accuracy": accuracy(&rows.y, &eta, weight),
-            "auc": auc(&rows.y, &eta, weight),
+            "auc": auc(&rows.y, &eta, weight, |_| Ok::<_, Infallible>(())).unwrap_or_default(),
         }),
     }
 }
 
 /// η = Xw + b + o.
-fn linear_predictor(data: &Data<'_>, point: &Point) -> Vec<f64> {
+pub(super) fn linear_predictor(data: &Data<'_>, point: &Point) -> Vec<f64> {
     let mut eta = data.offset.map_or_else(|| vec![0.0; data.y.len()], <[f64]>::to_vec);
     eta.iter_mut().for_each(|eta| *eta += point.intercept);
     match data.x.values {
@@ -55,6 +72,11 @@ fn mse(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
     (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).powi(2)).sum::<f64>() / total
 }
 
+fn mae(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
+    let total: f64 = (0..y.len()).map(&weight).sum();
+    (0..y.len()).map(|i| weight(i) * (y[i] - eta[i]).abs()).sum::<f64>() / total
+}
+
 fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
     let total: f64 = (0..y.len()).map(&weight).sum();
     let mean = (0..y.len()).map(|i| weight(i) * y[i]).sum::<f64>() / total;
@@ -63,41 +85,15 @@ fn r2(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
     (spread > 0.0).then(|| 1.0 - missed / spread)
 }
 
-/// Share of weight on the right side of probability ½.
+/// Share of weight on the right side of η = 0.
 fn accuracy(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> f64 {
     let total: f64 = (0..y.len()).map(&weight).sum();
     (0..y.len()).filter(|&i| (eta[i] >= 0.0) == (y[i] > 0.0)).map(&weight).sum::<f64>() / total
 }
 
-/// Area under the ROC curve: the weighted share of (positive, negative) pairs in the right order, ties half.
-fn auc(y: &[f64], eta: &[f64], weight: impl Fn(usize) -> f64) -> Option<f64> {
-    let mut order: Vec<usize> = (0..y.len()).collect();
-    order.sort_unstable_by(|&a, &b| eta[a].total_cmp(&eta[b]));
-    let (mut below, mut pairs, mut positive) = (0.0, 0.0, 0.0);
-    for ties in order.chunk_by(|&a, &b| eta[a] == eta[b]) {
-        let of_sign = |sign: bool| ties.iter().filter(|&&i| (y[i] > 0.0) == sign).map(|&i| weight(i)).sum::<f64>();
-        let (up, down) = (of_sign(true), of_sign(false));
-        pairs += up * (below + down / 2.0);
-        below += down;
-        positive += up;
-    }
-    (positive > 0.0 && below > 0.0).then(|| pairs / (positive * below))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn auc_counts_ordered_pairs_and_halves_ties() {
-        let unit = |_: usize| 1.0;
-        assert_eq!(auc(&[-1.0, 1.0], &[0.0, 1.0], unit), Some(1.0));
-        assert_eq!(auc(&[1.0, -1.0], &[0.0, 1.0], unit), Some(0.0));
-        assert_eq!(auc(&[1.0, -1.0, 1.0, -1.0], &[0.5; 4], unit), Some(0.5));
-        assert_eq!(auc(&[1.0, -1.0, 1.0], &[2.0, 1.0, 0.0], unit), Some(0.5));
-        assert_eq!(auc(&[1.0, 1.0], &[0.0, 1.0], unit), None);
-        assert_eq!(auc(&[-1.0, 1.0, 1.0], &[1.0, 0.0, 2.0], |i| if i == 1 { 3.0 } else { 1.0 }), Some(0.25));
-    }
 
     #[test]
     fn r2_is_one_for_the_truth_and_absent_for_a_constant_target() {

@@ -1,12 +1,23 @@
-//! Data set + specification → model: the one place that turns enums into solver types.
+//! Data set + specification → model, data set + model → measures: the one place that turns enums into solver types.
 //!
 //! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation.
 
+mod adaptive;
+mod arm;
 mod card;
 mod checkpoint;
 mod choice;
+mod criteria;
+mod equivalents;
+mod evaluate;
+mod held_out;
 mod measure;
+mod plan;
 mod progress;
+mod promote;
+mod ranking;
+mod relaxed;
+mod selected;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -14,14 +25,21 @@ mod tests;
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
+pub use evaluate::{Evaluation, evaluate};
+pub use promote::promote;
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
-use crate::model::Model;
-use crate::solver::{self, Data, Point, Problem, Stop, Unfit};
-use crate::spec::{Lambda, ResolvedFit, Selection, Standardize};
+use crate::model::{Model, PathPoints};
+use crate::solver::{self, Data, Problem, Unfit};
+use crate::spec::{ResolvedFit, Standardize};
 
+use adaptive::Adapted;
+use arm::Solved;
+use choice::Chosen;
+use plan::{Plan, Role};
 use progress::Tracker;
+use selected::{Pilot, Twin};
 use target::Rows;
 
 /// How a fit is run. Nothing of it changes the result of a fit that comes to its end.
@@ -34,6 +52,8 @@ pub struct Run<'a> {
     pub resume: Option<Checkpoint>,
     /// Told of each λ that is done; may be called from several threads.
     pub keep: &'a (dyn Fn(Done) + Sync),
+    /// Told of the points of a path, once a model was made of one of them.
+    pub points: &'a (dyn Fn(PathPoints) + Sync),
     /// Called first on every thread that the fit starts.
     pub on_thread: &'a (dyn Fn() + Sync),
 }
@@ -53,7 +73,7 @@ pub enum Leave {
 impl<'a> Run<'a> {
     /// A fit from its beginning that nobody keeps anything of.
     pub fn new(threads: usize, observe: &'a Observe<'a>) -> Self {
-        Self { threads, observe, resume: None, keep: &|_| (), on_thread: &|| () }
+        Self { threads, observe, resume: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
     }
 }
 
@@ -75,97 +95,155 @@ pub enum TrainError {
 
 /// Fits, selects, certifies.
 pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model, TrainError> {
-    let tracker = Tracker::new(run, spec);
+    let plan = Plan::of(spec);
+    let tracker = Tracker::new(run, spec, &plan);
     go_on(tracker.begin())?;
     let rows = Rows::of(dataset, spec)?;
-    let factors = target::factors(dataset, spec)?;
-    let inputs = Inputs {
-        data: rows.data(dataset),
-        loss: rows.loss,
-        penalty: solver::Penalty { l1_ratio: spec.penalty.l1_ratio, factors: factors.as_deref() },
-        options: solver::Options {
+    let given = target::factors(dataset, spec)?;
+    let inputs = Inputs::of(dataset, spec, &rows);
+    let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
+    let (pilot, ridge) = fitter.pilot(given.as_deref())?;
+    let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
+    let Candidates { mut solved, last, cut } = fitter.candidates(factors)?;
+    let mut chosen = choice::choose(spec, &rows, inputs.data.x.len(), &solved, cut)?;
+    let twin = fitter.twin(given.as_deref(), ridge, &mut chosen)?;
+    let problem = fitter.problem_of(&chosen, solved.len(), last, factors)?;
+    let path = solved.swap_remove(chosen.arm);
+    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: pilot.as_ref(), twin };
+    let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
+    let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
+    if finite && let Some(points) = promote::points(dataset, spec, &path) {
+        (run.points)(points);
+    }
+    finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
+}
+
+/// Everything a problem is made of but its penalty; folds make theirs of it too.
+struct Inputs<'a> {
+    data: Data<'a>,
+    loss: solver::Loss,
+    options: solver::Options,
+}
+
+impl<'a> Inputs<'a> {
+    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>) -> Self {
+        let options = solver::Options {
             intercept: spec.intercept,
             standardize: spec.standardize == Standardize::Scale,
             tol: spec.solver.tol,
             max_epochs: spec.solver.max_epochs,
-        },
-    };
-    let problem = Problem::new(inputs.data, inputs.loss, inputs.penalty, inputs.options, &|at| tracker.preparing(at))?;
-    go_on(tracker.prepared())?;
-    let solved = solve(&problem, spec, run, &tracker)?;
-    let chosen = choice::choose(&inputs, spec, &rows, &solved, run, &tracker)?;
-    let model = card::model(dataset, spec, &rows, &problem, &solved.points, chosen, &|at| tracker.finishing(at))?;
-    let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
-    finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
+        };
+        Self { data: rows.data(dataset), loss: rows.loss, options }
+    }
 }
 
-/// Everything a problem is made of; folds make theirs of it too.
-struct Inputs<'a> {
-    data: Data<'a>,
-    loss: solver::Loss,
-    penalty: solver::Penalty<'a>,
-    options: solver::Options,
-}
-
-/// The path, or what there is of it.
-struct Solved {
-    points: Vec<Point>,
-    /// λ_low and λ_high of a search for a number of non-zeros.
-    bracket: Option<[f64; 2]>,
+/// The paths that may become the model.
+struct Candidates<'p> {
+    solved: Vec<Solved>,
+    /// The problem of the last of them, if it is at hand.
+    last: Option<Problem<'p>>,
     /// Why it is not all that was asked for.
     cut: Option<String>,
 }
 
-/// The λ asked for, solved in falling order. What a stop leaves is given on when it is wanted and worth something.
-fn solve(problem: &Problem<'_>, spec: &ResolvedFit, run: &Run<'_>, tracker: &Tracker<'_>) -> Result<Solved, TrainError> {
-    let observe = |at: &solver::Progress| tracker.path(at);
-    let (mut points, bracket, total) = match &spec.lambda {
-        Lambda::Value { value } => (vec![solver::solve(problem, *value, None, &observe)], None, 1),
-        Lambda::TargetNonzeros { k } => {
-            let found = solver::target_nonzeros(problem, usize::try_from(*k).unwrap_or(usize::MAX), &observe);
-            (vec![found.point], Some(found.bracket), if found.whole { 1 } else { 2 })
-        }
-        Lambda::Values { values } => (path(problem, values, run, &observe), None, values.len()),
-        Lambda::Path { n, min_ratio } => {
-            // A constant target has λ_max = 0 and every λ gives w = 0: any falling grid says so.
-            let top = if problem.lambda_max() > 0.0 { problem.lambda_max() } else { 1.0 };
-            let n = usize::try_from(*n).unwrap_or(usize::MAX);
-            (path(problem, &solver::lambda_grid(top, *min_ratio, n), run, &observe), None, n)
-        }
-    };
-    let cut = points.len() < total || points.iter().any(|point| point.stop == Stop::Cancelled);
-    if !cut {
-        return Ok(Solved { points, bracket, cut: None });
-    }
-    // A point in the middle counts only where there is no other, and not before its first epoch.
-    let broken = points.pop_if(|point| point.stop == Stop::Cancelled);
-    let done = points.len();
-    if let (true, Some(point)) = (points.is_empty(), broken.filter(|point| point.epochs > 0)) {
-        points.push(solver::settle(problem, point));
-    }
-    if points.is_empty() || !tracker.best_is_wanted() {
-        return Err(TrainError::Cancelled);
-    }
-    let cut = match (&spec.lambda, done) {
-        (_, 0) => "this is the point the solver was at.".to_owned(),
-        (Lambda::TargetNonzeros { .. }, _) => "the search for the number of non-zeros had not ended.".to_owned(),
-        _ => format!("{done} of {total} values of λ were done; this is the last of them."),
-    };
-    Ok(Solved { points, bracket, cut: Some(cut) })
+/// Walks the plan.
+struct Fitter<'f> {
+    spec: &'f ResolvedFit,
+    plan: &'f Plan<'f>,
+    inputs: &'f Inputs<'f>,
+    rows: &'f Rows<'f>,
+    run: &'f Run<'f>,
+    tracker: &'f Tracker<'f>,
 }
 
-fn path(problem: &Problem<'_>, lambdas: &[f64], run: &Run<'_>, observe: &solver::Observe<'_>) -> Vec<Point> {
-    let mut points = run.resume.as_ref().map_or_else(Vec::new, |before| before.points.clone());
-    let start = run.resume.as_ref().and_then(Checkpoint::start);
-    if points.len() < lambdas.len() {
-        solver::path(problem, lambdas, start, observe, &mut |index, point, trail| {
-            if point.stop != Stop::Cancelled {
-                (run.keep)(Done::Path { index, point: point.clone(), trail });
-            }
-            points.push(point);
-        });
+impl<'f> Fitter<'f> {
+    /// The fit that an adaptive penalty takes its factors from, chosen by the least deviance of the rows held out; and
+    /// what was measured of it, if it is a ridge and the twin asked for would be the same.
+    fn pilot(&self, given: Option<&'f [f64]>) -> Result<(Option<Pilot>, Option<Twin>), TrainError> {
+        let (Some(arm), Some(adaptive)) = (self.plan.of_role(Role::Pilot).next(), &self.spec.penalty.adaptive) else {
+            return Ok((None, None));
+        };
+        let (solved, problem) = arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker)?;
+        if solved.cut.is_some() {
+            // without its factors there is no model of the kind asked for
+            return Err(TrainError::Cancelled);
+        }
+        let twin = Twin::of(&solved);
+        let index = twin.as_ref().map_or(solved.points.len() - 1, |twin| twin.index);
+        let adapted: Adapted = adaptive::factors(&problem, &solved.points[index], given, adaptive);
+        Ok((Some(Pilot { adapted, l1_ratio: arm.l1_ratio }), twin.filter(|_| self.spec.compare_ridge && arm.l1_ratio == 0.0)))
     }
-    points
+
+    /// Every path that may become the model. When the time is up, those that are done choose among themselves; of the
+    /// first of several counts what there is of it.
+    fn candidates<'p>(&self, factors: Option<&'p [f64]>) -> Result<Candidates<'p>, TrainError>
+    where
+        'f: 'p,
+    {
+        let all = self.plan.of_role(Role::Candidate).count();
+        let (mut solved, mut last) = (Vec::with_capacity(all), None);
+        for arm in self.plan.of_role(Role::Candidate) {
+            // one problem at a time: it has the length of the columns
+            drop(last.take());
+            let begun = solved.len();
+            let (path, problem) = match arm::solve(self.inputs, factors, arm, self.rows, self.run, self.tracker) {
+                Ok((path, _)) if path.cut.is_some() && begun > 0 => {
+                    return Ok(Candidates { solved, last: None, cut: Some(ratios_done(begun, all)) });
+                }
+                Err(TrainError::Cancelled) if begun > 0 && self.tracker.best_is_wanted() => {
+                    return Ok(Candidates { solved, last: None, cut: Some(ratios_done(begun, all)) });
+                }
+                other => other?,
+            };
+            let cut = path.cut.clone();
+            solved.push(path);
+            last = Some(problem);
+            if cut.is_some() {
+                return Ok(Candidates { solved, last, cut });
+            }
+        }
+        Ok(Candidates { solved, last, cut: None })
+    }
+
+    /// Ridge on the same rows, for comparison. When the time is up there is none, and `chosen` says so.
+    fn twin(&self, given: Option<&'f [f64]>, ridge: Option<Twin>, chosen: &mut Chosen) -> Result<Option<Twin>, TrainError> {
+        if ridge.is_some() {
+            return Ok(ridge);
+        }
+        let Some(arm) = self.plan.of_role(Role::Twin).next().filter(|_| chosen.cut.is_none()) else { return Ok(None) };
+        match arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker) {
+            Ok((solved, _)) if solved.cut.is_none() => Ok(Twin::of(&solved)),
+            Err(error) if error != TrainError::Cancelled || !self.tracker.best_is_wanted() => Err(error),
+            _ => {
+                chosen.cut = Some("the ridge to compare with was not done.".into());
+                Ok(None)
+            }
+        }
+    }
+
+    /// The problem of the path chosen, made again if it was not the last.
+    fn problem_of<'p>(
+        &self,
+        chosen: &Chosen,
+        n_solved: usize,
+        last: Option<Problem<'p>>,
+        factors: Option<&'p [f64]>,
+    ) -> Result<Problem<'p>, TrainError>
+    where
+        'f: 'p,
+    {
+        if let Some(problem) = last.filter(|_| chosen.arm + 1 == n_solved) {
+            return Ok(problem);
+        }
+        let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
+        let penalty = solver::Penalty { l1_ratio, factors };
+        let Inputs { data, loss, options } = *self.inputs;
+        Ok(Problem::new(data, loss, penalty, options, &|at| self.tracker.finishing(at))?)
+    }
+}
+
+fn ratios_done(done: usize, all: usize) -> String {
+    format!("{done} of {all} values of l1_ratio were done; they choose.")
 }
 
 /// Ends the fit where `observe` said so.
@@ -187,13 +265,5 @@ impl From<Unfit> for TrainError {
             _ => "invalid_target",
         };
         unfit(code, why.to_string())
-    }
-}
-
-/// Folds and seed of a cross-validation, if the specification asks for one.
-fn cv_of(spec: &ResolvedFit) -> Option<(u64, bool, u64, crate::spec::Rule)> {
-    match &spec.selection {
-        Selection::Cv { folds, stratify, seed, rule, .. } => Some((*folds, *stratify, *seed, *rule)),
-        Selection::None => None,
     }
 }

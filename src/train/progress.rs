@@ -2,11 +2,12 @@
 //!
 //! Knows no clock: how long the rest takes is for whoever knows when the fit began ([`Progress::estimate_rest`]).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Leave, Run, cv_of};
+use super::plan::Plan;
+use super::{Leave, Run};
 use crate::job::{Current, Progress, Step};
 use crate::solver;
 use crate::spec::{Lambda, ResolvedFit};
@@ -16,18 +17,18 @@ const FRACTION_MAX: f64 = 0.99;
 /// A search for a number of non-zeros takes about this many λ.
 const SEARCH_LAMBDAS: f64 = 20.0;
 
-/// Counts the λ done, of the path and of each fold.
+/// Counts the λ done, of each path and of each of its folds.
 pub(super) struct Tracker<'a> {
     run: &'a Run<'a>,
-    n_lambdas: u64,
     search: bool,
     tol: f64,
-    counts: Mutex<Counts>,
+    counts: Mutex<Vec<Counts>>,
     best_is_wanted: AtomicBool,
 }
 
-/// λ done, fractional; they only grow, so the fraction never falls.
+/// λ done of one path, fractional; they only grow, so the fraction never falls.
 struct Counts {
+    n_lambdas: u64,
     prepared: bool,
     path: f64,
     folds: Vec<f64>,
@@ -35,24 +36,22 @@ struct Counts {
 
 impl<'a> Tracker<'a> {
     /// Nothing is done but what was done before.
-    pub(super) fn new(run: &'a Run<'a>, spec: &ResolvedFit) -> Self {
-        let n_lambdas = match &spec.lambda {
-            Lambda::Path { n, .. } => *n,
-            Lambda::Values { values } => values.len() as u64,
-            Lambda::Value { .. } | Lambda::TargetNonzeros { .. } => 1,
-        };
-        let n_folds = cv_of(spec).map_or(0, |(folds, ..)| folds);
-        let before = run.resume.as_ref();
-        let folds = (0..n_folds as usize).map(|fold| before.and_then(|b| b.folds.get(fold)).map_or(0.0, |fold| fold.rows.len() as f64));
-        let path = before.map_or(0.0, |before| before.points.len() as f64);
-        let counts = Counts { prepared: false, path, folds: folds.collect() };
-        let search = matches!(spec.lambda, Lambda::TargetNonzeros { .. });
+    pub(super) fn new(run: &'a Run<'a>, spec: &ResolvedFit, plan: &Plan<'_>) -> Self {
+        let counts = plan.arms.iter().map(|arm| {
+            let before = run.resume.as_ref().map(|before| before.arm(arm.position));
+            let fold = |fold: usize| before.and_then(|before| before.folds.get(fold)).map_or(0.0, |fold| fold.rows.len() as f64);
+            Counts {
+                n_lambdas: arm.n_lambdas().max(1) as u64,
+                prepared: false,
+                path: before.map_or(0.0, |before| before.points.len() as f64),
+                folds: (0..arm.n_folds()).map(fold).collect(),
+            }
+        });
         Self {
             run,
-            n_lambdas: n_lambdas.max(1),
-            search,
+            search: matches!(spec.lambda, Lambda::TargetNonzeros { .. }),
             tol: spec.solver.tol,
-            counts: Mutex::new(counts),
+            counts: Mutex::new(counts.collect()),
             best_is_wanted: AtomicBool::new(false),
         }
     }
@@ -64,6 +63,11 @@ impl<'a> Tracker<'a> {
 
     /// Progress of the first look at the matrix.
     pub(super) fn preparing(&self, _: &solver::Progress) -> ControlFlow<()> {
+        self.tell(None, |_| {})
+    }
+
+    /// The support of a λ in a fold is being refitted.
+    pub(super) fn refitting(&self) -> ControlFlow<()> {
         self.tell(None, |_| {})
     }
 
@@ -80,59 +84,75 @@ impl<'a> Tracker<'a> {
         self.best_is_wanted.load(Ordering::Relaxed)
     }
 
-    /// The problem stands: means, scales and λ_max are known.
-    pub(super) fn prepared(&self) -> ControlFlow<()> {
-        self.tell(None, |counts| counts.prepared = true)
+    /// The problem of a path stands: means, scales and λ_max are known.
+    pub(super) fn prepared(&self, arm: usize) -> ControlFlow<()> {
+        self.tell(None, |counts| counts[arm].prepared = true)
     }
 
-    /// Progress within the path over all rows.
-    pub(super) fn path(&self, at: &solver::Progress) -> ControlFlow<()> {
-        let done = self.lambdas_done(at);
-        self.tell(Some(at), |counts| counts.path = counts.path.max(done))
-    }
-
-    /// So many λ of the path are done; what follows is cross-validation and the certificate.
-    pub(super) fn path_done(&self, done: usize) -> ControlFlow<()> {
-        self.tell(None, |counts| counts.path = counts.path.max(done as f64))
-    }
-
-    /// Progress within one fold.
-    pub(super) fn fold(&self, at: &solver::Progress) -> ControlFlow<()> {
-        let done = self.lambdas_done(at);
+    /// Progress within a path over all rows.
+    pub(super) fn path(&self, arm: usize, at: &solver::Progress) -> ControlFlow<()> {
         self.tell(Some(at), |counts| {
-            if let Some(fold) = at.fold.and_then(|fold| counts.folds.get_mut(fold)) {
+            let done = self.lambdas_done(at, counts[arm].n_lambdas);
+            counts[arm].path = counts[arm].path.max(done);
+        })
+    }
+
+    /// So many λ of a path are done; what follows is cross-validation, the next path or the certificate.
+    pub(super) fn path_done(&self, arm: usize, done: usize) -> ControlFlow<()> {
+        self.tell(None, |counts| counts[arm].path = counts[arm].path.max(done as f64))
+    }
+
+    /// Progress within one fold of the repeat that begins with the fold `first`.
+    pub(super) fn fold(&self, arm: usize, first: usize, at: &solver::Progress) -> ControlFlow<()> {
+        let fold = at.fold.map(|fold| first + fold);
+        self.tell(Some(&solver::Progress { fold, ..*at }), |counts| {
+            let done = self.lambdas_done(at, counts[arm].n_lambdas);
+            if let Some(fold) = fold.and_then(|fold| counts[arm].folds.get_mut(fold)) {
                 *fold = fold.max(done);
             }
         })
     }
 
+    /// So many folds of a repeat have come to their end.
+    pub(super) fn folds_done(&self, arm: usize, folds: Range<usize>) {
+        // whether to go on is asked again with the next step
+        let _ = self.tell(None, |counts| {
+            let n_lambdas = counts[arm].n_lambdas as f64;
+            counts[arm].folds[folds].iter_mut().for_each(|fold| *fold = n_lambdas);
+        });
+    }
+
     /// λ before this one and the share of this one by its gap, which falls about geometrically towards the tolerance.
-    fn lambdas_done(&self, at: &solver::Progress) -> f64 {
+    fn lambdas_done(&self, at: &solver::Progress, n_lambdas: u64) -> f64 {
         let gap = at.relative_gap.filter(|gap| *gap > 0.0).map_or(0.0, |gap| gap.ln() / self.tol.ln());
         let within = if gap.is_finite() { gap.clamp(0.0, 0.9) } else { 0.0 };
         let done = at.lambda_index as f64 + within;
-        if self.search { done / (done + SEARCH_LAMBDAS) } else { done.min(self.n_lambdas as f64) }
+        if self.search { done / (done + SEARCH_LAMBDAS) } else { done.min(n_lambdas as f64) }
     }
 
     /// Told under the lock, so that what `observe` sees is in order whichever thread calls.
     /// A problem that is being made has no λ yet.
-    fn tell(&self, at: Option<&solver::Progress>, change: impl FnOnce(&mut Counts)) -> ControlFlow<()> {
+    fn tell(&self, at: Option<&solver::Progress>, change: impl FnOnce(&mut [Counts])) -> ControlFlow<()> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut counts);
-        let n_lambdas = self.n_lambdas;
-        let n_folds = counts.folds.len() as u64;
         let step = |name: &str, done: f64, total: u64| Step { name: name.into(), done: (done as u64).min(total), total };
-        let prepared = f64::from(u8::from(counts.prepared));
-        let folds_done: f64 = counts.folds.iter().sum();
-        let mut steps = vec![step("prepare", prepared, 1), step("path", counts.path, n_lambdas)];
-        if n_folds > 0 {
+        let prepared: f64 = counts.iter().map(|arm| f64::from(u8::from(arm.prepared))).sum();
+        let path: f64 = counts.iter().map(|arm| arm.path).sum();
+        let (mut n_lambdas, mut in_folds, mut whole, mut folds_done) = (0, 0_u64, 0.0, 0.0);
+        for arm in counts.iter() {
+            n_lambdas += arm.n_lambdas;
+            in_folds = in_folds.saturating_add(arm.n_lambdas.saturating_mul(arm.folds.len() as u64));
             // A λ counts in whole folds only, as the sum of their parts would count λ that no fold has done.
-            let whole = counts.folds.iter().map(|fold| fold.floor()).sum();
-            steps.push(step("cv", whole, n_lambdas.saturating_mul(n_folds)));
+            whole += arm.folds.iter().map(|fold| fold.floor()).sum::<f64>();
+            folds_done += arm.folds.iter().sum::<f64>();
+        }
+        let mut steps = vec![step("prepare", prepared, counts.len() as u64), step("path", path, n_lambdas)];
+        if in_folds > 0 {
+            steps.push(step("cv", whole, in_folds));
         }
         // Reading the columns twice weighs about as much as one λ.
-        let done = prepared + counts.path + folds_done;
-        let total = 1.0 + n_lambdas as f64 * (1.0 + n_folds as f64);
+        let done = prepared + path + folds_done;
+        let total = counts.len() as f64 + n_lambdas as f64 + in_folds as f64;
         let progress = Progress {
             fraction: (done / total).min(FRACTION_MAX),
             eta_s: None,

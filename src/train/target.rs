@@ -9,22 +9,32 @@ use super::{TrainError, unfit};
 /// The rows of a fit.
 pub(super) struct Rows<'a> {
     pub(super) loss: solver::Loss,
-    /// Targets; ±1 for logistic, counts for Poisson loss.
+    /// Targets; ±1 for losses of two classes, counts for Poisson loss.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
+    /// Whether there is an intercept beside the columns.
+    pub(super) intercept: bool,
     /// Both classes, negative first; `None` = the rest.
     pub(super) classes: Option<Vec<Option<Class>>>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn of(dataset: &'a Dataset, spec: &ResolvedFit) -> Result<Self, TrainError> {
+        let intercept = spec.intercept;
         let weights = dataset.weights.as_deref().filter(|_| spec.weights);
         match &spec.loss {
-            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, classes: None }),
-            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, classes: None }),
+            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, intercept, classes: None }),
+            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, intercept, classes: None }),
+            Loss::Huber { delta } => {
+                Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, intercept, classes: None })
+            }
+            Loss::SquaredHinge { positive_class } => {
+                let (y, classes) = signs(dataset, positive_class)?;
+                Ok(Self { loss: solver::Loss::SquaredHinge, y, weights, intercept, classes: Some(classes) })
+            }
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: solver::Loss::Logistic, y, weights, classes: Some(classes) })
+                Ok(Self { loss: solver::Loss::Logistic, y, weights, intercept, classes: Some(classes) })
             }
         }
     }
@@ -35,7 +45,7 @@ impl<'a> Rows<'a> {
 }
 
 /// The target as numbers: itself, or the numbers its classes are named by.
-fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
+pub(super) fn numbers(dataset: &Dataset) -> Result<Vec<f64>, TrainError> {
     let Some(classes) = &dataset.meta.target.classes else {
         return Ok(dataset.y.to_vec());
     };

@@ -1,7 +1,11 @@
 //! Fits of tiny data sets whose solution is known by hand, through the real file format and the real solver.
 
+mod equivalents;
+mod evaluate;
 mod keep_best;
+mod promote;
 mod resume;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +16,7 @@ use serde_json::Value;
 use super::*;
 use crate::dataset::{self, Class, Encoding, Format, IngestLimits, Names, Upload};
 use crate::model::CertificateStatus;
-use crate::spec::{Loss, Penalty, Rule, RunLimits, Solver};
+use crate::spec::{CrossValidation, L1Ratio, Lambda, Loss, Penalty, Rule, RunLimits, Selection, Solver};
 
 /// A stored data set of a JSON upload, and the directory it lives in.
 struct Fixture {
@@ -64,9 +68,11 @@ fn spec() -> ResolvedFit {
     ResolvedFit {
         kind: "linear".into(),
         loss: Loss::Squared,
-        penalty: Penalty { kind: "l1".into(), l1_ratio: 1.0, factors: BTreeMap::new() },
+        penalty: Penalty { kind: "l1".into(), l1_ratio: L1Ratio::One(1.0), factors: BTreeMap::new(), adaptive: None },
         lambda: Lambda::Value { value: 1.0 },
         selection: Selection::None,
+        refit: None,
+        compare_ridge: false,
         intercept: true,
         standardize: Standardize::None,
         weights: true,
@@ -75,8 +81,22 @@ fn spec() -> ResolvedFit {
     }
 }
 
+fn folds_of(rule: Rule) -> CrossValidation {
+    CrossValidation {
+        folds: 5,
+        stratify: true,
+        seed: 3,
+        metric: "deviance".into(),
+        rule,
+        within_pct: None,
+        repeats: 1,
+        groups: Vec::new(),
+        fold_of_row: Vec::new(),
+    }
+}
+
 fn path_with_cv(rule: Rule) -> ResolvedFit {
-    let selection = Selection::Cv { folds: 5, stratify: true, seed: 3, metric: "deviance".into(), rule };
+    let selection = Selection::Cv(folds_of(rule));
     ResolvedFit { lambda: Lambda::Path { n: 30, min_ratio: 1e-3 }, selection, standardize: Standardize::Scale, ..spec() }
 }
 
@@ -123,9 +143,9 @@ fn a_lasso_on_an_orthonormal_design_is_a_soft_threshold() {
 #[test]
 fn ridge_and_elastic_net_shrink_as_the_equation_says() {
     let mut spec = spec();
-    spec.penalty.l1_ratio = 0.5;
+    spec.penalty.l1_ratio = L1Ratio::One(0.5);
     close(&trained(&orthogonal(""), &spec).values, &[(3.0 - 0.5) / 1.5]);
-    spec.penalty.l1_ratio = 0.0;
+    spec.penalty.l1_ratio = L1Ratio::One(0.0);
     close(&trained(&orthogonal(""), &spec).values, &[1.5, 0.25]);
 }
 
@@ -211,6 +231,61 @@ fn squared_loss_on_numeric_classes_uses_their_numbers() {
 }
 
 #[test]
+fn a_huber_fit_is_not_led_by_one_row_and_says_what_it_minimised() {
+    let huber = |delta| ResolvedFit { loss: Loss::Huber { delta }, lambda: Lambda::Value { value: 0.01 }, ..spec() };
+    // y = 1 + 2x, and one row that is far off
+    let line = |far: f64| dataset_of(&format!(r#"{{"format":"dense","values":[[0],[1],[2],[3],[4],[5],[6]],"y":[1,3,5,7,9,11,{far}]}}"#));
+    let (near, far) = (trained(&line(100.0), &huber(0.5)), trained(&line(1e6), &huber(0.5)));
+    close(&far.values, &near.values);
+    assert!((near.values[0] - 2.0).abs() < 0.3, "{:?}", near.values);
+    let card = &near.card;
+    assert_eq!((card.loss.as_str(), &card.classes, &card.equivalents["sklearn"]), ("huber", &None, &Value::Null));
+    assert!(card.objective.contains("loss = ½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = 0.5"), "{}", card.objective);
+    let train = |key: &str| card.metrics["train"][key].as_f64().expect("a number");
+    let residuals: Vec<f64> = [1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 100.0]
+        .iter()
+        .enumerate()
+        .map(|(x, y)| (y - card.intercept - near.values[0] * x as f64).abs())
+        .collect();
+    let mean = |of: &dyn Fn(f64) -> f64| residuals.iter().map(|r| of(*r)).sum::<f64>() / 7.0;
+    let loss = mean(&|r| if r <= 0.5 { 0.5 * r * r } else { 0.5 * r - 0.125 });
+    close(&[train("mae"), train("mse") / 1e3, train("deviance")], &[mean(&|r| r), mean(&|r| r * r) / 1e3, 2.0 * loss]);
+    assert_ne!(fingerprint(&line(1.0).data, &huber(0.5)), fingerprint(&line(1.0).data, &huber(0.25)));
+    // chosen by cross-validation, on its own deviance
+    let data = noisy(|signal| if signal > 2.2 { "80".into() } else { signal.to_string() });
+    let cv = trained(&data, &ResolvedFit { loss: Loss::Huber { delta: 1.0 }, ..path_with_cv(Rule::Min) }).cv.expect("folds");
+    assert!(cv.rows[cv.index_min as usize].mean < cv.rows[0].mean, "{:?}", cv.rows);
+}
+
+#[test]
+fn a_squared_hinge_keeps_its_margin_and_has_a_twin_elsewhere() {
+    let data = dataset_of(r#"{"format":"dense","values":[[1],[2],[-1],[-2]],"y":["b","b","a","a"]}"#);
+    let hinge = |intercept| ResolvedFit {
+        loss: Loss::SquaredHinge { positive_class: Class::Text("b".into()) },
+        lambda: Lambda::Value { value: 0.1 },
+        intercept,
+        ..spec()
+    };
+    let model = trained(&data, &hinge(false));
+    // for ½ ≤ w ≤ 1 only the rows at ±1 count: ½(1 − w)² + λw is least at w = 1 − λ
+    close(&model.values, &[0.9]);
+    close(&[model.card.certificate.primal], &[0.5 * 0.01 + 0.09]);
+    let card = &model.card;
+    assert_eq!((card.loss.as_str(), card.classes.as_ref().map(Vec::len)), ("squared_hinge", Some(2)));
+    assert!(card.objective.contains("loss = max(0, 1−yη)², y ∈ {−1,+1}"), "{}", card.objective);
+    let train = &card.metrics["train"];
+    assert_eq!((train["accuracy"].as_f64(), train["auc"].as_f64(), train.get("log_loss")), (Some(1.0), Some(1.0), None));
+    let twin = &card.equivalents["sklearn"];
+    assert_eq!((twin["estimator"].as_str(), twin["C"].as_f64(), twin["penalty"].as_str()), (Some("LinearSVC"), Some(2.5), Some("l1")));
+    assert_eq!(trained(&data, &hinge(true)).card.equivalents["sklearn"], Value::Null);
+    // folds keep class shares
+    let many = noisy(|signal| f64::from(u8::from(signal > 0.3)).to_string());
+    let spec = ResolvedFit { loss: Loss::SquaredHinge { positive_class: Class::Number(1.0) }, ..path_with_cv(Rule::Min) };
+    let cv = trained(&many, &spec).cv.expect("folds");
+    assert!(cv.rows[cv.index_min as usize].mean < cv.rows[0].mean, "{:?}", cv.rows);
+}
+
+#[test]
 fn counts_are_fitted_by_the_logarithm_of_their_mean() {
     let data = noisy(|signal| (1.0 + 0.8 * signal).exp().floor().to_string());
     let poisson = ResolvedFit { loss: Loss::Poisson, ..path_with_cv(Rule::Min) };
@@ -251,7 +326,7 @@ fn what_is_no_count_is_refused_and_ridge_has_a_twin_elsewhere() {
     let (code, detail) = refused(&dataset_of(r#"{"format":"dense","values":[[1],[2]],"y":[0,0]}"#));
     assert_eq!((code, detail.contains("count above zero")), ("invalid_target", true), "{detail}");
     let mut ridge = ResolvedFit { loss: Loss::Poisson, ..spec() };
-    ridge.penalty.l1_ratio = 0.0;
+    ridge.penalty.l1_ratio = L1Ratio::One(0.0);
     let counts = noisy(|signal| (1.0 + signal).exp().floor().to_string());
     assert_eq!(trained(&counts, &ridge).card.equivalents["sklearn"]["estimator"], "PoissonRegressor");
 }
@@ -265,8 +340,8 @@ fn cross_validation_chooses_by_its_rule_whatever_the_threads() {
     assert_eq!((min.path.len(), cv.rows.len(), cv.rows[0].per_fold.len()), (30, 30, 5));
     let (least, one_se) = (&cv.rows[cv.index_min as usize], &cv.rows[cv.index_1se as usize]);
     assert!(cv.rows.iter().all(|row| row.mean >= least.mean));
-    assert!(one_se.mean <= least.mean + least.se);
-    assert!(cv.rows[..cv.index_1se as usize].iter().all(|row| row.mean > least.mean + least.se));
+    assert!(one_se.mean <= least.mean + least.se.unwrap());
+    assert!(cv.rows[..cv.index_1se as usize].iter().all(|row| row.mean > least.mean + least.se.unwrap()));
     assert_eq!((min.card.lambda, sparse.card.lambda), (least.lambda, one_se.lambda));
     assert!(sparse.values.len() <= min.values.len() && sparse.indices.contains(&0) && sparse.indices.contains(&3));
     assert_eq!(min.path[3].cv_mean, Some(cv.rows[3].mean));
@@ -382,11 +457,11 @@ fn other_libraries_are_named_only_where_they_are_equal() {
     let scaled = of(&ResolvedFit { standardize: Standardize::Scale, ..spec() });
     assert_eq!((&scaled["sklearn"], &scaled["glmnet"]["standardize"]), (&Value::Null, &true.into()));
     let mut net = spec();
-    net.penalty.l1_ratio = 0.5;
+    net.penalty.l1_ratio = L1Ratio::One(0.5);
     assert_eq!((&of(&net)["glmnet"], &of(&net)["sklearn"]["l1_ratio"]), (&Value::Null, &0.5.into()));
     let mut factored = spec();
     factored.penalty.factors.insert("a".into(), 0.5);
-    assert_eq!(of(&factored), serde_json::json!({ "glmnet": null, "sklearn": null, "spark": null }));
+    assert_eq!(of(&factored), serde_json::json!({ "glmnet": null, "sklearn": null, "spark": null, "celer": null, "skglm": null }));
     let data = noisy(|signal| if signal > 0.0 { "1".into() } else { "0".into() });
     let spec = ResolvedFit { loss: logistic(Class::Number(1.0)), lambda: Lambda::Value { value: 0.05 }, ..spec() };
     close(&[trained(&data, &spec).card.equivalents["sklearn"]["C"].as_f64().expect("a number")], &[1.0 / (60.0 * 0.05)]);

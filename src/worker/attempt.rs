@@ -1,10 +1,10 @@
-//! One attempt at one job: the fit on a thread of its own, and beside it those who prove life, pass progress on, and
+//! One attempt at one job: its work on a thread of its own, and beside it those who prove life, pass progress on, and
 //! listen for cancel, time limit, lost lease and shutdown.
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -14,12 +14,12 @@ use super::Worker;
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
 use crate::dataset::Dataset;
-use crate::job::{Failure, Job, Reason, Status};
-use crate::model::Model;
-use crate::spec::{OnLimit, ResolvedFit};
+use crate::job::{self, Failure, Job, JobKind, Progress, Reason, Status, Warning};
+use crate::model::{Model, PathPoints};
+use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, Work};
 use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
 use crate::trace::{Side, Span};
-use crate::train::{Checkpoint, Run, TrainError};
+use crate::train::{self, Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -39,9 +39,10 @@ const HAND_BACK_PATIENCE: Duration = Duration::from_secs(2);
 /// Fits give way to whatever else the machine is asked: to requests first of all.
 const NICENESS: i32 = 10;
 
-/// How a fit's thread ended.
+/// How the thread that worked ended.
 enum Outcome {
-    Model(Box<Model>),
+    Model(Box<Model>, Option<PathPoints>),
+    Report { result: serde_json::Value, warnings: Vec<Warning> },
     Stopped,
     Unfit { code: &'static str, detail: String },
     Panicked,
@@ -53,14 +54,14 @@ pub(super) async fn work(worker: &Worker, claim: Claim, attempt: &mut Span, stop
     if let (1, Some(started_at)) = (claim.job.attempt, claim.job.started_at) {
         worker.measures.job_waited(seconds(claim.job.created_at, started_at));
     }
-    let ending = match serde_json::from_value::<ResolvedFit>(claim.job.spec_resolved.clone()) {
+    let ending = match Work::read(claim.job.kind, &claim.job.spec_resolved) {
         Err(error) => {
             tracing::error!(job = %claim.job.id, %error, "the stored specification is not understood");
-            Some(failed("internal_error", "The stored specification is not understood.", false, None))
+            Some(failed(claim.job.kind, "internal_error", "The stored specification is not understood.", None))
         }
-        Ok(spec) => watch_fit(worker, &claim, spec, stopping).await.unwrap_or_else(|error| {
-            tracing::warn!(job = %claim.job.id, %error, "the fit could not be begun");
-            Some(interrupted("The server could not begin the fit; its log says more under this job's id."))
+        Ok(work) => watch(worker, &claim, work, stopping).await.unwrap_or_else(|error| {
+            tracing::warn!(job = %claim.job.id, %error, "the work could not be begun");
+            Some(interrupted("The server could not begin the work; its log says more under this job's id."))
         }),
     };
     let Some(ending) = ending else {
@@ -91,7 +92,7 @@ fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
 /// Says how the attempt ended. The detail of an error may quote names, and is not for a collector.
 fn trace_ending(attempt: &mut Span, ending: &Ending) {
     let (word, error) = match ending {
-        Ending::Succeeded { .. } => ("succeeded", None),
+        Ending::Succeeded { .. } | Ending::Reported { .. } => ("succeeded", None),
         Ending::Failed { error, .. } => ("failed", Some(error)),
         Ending::Cancelled => ("cancelled", None),
         Ending::Interrupted { error } => ("interrupted", Some(error)),
@@ -104,14 +105,15 @@ fn trace_ending(attempt: &mut Span, ending: &Ending) {
     }
 }
 
-/// Runs the fit and watches over it. `None` = the claim was lost.
-async fn watch_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
-    let keep_best = spec.limits.on_limit == OnLimit::KeepBest;
+/// Does the work and watches over it. `None` = the claim was lost.
+async fn watch(worker: &Worker, claim: &Claim, work: Work, stopping: &mut Stopping) -> Result<Option<Ending>, StoreError> {
+    let limits = work.limits();
+    let keep_best = limits.on_limit == OnLimit::KeepBest;
     let shared = Arc::new(Shared::new(claim.job.progress.clone(), keep_best));
-    let limit = spec.limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let limit = limits.max_runtime_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // Each listens by itself: a slow database holds up the heartbeat, never the cancel.
     tokio::select! {
-        outcome = load_and_fit(worker, claim, spec, &shared) => Ok(ending(outcome?, shared.halted())),
+        outcome = load_and_work(worker, claim, work, &shared) => Ok(ending(claim.job.kind, outcome?, shared.halted())),
         never = hear_cancel(&worker.store, claim, &shared) => match never {},
         never = hear_asking(&worker.store, claim, &shared) => match never {},
         never = prove_life(worker, claim, &shared) => match never {},
@@ -207,7 +209,7 @@ async fn hear_time(limit: Option<Duration>, keep_best: bool, shared: &Shared) ->
     pending().await
 }
 
-async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
+async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<Shared>) -> Result<Outcome, StoreError> {
     let loading = part(worker, claim, "load");
     // A large file is read whole when it is first opened: nobody who halts the job waits for that.
     let opened = tokio::select! {
@@ -222,6 +224,71 @@ async fn load_and_fit(worker: &Worker, claim: &Claim, spec: ResolvedFit, shared:
         }
         Err(error) => return Err(error),
     };
+    match work {
+        Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Evaluate(spec) => open_and_evaluate(worker, claim, dataset, &spec, shared, loading).await,
+    }
+}
+
+/// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
+async fn open_and_evaluate(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: &ResolvedEvaluate,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
+    let reference = ModelRef::parse(&spec.model);
+    let opened = async {
+        let Some((reference, version)) = reference.and_then(|reference| Some((reference.name.clone(), reference.version()?))) else {
+            return Ok(None);
+        };
+        match worker.store.model(&claim.job.project, &reference, Some(version)).await? {
+            Some(row) => worker.store.open_model(&row).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let opened = tokio::select! {
+        opened = opened => opened,
+        () = shared.until_halted() => return Ok(Outcome::Stopped),
+    };
+    let opened = match opened {
+        Ok(Some(opened)) => opened,
+        Ok(None) => return Ok(Outcome::Unfit { code: "not_found", detail: format!("The model version {} has been deleted.", spec.model) }),
+        Err(StoreError::Damaged(damage)) => {
+            tracing::error!(job = %claim.job.id, model = spec.model, %damage, "a stored model is damaged");
+            return Ok(Outcome::Unfit { code: "artifact_corrupt", detail: "The stored model does not have its checksum.".into() });
+        }
+        Err(error) => return Err(error),
+    };
+    drop(loading);
+    let _evaluating = part(worker, claim, "evaluate");
+    let (watching, reference) = (Arc::clone(shared), spec.model.clone());
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        match train::evaluate(&dataset, &opened.model, opened.names.as_deref(), &observe) {
+            Ok(found) => {
+                let (unknown, missing) = (found.unknown_features, found.missing_features);
+                let result = job::evaluation_result(&reference, found.metrics, found.rows, unknown, missing);
+                Outcome::Report { result, warnings: found.warnings }
+            }
+            Err(TrainError::Cancelled) => Outcome::Stopped,
+            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+        }
+    })
+    .await
+}
+
+/// Fits, and keeps what is done so that another attempt can go on with it.
+async fn keep_and_fit(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedFit,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
     let (keeper, before) = tokio::select! {
         found = Keeper::find(&worker.store, claim, &dataset, &spec) => found,
         () = shared.until_halted() => return Ok(Outcome::Stopped),
@@ -250,18 +317,25 @@ async fn fit_on_a_thread(
     keeper: &Arc<Keeper>,
     before: Option<Checkpoint>,
 ) -> Result<Outcome, StoreError> {
+    let (worker, shared, keeper) = (worker.clone(), Arc::clone(shared), Arc::clone(keeper));
+    on_a_thread(claim, move || fit(&worker, &dataset, &spec, &shared, &keeper, before)).await
+}
+
+/// Works on a thread of its own, below everything else the machine is asked. What the work holds is let go of before the
+/// job is seen to have ended.
+async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'static) -> Result<Outcome, StoreError> {
     let (send, receive) = oneshot::channel();
-    let (worker, shared, keeper, job) = (worker.clone(), Arc::clone(shared), Arc::clone(keeper), claim.job.id.clone());
+    let (job, kind) = (claim.job.id.clone(), claim.job.kind.as_str());
     let span = tracing::Span::current();
-    let spawned = std::thread::Builder::new().name("fit".into()).spawn(move || {
+    let spawned = std::thread::Builder::new().name(kind.into()).spawn(move || {
         let _in_span = span.entered();
         yield_to_others();
-        let outcome = fit(&worker, &dataset, &spec, &shared, &keeper, before).unwrap_or_else(|panic| {
-            tracing::error!(%job, panic, "a fit panicked");
+        let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let panic = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(%job, panic, "the work panicked");
             Outcome::Panicked
         });
-        // let go of the data before the job is seen to have ended
-        drop(dataset);
         // nobody listens any more when the process is going down: the job is rescued then
         let _ = send.send(outcome);
     });
@@ -277,46 +351,37 @@ fn yield_to_others() {
     }
 }
 
-/// Fits; a panic becomes its message.
-fn fit(
-    worker: &Worker,
-    dataset: &Dataset,
-    spec: &ResolvedFit,
-    shared: &Shared,
-    keeper: &Keeper,
-    before: Option<Checkpoint>,
-) -> Result<Outcome, String> {
+fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared, keeper: &Keeper, before: Option<Checkpoint>) -> Outcome {
     let keep = |done| keeper.take(done);
-    let observe = |progress: &crate::job::Progress| shared.observe(progress);
-    let run = Run { resume: before, keep: &keep, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
-    let fitted = catch_unwind(AssertUnwindSafe(|| (worker.fit)(dataset, spec, &run))).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
-    })?;
-    Ok(match fitted {
+    let observe = |progress: &Progress| shared.observe(progress);
+    let path = Mutex::new(None);
+    let points = |points| *path.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
+    let run = Run { resume: before, keep: &keep, points: &points, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
+    match (worker.fit)(dataset, spec, &run) {
         Ok(model) => match model.check() {
-            Ok(()) => Outcome::Model(Box::new(model)),
+            Ok(()) => Outcome::Model(Box::new(model), path.into_inner().unwrap_or_else(PoisonError::into_inner)),
             Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
         },
         Err(TrainError::Cancelled) => Outcome::Stopped,
         Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-    })
+    }
 }
 
-/// A fit that is done counts as done, even when it was told to stop at the same moment; only a cancel and a lost
+/// Work that is done counts as done, even when it was told to stop at the same moment; only a cancel and a lost
 /// claim win over it.
-fn ending(outcome: Outcome, halted: Halt) -> Option<Ending> {
+fn ending(kind: JobKind, outcome: Outcome, halted: Halt) -> Option<Ending> {
     let ending = match (halted, outcome) {
         (Halt::Lost, _) => return None,
         (Halt::Cancel, _) => Ending::Cancelled,
         (Halt::Shutdown, Outcome::Stopped) => Ending::HandedBack,
         (Halt::TimeLimit, Outcome::Stopped) => {
-            failed("time_limit_exceeded", "The fit did not end within limits.max_runtime_s.", false, Some(Reason::TimeLimit))
+            failed(kind, "time_limit_exceeded", "The job did not end within limits.max_runtime_s.", Some(Reason::TimeLimit))
         }
-        (_, Outcome::Model(model)) => Ending::Succeeded { model: Arc::new(*model) },
-        (_, Outcome::Unfit { code, detail }) => failed(code, &detail, false, None),
+        (_, Outcome::Model(model, points)) => Ending::Succeeded { model: Arc::new(*model), points: points.map(Arc::new) },
+        (_, Outcome::Report { result, warnings }) => Ending::Reported { result, warnings },
+        (_, Outcome::Unfit { code, detail }) => failed(kind, code, &detail, None),
         (_, Outcome::Panicked | Outcome::Stopped) => {
-            interrupted("The fit ended by a fault of the server; its log says more under this job's id.")
+            interrupted("The work ended by a fault of the server; its log says more under this job's id.")
         }
     };
     Some(ending)
@@ -328,15 +393,18 @@ fn interrupted(detail: &str) -> Ending {
     Ending::Interrupted { error: Failure { code, title, detail: detail.to_owned(), retryable: true } }
 }
 
-fn failed(code: &str, detail: &str, retryable: bool, reason: Option<Reason>) -> Ending {
+fn failed(kind: JobKind, code: &str, detail: &str, reason: Option<Reason>) -> Ending {
     let title = match code {
         "time_limit_exceeded" => "The time limit was reached",
         "artifact_corrupt" => "A stored file is damaged",
         "internal_error" => "Internal error",
-        _ => "The data cannot be fitted as asked",
+        _ => match kind {
+            JobKind::Fit => "The data cannot be fitted as asked",
+            JobKind::Evaluate => "The model cannot be evaluated as asked",
+        },
     };
     Ending::Failed {
-        error: Failure { code: code.to_owned(), title: title.to_owned(), detail: detail.to_owned(), retryable },
+        error: Failure { code: code.to_owned(), title: title.to_owned(), detail: detail.to_owned(), retryable: false },
         reason,
         warnings: Vec::new(),
     }
@@ -349,9 +417,9 @@ fn seconds(from: i64, to: i64) -> f64 {
 
 fn measure_end(worker: &Worker, job: &Job, ending: &Ending) {
     if let (Some(started_at), Some(finished_at)) = (job.started_at, job.finished_at) {
-        worker.measures.job_ended(&job.kind, job.status.as_str(), seconds(started_at, finished_at));
+        worker.measures.job_ended(job.kind.as_str(), job.status.as_str(), seconds(started_at, finished_at));
     }
-    if let (Ending::Succeeded { model }, Status::Succeeded) = (ending, job.status) {
+    if let (Ending::Succeeded { model, .. }, Status::Succeeded) = (ending, job.status) {
         worker.measures.fit(model.card.certificate.relative_gap, model.card.sparsity.nonzeros);
     }
 }

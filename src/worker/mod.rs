@@ -11,6 +11,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ pub use memory::Memory;
 pub use pool::Pool;
 
 use crate::dataset::Dataset;
+use crate::job::Progress;
 use crate::measure::Measures;
-use crate::model::Model;
+use crate::model::{Model, PathPoints};
 use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
 use crate::trace::{Side, Traces};
-use crate::train::{self, Run, TrainError};
+use crate::train::{self, Leave, Run, TrainError};
 use halt::Stopping;
 
 /// What one step did.
@@ -40,6 +42,16 @@ pub enum Worked {
 /// Claims one job and works it to its end; tests step this until it is idle.
 pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worked, StoreError> {
     step(&Worker::new(store, owner, threads, &Memory::of(u64::MAX), Arc::default(), &Traces::default()), &mut Stopping::never()).await
+}
+
+/// The model of another point of a path that was fitted on `dataset`, and kept; `go_on` is asked often.
+///
+/// # Errors
+/// `go_on` said no, or the points are not of this data set.
+pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize, go_on: &(dyn Fn() -> bool + Sync)) -> Option<Model> {
+    let observe = |_: &Progress| if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(Leave::Nothing) };
+    let made = train::promote(dataset, kept, base, index, &observe).inspect_err(|error| tracing::warn!(%error, "nothing was promoted"));
+    made.ok().filter(|model| model.check().is_ok())
 }
 
 /// What fits.
@@ -70,10 +82,10 @@ impl Worker {
 async fn step(worker: &Worker, stopping: &mut Stopping) -> Result<Worked, StoreError> {
     let Some((mut claim, grant)) = worker.memory.claim(&worker.store, &worker.owner).await? else { return Ok(Worked::Idle) };
     let job = &mut claim.job;
-    let mut attempt = worker.traces.begin(|| format!("attempt {}", job.kind), Side::Consumer, job.traceparent.as_ref());
+    let mut attempt = worker.traces.begin(|| format!("attempt {}", job.kind.as_str()), Side::Consumer, job.traceparent.as_ref());
     attempt.put("job", || job.id.to_string());
     attempt.put("attempt", || job.attempt);
-    attempt.put("kind", || job.kind.clone());
+    attempt.put("kind", || job.kind.as_str());
     attempt.put("request_id", || job.request_id.clone());
     // from here on what is done belongs to the attempt
     job.traceparent = attempt.traceparent().or(job.traceparent);

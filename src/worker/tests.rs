@@ -11,7 +11,7 @@ use super::*;
 use crate::ambient::{Ambient, Clock};
 use crate::config::Limits;
 use crate::dataset::{Encoding, Format, Upload, ingest};
-use crate::job::{DatasetRef, Job, Priority, Progress, Reason, Status, Warning};
+use crate::job::{DatasetRef, Job, JobKind, Priority, Progress, Reason, Status, Warning};
 use crate::spec;
 use crate::store::{Cancellation, DatasetRow, Enqueued, NewJob, StoreConfig};
 use crate::trace::Traces;
@@ -75,11 +75,11 @@ impl House {
         self.hands.0.fetch_add(1000, Ordering::Relaxed);
         let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": spec});
         let request = spec::parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
-        let (resolved, warnings) = request.fit.resolve(&self.dataset.meta, None).unwrap();
+        let (resolved, warnings) = request.fit().unwrap().resolve(&self.dataset.meta, None).unwrap();
         let dataset = DatasetRef { name: "d".into(), version: self.dataset.version, sha256: self.dataset.meta.sha256.clone() };
         let job = NewJob {
             project: P.into(),
-            kind: "fit".into(),
+            kind: JobKind::Fit,
             model: request.model,
             dataset,
             priority: Priority::Normal,
@@ -165,9 +165,12 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         sparsity: crate::model::Sparsity::of(dataset.meta.shape[1], &[], &[], |index| index.to_string()),
         metrics: json!({}),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![Warning { code: "w".into(), detail: "d".into(), features: vec![] }],
         engine: json!({}),
+        promoted_from: None,
     };
     Ok(Model { card, indices: vec![], values: vec![], path: vec![], cv: None })
 }

@@ -139,6 +139,7 @@ fn body(route: &Route, objects: &BTreeMap<&str, String>) -> (&'static str, Strin
         ("PATCH", "webhooks/{webhook}") => ("application/json", json!({ "description": "mine now" }).to_string()),
         ("POST", "webhooks/{webhook}/rotate" | "webhooks/{webhook}/deliveries/{delivery}/resend") => nothing(),
         ("POST", "keys") => ("application/json", key()),
+        ("POST", "models/{model}/versions/{version}/promote") => ("application/json", json!({ "index": 0 }).to_string()),
         ("POST", "models/{model}/predict" | "models/{model}/versions/{version}/predict") => ("text/libsvm", "1 1:1\n".to_owned()),
         ("POST", "jobs/cancel" | "jobs/{job}/cancel" | "jobs/{job}/retry") | ("GET" | "DELETE", _) => nothing(),
         (method, path) => panic!("the matrix does not know what to send to {method} {path}"),

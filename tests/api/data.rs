@@ -30,7 +30,7 @@ pub(crate) async fn register(app: &TestApp, model: Model) {
     app.submit("tiny", json!({ "lambda": { "mode": "value", "value": 0.1 } })).await.expect(202);
     let claim = app.store().claim("boot_test").await.expect("the store answers").expect("a job is queued");
     app.store().heartbeat(&claim, &Progress { fraction: 0.5, ..Progress::default() }).await.expect("the store answers");
-    app.store().finish(&claim, Ending::Succeeded { model: Arc::new(model) }).await.expect("the store answers");
+    app.store().finish(&claim, Ending::Succeeded { model: Arc::new(model), points: None }).await.expect("the store answers");
 }
 
 pub(crate) fn model() -> Model {
@@ -62,11 +62,15 @@ pub(crate) fn model() -> Model {
         sparsity: Sparsity::of(3, &indices, &values, |index| index.to_string()),
         metrics: json!({ "train": { "deviance": 0.4 } }),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "two columns are equal".into(), features: vec!["0".into()] }],
         engine: json!({ "version": "0", "seed": 0, "deterministic": true }),
+        promoted_from: None,
     };
-    let row = PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 0.0, cv_mean: None, cv_se: None };
+    let row =
+        PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 0.0, cv_mean: None, cv_se: None, criterion: None };
     Model { card, indices, values, path: vec![row], cv: None }
 }
 

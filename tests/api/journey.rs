@@ -72,6 +72,35 @@ async fn counts_are_predicted_by_their_mean() {
 }
 
 #[tokio::test]
+async fn a_delta_survives_and_a_margin_has_no_probability() {
+    let app = TestApp::start().await;
+    let text: String =
+        (0..40).map(|i| format!("{} 1:{} 2:{}\n", if i == 7 { 900 } else { 2 * (i % 3) + i / 10 }, 1 + i % 3, i / 10)).collect();
+    app.send("POST", "/api/v1/datasets?name=far", &[("content-type", "text/libsvm")], text).await.expect(201);
+    let job = app.submit("far", json!({ "loss": { "type": "huber", "delta": 0.25 } })).await.expect(202).json;
+    assert_eq!(job["spec_resolved"]["loss"], json!({ "type": "huber", "delta": 0.25 }));
+    app.work().await;
+    let model = app.get("/api/v1/models/m/versions/1").await.expect(200).json;
+    assert_eq!((&model["loss"], &model["certificate"]["status"]), (&json!("huber"), &json!("certified")), "{model}");
+    assert!(model["objective"].as_str().is_some_and(|sentence| sentence.contains("δ = 0.25")), "{model}");
+    let usual = app.submit("far", json!({ "loss": { "type": "huber" } })).await.expect(202).json;
+    assert_eq!(usual["spec_resolved"]["loss"]["delta"].as_f64(), Some(1.0));
+    app.upload("tiny", &TINY.repeat(3)).await.expect(201);
+    let job = app.submit("tiny", json!({ "loss": { "type": "squared_hinge" } })).await.expect(202).json;
+    assert_eq!(job["spec_resolved"]["loss"]["type"], "squared_hinge");
+    app.work().await;
+    app.work().await;
+    let ask = |output: Value| json!({ "instances": [{ "indices": [0], "values": [1.0] }], "output": output });
+    let plain = json!({ "instances": [{ "indices": [0], "values": [1.0] }], "threshold": -1e6 });
+    let answer = app.post("/api/v1/models/m/predict", &plain).await.expect(200).json["predictions"][0].clone();
+    assert!(answer["linear_predictor"].is_number() && answer.get("probability").is_none(), "{answer}");
+    assert_eq!(answer["label"].as_f64(), Some(1.0));
+    let refused = app.post("/api/v1/models/m/predict", &ask(json!(["label", "probability"]))).await;
+    assert_eq!(refused.expect_problem(422, "invalid_parameter").json["errors"][0]["pointer"], "#/output/1");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_folds_told_are_the_folds_that_were_used() {
     let app = TestApp::start().await;
     app.upload("tiny", &TINY.repeat(3)).await.expect(201);
@@ -81,9 +110,9 @@ async fn the_folds_told_are_the_folds_that_were_used() {
     app.work().await;
     let cv = app.get("/api/v1/models/m/versions/1/cv").await.expect(200).json;
     let folds = app.get(cv["fold_of_row_href"].as_str().expect("a link")).await.expect(200).json;
-    let fold_of_row: Vec<u32> = serde_json::from_value(folds["data"].clone()).expect("numbers");
+    let fold_of_row: Vec<i32> = serde_json::from_value(folds["data"].clone()).expect("numbers");
     let sides: Vec<f64> = (0..18).map(|row| if row % 2 == 0 { -1.0 } else { 1.0 }).collect();
-    assert_eq!(fold_of_row, sparsefit::spec::folds(18, Some(&sides), 3, 5));
+    assert_eq!(fold_of_row, sparsefit::spec::Splits::plain(3, true, 5).fold_of_row(18, Some(&sides), 0));
     assert_eq!(
         cv["data"].as_array().map(Vec::len),
         app.get("/api/v1/models/m/versions/1/path").await.expect(200).json["data"].as_array().map(Vec::len)
@@ -215,12 +244,13 @@ async fn every_documented_success_can_be_had() {
     for part in ["rows", "features"] {
         app.get(&format!("/api/v1/datasets/tiny/versions/1/{part}")).await.expect(200);
     }
-    for part in ["coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
+    for part in ["reproduce", "coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
         app.get(&format!("/api/v1/models/m/versions/1/{part}")).await.expect(200);
     }
     for reference in ["m", "m/versions/1"] {
         app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
     }
+    app.post("/api/v1/models/m/versions/1/promote", &json!({ "index": 3 })).await.expect(201);
     app.delete("/api/v1/models/m/versions/1").await.expect(204);
     app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
     webhooks::every_success(&app).await;

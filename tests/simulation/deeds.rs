@@ -51,7 +51,7 @@ impl World {
     async fn submit(&self, request: &Request) -> Result<Answer, StoreError> {
         let job = NewJob {
             project: request.project.into(),
-            model: request.model.clone(),
+            model: Some(request.model.clone()),
             dataset: DatasetRef { name: request.dataset.clone(), version: request.version, sha256: String::new() },
             priority: Priority::from_rank(request.priority).expect("a priority"),
             memory_bytes: request.memory,
@@ -91,7 +91,7 @@ impl World {
 
     async fn bring(&mut self, holder: &Holder, wish: Wish) -> Result<Answer, StoreError> {
         let ending = match wish {
-            Wish::Succeed => Ending::Succeeded { model: self.model.clone() },
+            Wish::Succeed => Ending::Succeeded { model: self.model.clone(), points: None },
             Wish::Fail => Ending::Failed { error: Failure::attempts_exhausted(), reason: None, warnings: vec![house::warning("w")] },
             Wish::Cancel => Ending::Cancelled,
             Wish::HandBack => Ending::HandedBack,

@@ -6,7 +6,7 @@ use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{Data, Folds, Loss, Options, Penalty, Point, Problem, Progress};
 
 /// Every loss.
-pub(crate) const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
+pub(crate) const LOSSES: [Loss; 5] = [Loss::Squared, Loss::Huber { delta: 1.0 }, Loss::SquaredHinge, Loss::Logistic, Loss::Poisson];
 
 /// Owned data of one problem, dense by rows.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Case {
 
 /// Folds from their beginning on two threads, of which nothing is kept.
 pub(crate) fn plain<'a>(of_row: &'a [u32], n: usize, lambdas: &'a [f64]) -> Folds<'a> {
-    Folds { of_row, n, lambdas, threads: 2, on_thread: &|| (), begun: &[], each: &|_, _, _, _, _| () }
+    Folds { of_row, n, lambdas, threads: 2, on_thread: &|| (), points: &[], begun: &[], each: &|_, _, _, _, _| () }
 }
 
 pub(crate) fn go_on(_: &Progress) -> ControlFlow<()> {
@@ -57,7 +57,9 @@ pub(crate) fn case(n: usize, p: usize, fill: f64, loss: Loss, seed: u64) -> Case
             let eta = 1.0 + 1.5 * row[0] - row[1 % p] + 0.5 * row[2 % p] + 2.0 * (dice.roll() - 0.5);
             match loss {
                 Loss::Squared => eta,
-                Loss::Logistic => {
+                // one row in seven is far off
+                Loss::Huber { .. } => eta + if dice.roll() < 0.15 { 20.0 * (dice.roll() - 0.3) } else { 0.0 },
+                Loss::Logistic | Loss::SquaredHinge => {
                     if eta > 0.8 {
                         1.0
                     } else {
@@ -173,6 +175,11 @@ impl Case {
             total += self.share(i)
                 * match self.loss {
                     Loss::Squared => 0.5 * (self.y[i] - eta).powi(2),
+                    Loss::Huber { delta } => match (self.y[i] - eta).abs() {
+                        r if r <= delta => 0.5 * r * r,
+                        r => delta * r - 0.5 * delta * delta,
+                    },
+                    Loss::SquaredHinge => (1.0 - self.y[i] * eta).max(0.0).powi(2),
                     Loss::Logistic => (1.0 + (-self.y[i] * eta).exp()).ln(),
                     Loss::Poisson => eta.exp() - self.y[i] * eta,
                 };
@@ -203,9 +210,14 @@ impl Case {
                 let eta = self.offset.as_ref().map_or(0.0, |o| o[i]) + x[i].iter().zip(&z).map(|(x, z)| x * z).sum::<f64>();
                 let slope = match self.loss {
                     Loss::Squared => eta - self.y[i],
+                    Loss::Huber { delta } => (eta - self.y[i]).max(-delta).min(delta),
+                    Loss::SquaredHinge => -2.0 * self.y[i] * (1.0 - self.y[i] * eta).max(0.0),
                     Loss::Logistic => -self.y[i] / (1.0 + (self.y[i] * eta).exp()),
                     Loss::Poisson => eta.exp() - self.y[i],
                 };
+                if self.loss == Loss::SquaredHinge {
+                    bend = 2.0;
+                }
                 if self.loss == Loss::Poisson {
                     // its second derivative knows no bound: the largest here, and room for the step
                     bend = bend.max(1.5 * eta.exp());

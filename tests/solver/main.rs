@@ -1,9 +1,12 @@
 //! Witnesses of the solver: facts about its solutions that do not come from the solver.
 
 mod agreement;
+mod degenerate;
 mod folds;
 mod limits;
 mod made;
 mod properties;
 mod real;
+mod refit;
 mod standing;
+mod together;

@@ -41,8 +41,8 @@ fn load(name: &str) -> Option<(Columns, Vec<f64>)> {
 fn walk(name: &str, loss: Loss, positive: f64, n: usize, ratio: f64) {
     let Some((x, labels)) = load(name) else { return };
     let y: Vec<f64> = match loss {
-        Loss::Squared | Loss::Poisson => labels,
-        Loss::Logistic => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
+        Loss::Squared | Loss::Huber { .. } | Loss::Poisson => labels,
+        Loss::Logistic | Loss::SquaredHinge => labels.into_iter().map(|y| if y == positive { 1.0 } else { -1.0 }).collect(),
     };
     let data = Data { x: x.view(), y: &y, weights: None, offset: None };
     let options = Options { intercept: true, standardize: true, tol: 1e-6, max_epochs: 10_000 };
@@ -70,6 +70,16 @@ fn riboflavin_is_certified_along_its_path() {
 }
 
 #[test]
+fn diabetes_and_riboflavin_are_certified_along_their_huber_paths() {
+    for delta in [1.0, 60.0, 1e3] {
+        walk("diabetes64.svm.zst", Loss::Huber { delta }, 0.0, 100, 1e-4);
+    }
+    for delta in [0.1, 0.5] {
+        walk("riboflavin.svm.zst", Loss::Huber { delta }, 0.0, 100, 1e-2);
+    }
+}
+
+#[test]
 fn mushrooms_are_certified_along_their_path() {
     walk("mushrooms.svm.zst", Loss::Logistic, 1.0, 100, 1e-4);
 }
@@ -77,6 +87,12 @@ fn mushrooms_are_certified_along_their_path() {
 #[test]
 fn a9a_is_certified_along_its_path() {
     walk("a9a.svm.zst", Loss::Logistic, 1.0, 100, 1e-4);
+}
+
+#[test]
+fn mushrooms_and_a9a_are_certified_along_their_squared_hinge_paths() {
+    walk("mushrooms.svm.zst", Loss::SquaredHinge, 1.0, 100, 1e-4);
+    walk("a9a.svm.zst", Loss::SquaredHinge, 1.0, 60, 1e-3);
 }
 
 #[test]

@@ -48,7 +48,7 @@ async fn an_ending_whose_answer_was_lost_is_found_when_it_is_stored_again() {
     with_jobs(&store, 2).await;
     let error = Failure { code: "invalid_target".into(), title: "t".into(), detail: "d".into(), retryable: false };
     let failed = Ending::Failed { error, reason: None, warnings: vec![] };
-    for (ending, status) in [(Ending::Succeeded { model: model() }, Status::Succeeded), (failed, Status::Failed)] {
+    for (ending, status) in [(Ending::Succeeded { model: model(), points: None }, Status::Succeeded), (failed, Status::Failed)] {
         let claimed = claim(&store).await;
         proxy.set(Wire::LosesCommit);
         let lost = store.finish(&claimed, ending.clone()).await;

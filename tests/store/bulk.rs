@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use sparsefit::job::{Job, Priority, Status};
+use sparsefit::job::{Job, JobKind, Priority, Status};
 use sparsefit::store::{Bulk, Ending, JobFilter, NewJob, Store};
 
 use crate::house::{House, P, add_dataset, claim, enqueue, new_job, with_jobs};
@@ -41,8 +41,8 @@ pub(crate) async fn a_filter_means_what_it_says(house: House) {
     let before = JobFilter { created_before: Some(third), ..JobFilter::default() };
     let expected = jobs.iter().filter(|job| job.created_at < third).count();
     assert_eq!(found(&store, &before).await.len(), expected);
-    let kind = |kind: &str| JobFilter { kind: Some(kind.into()), ..JobFilter::default() };
-    assert_eq!((found(&store, &kind("fit")).await.len(), found(&store, &kind("prune")).await.len()), (4, 0));
+    let kind = |kind| JobFilter { kind: Some(kind), ..JobFilter::default() };
+    assert_eq!((found(&store, &kind(JobKind::Fit)).await.len(), found(&store, &kind(JobKind::Evaluate)).await.len()), (4, 0));
 }
 
 pub(crate) async fn all_jobs_of_a_filter_are_cancelled_and_no_other(house: House) {

@@ -19,7 +19,7 @@ pub(crate) async fn parts_come_back_in_order_and_go_with_the_ending(house: House
     let store = house.open().await;
     with_jobs(&store, 3).await;
     let failure = || Ending::Failed { error: Failure::attempts_exhausted(), reason: None, warnings: vec![] };
-    for ending in [Ending::Succeeded { model: model() }, failure(), Ending::Cancelled] {
+    for ending in [Ending::Succeeded { model: model(), points: None }, failure(), Ending::Cancelled] {
         let first = claim(&store).await;
         assert!(store.checkpoints(&first).await.unwrap().is_empty());
         assert!(store.add_checkpoint(&first, 1, b"one".to_vec()).await.unwrap());
@@ -57,7 +57,7 @@ pub(crate) async fn only_the_holder_of_a_claim_adds_to_a_checkpoint(house: House
     refused(store.clone(), zombie.clone()).await;
     assert_eq!(store.checkpoints(&heir).await.unwrap(), [b"one".to_vec()]);
     assert_eq!(house.files(), files, "what was refused leaves no file");
-    store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&heir, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     refused(store.clone(), zombie).await;
     refused(store.clone(), heir).await;
     until_files(&house, 2).await;

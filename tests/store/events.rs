@@ -41,7 +41,7 @@ pub(crate) async fn a_job_tells_its_life_in_order(house: House) {
     let steps = vec![Step { name: "path".into(), done: 1, total: 4 }];
     let progress = Progress { fraction: 0.25, eta_s: None, steps, current: None };
     store.heartbeat(&claimed, &progress).await.unwrap();
-    store.finish(&claimed, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claimed, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     let events = told(&store, &jobs[0].id).await;
     let expected = [
         ("status", json!({"status": "queued"})),
@@ -119,7 +119,7 @@ pub(crate) async fn a_refused_write_of_a_lost_claim_tells_nothing_and_a_rescue_t
         let event = NewEvent { level: Level::Info, kind: EventKind::Log, message: "too late".into(), data: json!({}) };
         assert!(!store.add_event(&zombie, &event).await.unwrap());
         store.heartbeat(&zombie, &Progress { fraction: 0.5, ..Progress::default() }).await.unwrap();
-        assert!(matches!(store.finish(&zombie, Ending::Succeeded { model: model() }).await.unwrap(), Finished::Fenced));
+        assert!(matches!(store.finish(&zombie, Ending::Succeeded { model: model(), points: None }).await.unwrap(), Finished::Fenced));
         assert_eq!(told(&store, id).await, after);
     }
     let statuses = statuses(&store, id).await;

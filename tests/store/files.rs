@@ -44,7 +44,7 @@ pub(crate) async fn names_stay_as_long_as_a_row_needs_them(house: House) {
     let store = house.open().await;
     let dataset = add_dataset(&store, P, "d", true).await;
     enqueue(&store, new_job(&dataset, "m")).await;
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(house.files().len(), 3, "data, names, model");
     assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::Done);
     assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 1, "the data go, the model keeps the names");
@@ -57,7 +57,7 @@ pub(crate) async fn a_damaged_artefact_is_noticed(house: House) {
     let store = house.open().await;
     with_jobs(&store, 1).await;
     let before = house.files();
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     let row = store.model(P, "m", None).await.unwrap().unwrap();
     let file = house.files().into_iter().find(|file| !before.contains(file)).unwrap();
     let path = house.data_dir().join("blobs").join(file);
@@ -82,7 +82,7 @@ pub(crate) async fn a_dataset_is_opened_once_and_checked(house: House) {
     assert!(Arc::ptr_eq(&open, &store.open_dataset(&row).await.unwrap()), "one mapping for all who use it");
 
     enqueue(&store, new_job(&row, "m")).await;
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::Done);
     store.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(open.x.view().nnz(), 4, "who has it open may go on");
@@ -109,7 +109,7 @@ pub(crate) async fn a_refused_ending_leaves_no_file(house: House) {
     let before = house.files();
     let zombie = claim(&store).await;
     store.rescue(None).await.unwrap();
-    store.finish(&zombie, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&zombie, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(house.files(), before);
     assert_eq!(store.sweep(Duration::ZERO).await.unwrap(), 0);
 }

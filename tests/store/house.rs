@@ -10,7 +10,7 @@ use sparsefit::ambient::Ambient;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Ingested, Meta, RowNnz, Statistics, Target, TargetKind, Upload, ingest};
 use sparsefit::id::{Id, Kind};
-use sparsefit::job::{DatasetRef, Job, Priority, Warning};
+use sparsefit::job::{DatasetRef, Job, JobKind, Priority, Warning};
 use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
 use sparsefit::store::{Claim, DatasetRow, Enqueued, Incoming, NewJob, Store, StoreConfig, StoreError};
 
@@ -133,15 +133,15 @@ fn meta(stored_bytes: u64) -> Meta {
 
 pub(crate) fn new_job(dataset: &DatasetRow, model: &str) -> NewJob {
     let named = DatasetRef { name: dataset.name.clone(), version: dataset.version, sha256: dataset.meta.sha256.clone() };
-    NewJob { project: dataset.project.clone(), model: model.into(), dataset: named, ..any_job() }
+    NewJob { project: dataset.project.clone(), model: Some(model.into()), dataset: named, ..any_job() }
 }
 
 /// A job on no data set yet.
 pub(crate) fn any_job() -> NewJob {
     NewJob {
         project: P.into(),
-        kind: "fit".into(),
-        model: "m".into(),
+        kind: JobKind::Fit,
+        model: Some("m".into()),
         dataset: DatasetRef { name: "d".into(), version: 1, sha256: String::new() },
         priority: Priority::Normal,
         spec: json!({"lambda": {"mode": "path"}}),
@@ -220,10 +220,22 @@ pub(crate) fn model() -> Arc<Model> {
         sparsity: Sparsity::of(5, &indices, &values, |index| index.to_string()),
         metrics: json!({}),
         selection: None,
+        adaptive: None,
+        refit: None,
         certificate,
         warnings: vec![warning("submitted"), warning("support_not_unique")],
         engine: json!({"version": "0.1.0"}),
+        promoted_from: None,
     };
-    let row = PathRow { index: 0, lambda: 0.1 + 0.2, nonzeros: 2, deviance_ratio: 0.5, relative_gap: 0.0, cv_mean: None, cv_se: None };
+    let row = PathRow {
+        index: 0,
+        lambda: 0.1 + 0.2,
+        nonzeros: 2,
+        deviance_ratio: 0.5,
+        relative_gap: 0.0,
+        cv_mean: None,
+        cv_se: None,
+        criterion: None,
+    };
     Arc::new(Model { card, indices, values, path: vec![row], cv: None })
 }

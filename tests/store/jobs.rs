@@ -30,7 +30,9 @@ pub(crate) async fn a_job_lives_from_submission_to_model(house: House) {
     assert_eq!((&running.progress, running.revision > claimed.job.revision), (&progress, true));
 
     let epoch = store.hub().models_epoch();
-    let Finished::Stored(ended) = store.finish(&claimed, Ending::Succeeded { model: model() }).await.unwrap() else { panic!("fenced") };
+    let Finished::Stored(ended) = store.finish(&claimed, Ending::Succeeded { model: model(), points: None }).await.unwrap() else {
+        panic!("fenced")
+    };
     assert!(store.hub().models_epoch() > epoch);
     assert_eq!((ended.status, ended.reason, ended.progress.fraction, ended.progress.eta_s), (Status::Succeeded, None, 1.0, None));
     assert_eq!(ended.progress.steps, [Step { done: 5, ..steps[0].clone() }]);
@@ -111,7 +113,7 @@ pub(crate) async fn only_an_ended_job_is_deleted(house: House) {
     assert_eq!(store.delete_job(P, &jobs[0].id).await.unwrap(), Deletion::InUse);
     let claimed = claim(&store).await;
     assert_eq!(store.delete_job(P, &jobs[0].id).await.unwrap(), Deletion::InUse);
-    store.finish(&claimed, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claimed, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(store.delete_job(P, &jobs[0].id).await.unwrap(), Deletion::Done);
     assert_eq!(store.delete_job(P, &jobs[0].id).await.unwrap(), Deletion::Absent);
     assert!(store.job(P, &jobs[0].id).await.unwrap().is_none());
@@ -137,7 +139,7 @@ pub(crate) async fn cancel_has_one_answer_for_each_status(house: House) {
     assert!(matches!(ending, Finished::Stored(job) if job.status == Status::Cancelled && job.reason == Some(Reason::User)));
     assert!(matches!(store.request_cancel(P, second).await.unwrap(), Cancellation::Cancelled(_)));
 
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert!(matches!(store.request_cancel(P, third).await.unwrap(), Cancellation::AlreadyFinished(_)));
     store.delete_job(P, third).await.unwrap();
     assert!(matches!(store.request_cancel(P, third).await.unwrap(), Cancellation::Absent));

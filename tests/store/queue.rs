@@ -71,7 +71,9 @@ pub(crate) async fn progress_never_falls_and_is_one_only_on_success(house: House
     store.rescue(None).await.unwrap();
     let second = claim(&store).await;
     assert!(second.job.progress.fraction >= seen, "not even over attempts");
-    let Finished::Stored(job) = store.finish(&second, Ending::Succeeded { model: model() }).await.unwrap() else { panic!("fenced") };
+    let Finished::Stored(job) = store.finish(&second, Ending::Succeeded { model: model(), points: None }).await.unwrap() else {
+        panic!("fenced")
+    };
     assert_eq!(job.progress.fraction, 1.0);
 }
 
@@ -87,7 +89,7 @@ pub(crate) async fn the_ending_of_a_lost_claim_is_refused(house: House) {
         let error = Failure::attempts_exhausted();
         assert_eq!(store.heartbeat(&zombie, &Progress::default()).await.unwrap(), Beat::Lost);
         for ending in [
-            Ending::Succeeded { model: model() },
+            Ending::Succeeded { model: model(), points: None },
             Ending::Failed { error, reason: None, warnings: vec![] },
             Ending::Cancelled,
             Ending::HandedBack,
@@ -101,8 +103,10 @@ pub(crate) async fn the_ending_of_a_lost_claim_is_refused(house: House) {
     assert_eq!((&heir.job.id, heir.job.attempt), (&zombie.job.id, 2));
     refused(store.clone(), zombie.clone()).await;
     assert!(store.models(P, None, 10).await.unwrap().items.is_empty());
-    let Finished::Stored(ended) = store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap() else { panic!("fenced") };
-    let again = store.finish(&heir, Ending::Succeeded { model: model() }).await.unwrap();
+    let Finished::Stored(ended) = store.finish(&heir, Ending::Succeeded { model: model(), points: None }).await.unwrap() else {
+        panic!("fenced")
+    };
+    let again = store.finish(&heir, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert!(matches!(again, Finished::Stored(job) if job == ended), "whoever lost the answer learns that it was stored");
     for another in [Ending::HandedBack, Ending::Cancelled] {
         assert!(matches!(store.finish(&heir, another).await.unwrap(), Finished::Fenced));
@@ -176,7 +180,7 @@ pub(crate) async fn cancel_and_finish_agree_on_one_winner(house: House) {
             let (store, id) = (store.clone(), job.id.clone());
             tokio::spawn(async move { store.request_cancel(P, &id).await.unwrap() })
         };
-        let ended = store.finish(&claimed, Ending::Succeeded { model: model() }).await.unwrap();
+        let ended = store.finish(&claimed, Ending::Succeeded { model: model(), points: None }).await.unwrap();
         let Finished::Stored(ended) = ended else { panic!("fenced") };
         match canceller.await.unwrap() {
             Cancellation::Asked(_) => {

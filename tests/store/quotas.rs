@@ -60,7 +60,7 @@ pub(crate) async fn a_job_whose_model_has_no_room_is_refused(house: House) {
     let store = open(&house, Quotas { models: 2, ..Quotas::default() }).await;
     let dataset = add_dataset(&store, P, "d", false).await;
     enqueue(&store, new_job(&dataset, "m")).await;
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     let job = enqueue(&store, new_job(&dataset, "m")).await;
     let used = store.usage(P).await.unwrap();
     assert_eq!((used.models, used.jobs, used.stored_bytes), (1, 1, 10 + model().encode().len() as u64));

@@ -20,7 +20,7 @@ pub(crate) async fn version_numbers_are_never_given_twice(house: House) {
     let dataset = store.dataset(P, "d", None).await.unwrap().unwrap();
     for expected in [1, 2, 3] {
         enqueue(&store, new_job(&dataset, "m")).await;
-        let ended = store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+        let ended = store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
         let Finished::Stored(job) = ended else { panic!("fenced") };
         assert_eq!(job.result.unwrap()["model_version"], format!("m:{expected}"));
         if expected == 2 {
@@ -46,7 +46,7 @@ pub(crate) async fn a_project_sees_nothing_of_another(house: House) {
     let foreign = sparsefit::store::NewJob { project: "other".into(), ..new_job(&dataset, "m") };
     assert!(matches!(store.enqueue(foreign).await.unwrap(), Enqueued::DatasetGone));
 
-    store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert!(store.model("other", "m", None).await.unwrap().is_none());
     assert!(store.models("other", None, 10).await.unwrap().items.is_empty());
     assert_eq!(store.delete_model("other", "m", 1).await.unwrap(), Deletion::Absent);
@@ -60,7 +60,7 @@ pub(crate) async fn lists_show_the_latest_of_each_name_newest_first_in_pages(hou
     for name in ["a", "b", "c", "a", "d", "e"] {
         let dataset = add_dataset(&store, P, name, false).await;
         enqueue(&store, new_job(&dataset, name)).await;
-        store.finish(&claim(&store).await, Ending::Succeeded { model: model() }).await.unwrap();
+        store.finish(&claim(&store).await, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     }
     let (mut datasets, mut models, mut after) = (Vec::new(), Vec::new(), (None, None));
     for _ in 0..3 {
@@ -85,7 +85,7 @@ pub(crate) async fn a_dataset_is_kept_while_a_living_job_needs_it(house: House) 
     assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::InUse);
     let running = claim(&store).await;
     assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::InUse);
-    store.finish(&running, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&running, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(store.delete_dataset(P, "d", 1).await.unwrap(), Deletion::Done);
     assert!(matches!(store.enqueue(new_job(&dataset, "m")).await.unwrap(), Enqueued::DatasetGone));
     let row = store.model(P, "m", None).await.unwrap().unwrap();

@@ -57,7 +57,7 @@ pub(crate) async fn every_change_is_told_to_those_who_listen_in_its_project(hous
     let (_, jobs) = with_jobs(&store, 4).await;
     assert_eq!(told(&store, Some(&all.id)).await, ["dataset.ready"]);
     let first = claim(&store).await;
-    store.finish(&first, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&first, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     let second = claim(&store).await;
     store.finish(&second, failed()).await.unwrap();
     let third = claim(&store).await;
@@ -99,14 +99,14 @@ pub(crate) async fn a_change_and_its_message_are_committed_together_or_not_at_al
     };
     rename("webhook_deliveries", "hidden").await;
     assert!(store.claim("worker-1").await.is_err());
-    assert!(store.finish(&running, Ending::Succeeded { model: model() }).await.is_err());
+    assert!(store.finish(&running, Ending::Succeeded { model: model(), points: None }).await.is_err());
     assert!(store.request_cancel(P, &jobs[1].id).await.is_err());
     rename("hidden", "webhook_deliveries").await;
     let (first, second) = (store.job(P, &jobs[0].id).await.unwrap().unwrap(), store.job(P, &jobs[1].id).await.unwrap().unwrap());
     assert_eq!((first.status, second.status, second.attempt), (Status::Running, Status::Queued, 0));
     assert!(store.model(P, "m", None).await.unwrap().is_none());
     assert_eq!(told(&store, Some(&told_of.id)).await, before);
-    store.finish(&running, Ending::Succeeded { model: model() }).await.unwrap();
+    store.finish(&running, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     assert_eq!(told(&store, Some(&told_of.id)).await.len(), before.len() + 1);
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn a_refused_ending_tells_nothing_and_a_rescue_tells_what_it_en
     let lost = claim(&store).await;
     store.rescue(None).await.unwrap();
     let second = claim(&store).await;
-    assert!(matches!(store.finish(&lost, Ending::Succeeded { model: model() }).await.unwrap(), Finished::Fenced));
+    assert!(matches!(store.finish(&lost, Ending::Succeeded { model: model(), points: None }).await.unwrap(), Finished::Fenced));
     assert!(matches!(store.finish(&lost, failed()).await.unwrap(), Finished::Fenced));
     assert_eq!(told(&store, Some(&ends.id)).await, [""; 0]);
     store.rescue(None).await.unwrap();
@@ -141,7 +141,7 @@ pub(crate) async fn a_hook_that_a_job_names_hears_of_that_job_alone(house: House
     enqueue(&store, NewJob { webhook: hook("whsec_two"), ..new_job(&dataset, "m") }).await;
     for _ in 0..2 {
         let claim = claim(&store).await;
-        store.finish(&claim, Ending::Succeeded { model: model() }).await.unwrap();
+        store.finish(&claim, Ending::Succeeded { model: model(), points: None }).await.unwrap();
     }
     assert_eq!(told(&store, None).await, ["job.started", "job.succeeded"]);
     assert!(messages(&store, None).await.iter().all(|message| message.job.as_ref() == Some(&mine.id)));

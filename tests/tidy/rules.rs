@@ -28,6 +28,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("ground", "traceparent", "", ""),
     rule("numbers", "matrix", "", "bytemuck memmap2"),
     rule("numbers", "solver", "matrix", "ndarray sprs thiserror"),
+    rule("numbers", "tree", "matrix", "ndarray thiserror"),
     rule(
         "domain",
         "dataset",

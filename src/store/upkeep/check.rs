@@ -14,7 +14,7 @@ use super::snapshot::{Line, Row, Snapshot, with};
 use super::{Place, UpkeepError, hold_files, measure, refused};
 use crate::ambient::Ambient;
 use crate::id::{Id, Kind};
-use crate::job::Status;
+use crate::job::{JobKind, Status};
 use crate::model::Model;
 
 /// How closely to look.
@@ -112,6 +112,8 @@ struct Seen {
     claims: BTreeSet<i64>,
     /// Jobs of models.
     modelled: BTreeSet<String>,
+    /// Jobs that make none.
+    without_model: BTreeSet<String>,
     /// Largest version by project, kind and name, as rows have it and as the counter says.
     versions: BTreeMap<[String; 3], i64>,
     counters: BTreeMap<[String; 3], i64>,
@@ -155,7 +157,7 @@ impl Seen {
     fn model(&mut self, row: &Row, wrong: &mut Vec<String>) {
         self.version("model", row);
         let id = text(row, "id");
-        if !self.modelled.insert(text(row, "job_id")) {
+        if int(row, "promoted") == 0 && !self.modelled.insert(text(row, "job_id")) {
             wrong.push(format!("{id} is the second model of {}", text(row, "job_id")));
         }
         let whole = self.whole(row, wrong);
@@ -163,6 +165,10 @@ impl Seen {
             let read = fs::read(self.blobs.join(text(row, "blob")));
             let read = read.map_err(|error| error.to_string()).and_then(|bytes| Model::decode(&bytes).map_err(|damage| damage.to_string()));
             wrong.extend(read.err().map(|why| format!("{id} cannot be read: {why}")));
+        }
+        if row.get("path_blob").is_some_and(|path| !path.is_null()) {
+            let bytes = row.get("path_bytes").and_then(Value::as_u64);
+            self.file(row, "path_blob", bytes, Some(&text(row, "path_sha256")), wrong);
         }
         self.names(row, wrong);
     }
@@ -224,6 +230,9 @@ impl Seen {
         if !status.is_final() {
             self.needed.insert(id.clone(), text(row, "dataset_id"));
         }
+        if JobKind::parse(&text(row, "kind")).is_some_and(|kind| !kind.makes_model()) {
+            self.without_model.insert(id.clone());
+        }
         self.jobs.insert(id, status);
     }
 
@@ -242,7 +251,8 @@ impl Seen {
         if self.claims.last().is_some_and(|last| *last > claims) {
             wrong.push(format!("the number of claims, {claims}, is behind one that was given"));
         }
-        let without = self.jobs.iter().filter(|(id, status)| **status == Status::Succeeded && !self.modelled.contains(*id));
+        let lost = |id: &String| !self.modelled.contains(id) && !self.without_model.contains(id);
+        let without = self.jobs.iter().filter(|(id, status)| **status == Status::Succeeded && lost(id));
         let sink = if self.depth.strict { wrong } else { &mut found.notes };
         sink.extend(without.map(|(id, _)| format!("{id} succeeded and its model is gone")));
     }

@@ -18,7 +18,7 @@ impl Dice {
 #[derive(Default)]
 struct Kept {
     parts: Vec<Vec<u8>>,
-    done: Vec<(Option<usize>, usize)>,
+    done: Vec<(usize, Option<usize>, usize)>,
 }
 
 /// Fits from what is kept until the `after`-th look, and keeps what was done. A part is stored with every third λ.
@@ -35,8 +35,8 @@ fn fit_for(fixture: &Fixture, spec: &ResolvedFit, threads: usize, kept: &mut Kep
         let mut state = state.lock().expect("no panic");
         let (kept, part) = &mut *state;
         kept.done.push(match &done {
-            Done::Path { index, .. } => (None, *index),
-            Done::Fold { fold, index, .. } => (Some(*fold), *index),
+            Done::Path { arm, index, .. } => (*arm, None, *index),
+            Done::Fold { arm, fold, index, .. } => (*arm, Some(*fold), *index),
         });
         part.add(done);
         if kept.done.len().is_multiple_of(3) {
@@ -71,12 +71,12 @@ fn specs() -> Vec<(Fixture, ResolvedFit)> {
     let mut factored = cv();
     factored.penalty.factors.insert("1".into(), 0.0);
     let mut net = path();
-    net.penalty.l1_ratio = 0.5;
+    net.penalty.l1_ratio = L1Ratio::One(0.5);
     let squared = || noisy(|signal| signal.to_string());
     let classes = || noisy(|signal| if signal > 0.3 { "1".into() } else { "0".into() });
     let of_classes = |spec: ResolvedFit| ResolvedFit { loss: logistic(Class::Number(1.0)), ..spec };
     let target = ResolvedFit { lambda: Lambda::TargetNonzeros { k: 2 }, ..spec() };
-    vec![
+    let mut all = vec![
         (squared(), path()),
         (squared(), cv()),
         (squared(), values),
@@ -86,7 +86,9 @@ fn specs() -> Vec<(Fixture, ResolvedFit)> {
         (classes(), of_classes(path())),
         (classes(), of_classes(cv())),
         (classes(), of_classes(factored)),
-    ]
+    ];
+    all.extend(selection::interesting());
+    all
 }
 
 #[test]
@@ -177,6 +179,6 @@ fn what_does_not_belong_here_is_refused() {
     assert!(change(&|part| part.push(0)).is_err());
     assert!(change(&|part| part[7] = b'1').is_err());
     // a length that nothing could hold is noticed before it is believed
-    let first_point = 8 + 32 + 16 + 7 * 8;
+    let first_point = 8 + 32 + 32 + 7 * 8;
     assert!(change(&|part| part[first_point..first_point + 8].fill(0xff)).is_err());
 }

@@ -1,0 +1,91 @@
+//! A script that fits a model's problem again, with another program: what was fitted as JSON, put into one text.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::error::Problem;
+use super::models;
+use super::request::{Caller, Query, Segments};
+use super::state::Api;
+use crate::fault::Code;
+use crate::job::JobKind;
+use crate::spec::{ResolvedFit, Standardize, Work, feature_index, version_number};
+use crate::store::ModelRow;
+
+const SCRIPT: &str = include_str!("reproduce.py");
+/// Losses that the script can minimise.
+const LOSSES: [&str; 3] = ["squared", "logistic", "poisson"];
+
+/// `GET …/versions/{version}/reproduce?lang=python`.
+pub(crate) async fn reproduce(
+    State(api): State<Api>,
+    Segments((name, number)): Segments<(String, String)>,
+    mut query: Query,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    query.take_as("lang", "python", |word| (word == "python").then_some(()))?;
+    query.finish()?;
+    let number = version_number(&number).ok_or_else(models::absent)?;
+    let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(models::absent)?;
+    if row.card.kind != "linear" || !LOSSES.contains(&row.card.loss.as_str()) {
+        return Err(Problem::new(Code::Conflict, format!("there is no script for models of {} loss", row.card.loss)));
+    }
+    let spec = fitted(&api, &row).await?;
+    if spec.penalty.adaptive.is_some() || row.card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
+        return Err(Problem::new(Code::Conflict, "there is no script for adaptive penalties and relaxed fits"));
+    }
+    let problem = problem(&api, &row, &spec).await?.to_string();
+    // a raw text of Python ends at three quotes together, which JSON never has: a quote within a text is escaped
+    let script = SCRIPT.replacen("@PROBLEM@", &problem, 1);
+    let mut response = script.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/x-python; charset=utf-8"));
+    Ok(response)
+}
+
+/// The specification of the fit: of its job, or where that was deleted, kept with the points of its path.
+async fn fitted(api: &Api, row: &ModelRow) -> Result<ResolvedFit, Problem> {
+    let stored = match api.store.job(&row.project, &row.job).await? {
+        Some(job) => Some(job.spec_resolved),
+        None => api.store.open_points(row).await?.map(|points| points.spec),
+    };
+    let stored = stored
+        .ok_or_else(|| Problem::new(Code::Conflict, "the job that fitted the model has been deleted, and its specification with it"))?;
+    match Work::read(JobKind::Fit, &stored) {
+        Ok(Work::Fit(fit)) => Ok(*fit),
+        _ => Err(Problem::internal(format!("{}: the specification is not understood", row.id))),
+    }
+}
+
+/// What the script is about.
+async fn problem(api: &Api, row: &ModelRow, spec: &ResolvedFit) -> Result<Value, Problem> {
+    let of = &row.dataset;
+    let dataset = api.store.dataset(&row.project, &of.name, Some(of.version)).await?;
+    let dataset = dataset.ok_or_else(|| Problem::new(Code::Conflict, "the data set version the model was fitted on has been deleted"))?;
+    let opened = if spec.penalty.factors.is_empty() { None } else { Some(api.store.open_dataset(&dataset).await?) };
+    let names = opened.as_ref().and_then(|opened| opened.names.as_deref());
+    let by_index = |(name, factor): (&String, &f64)| Some((feature_index(name, dataset.meta.shape[1], names)?.to_string(), *factor));
+    let factors: BTreeMap<String, f64> = spec.penalty.factors.iter().filter_map(by_index).collect();
+    let card = &row.card;
+    let warnings: Vec<&str> = card.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    Ok(json!({
+        "model": row.reference(),
+        "href": models::href(row),
+        "made_by": card.engine["version"],
+        "dataset": of,
+        "objective": card.objective,
+        "loss": spec.loss,
+        "lambda": card.lambda,
+        "l1_ratio": card.l1_ratio,
+        "factors": factors,
+        "intercept": spec.intercept,
+        "standardize": spec.standardize == Standardize::Scale,
+        "weights": spec.weights,
+        "tol": spec.solver.tol,
+        "sklearn": card.equivalents["sklearn"],
+        "warnings": warnings,
+    }))
+}

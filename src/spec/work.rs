@@ -1,0 +1,86 @@
+//! What a job is asked to do, by its kind: the one place that turns a kind into a specification and back.
+
+use serde_json::Value;
+
+use super::evaluate::parse_evaluate;
+use super::fields::Problems;
+use super::parse_fit::parse_fit;
+use super::{Estimate, EvaluateSpec, FitSpec, ResolvedEvaluate, ResolvedFit, RunLimits, SpecLimits, estimate, evaluation_estimate};
+use crate::dataset::Meta;
+use crate::job::JobKind;
+
+/// A specification as it was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// A fit.
+    Fit(Box<FitSpec>),
+    /// An evaluation.
+    Evaluate(EvaluateSpec),
+}
+
+/// A specification with nothing left open: what a worker works by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// A fit.
+    Fit(Box<ResolvedFit>),
+    /// An evaluation.
+    Evaluate(ResolvedEvaluate),
+}
+
+/// Parses `spec` of a job of this kind.
+pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Asked> {
+    match kind {
+        JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
+        JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
+    }
+}
+
+impl Asked {
+    /// Bounds on the run, to be set from outside the specification.
+    pub(super) fn limits_mut(&mut self) -> &mut RunLimits {
+        match self {
+            Self::Fit(fit) => &mut fit.limits,
+            Self::Evaluate(evaluate) => &mut evaluate.limits,
+        }
+    }
+}
+
+impl Work {
+    /// Reads what was stored of a job of this kind.
+    ///
+    /// # Errors
+    /// It was not written by [`Work::write`].
+    pub fn read(kind: JobKind, stored: &Value) -> Result<Self, serde_json::Error> {
+        match kind {
+            JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
+            JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
+        }
+    }
+
+    /// `spec_resolved` of the job.
+    ///
+    /// # Errors
+    /// None in practice: plain data with text keys always become JSON.
+    pub fn write(&self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Fit(fit) => serde_json::to_value(fit),
+            Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
+        }
+    }
+
+    /// Bounds on the run.
+    pub fn limits(&self) -> &RunLimits {
+        match self {
+            Self::Fit(fit) => &fit.limits,
+            Self::Evaluate(evaluate) => &evaluate.limits,
+        }
+    }
+
+    /// What it will cost, with so many threads.
+    pub fn estimate(&self, meta: &Meta, threads: u64) -> Estimate {
+        match self {
+            Self::Fit(fit) => estimate(meta, fit, threads),
+            Self::Evaluate(_) => evaluation_estimate(meta),
+        }
+    }
+}

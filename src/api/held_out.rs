@@ -86,10 +86,13 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
     let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
     let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
     let dataset = api.store.open_dataset(&row).await?;
-    let positive = served.predictor.model().card.classes.as_ref().and_then(|classes| classes.last().cloned().flatten());
+    let card = &served.predictor.model().card;
+    let of_classes = card.is_multinomial();
+    let positive = card.classes.as_ref().and_then(|classes| classes.last().cloned().flatten());
     let plain = Splits::plain(cv.folds, cv.stratify, cv.seed).again(cv.repeats, cv.fraction);
     let fold_of_row = tokio::task::spawn_blocking(move || {
-        let strata = positive.map(|positive| sides(&dataset, &positive));
+        // what the loss saw: the classes, or the sides of one
+        let strata = if of_classes { Some(dataset.y.to_vec()) } else { positive.map(|positive| sides(&dataset, &positive)) };
         let splits = selection.as_ref().and_then(Selection::splits).unwrap_or(plain);
         splits.fold_of_row(dataset.y.len(), strata.as_deref(), repeat)
     });

@@ -16,7 +16,7 @@ use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
 use super::promotions;
-use super::request::{Caller, Query, Segments};
+use super::request::{Caller, Query, Segments, bad_parameter};
 use super::state::Api;
 use crate::dataset::Class;
 use crate::fault::Code;
@@ -52,7 +52,10 @@ struct ModelOut<'a> {
     lambda: f64,
     lambda_max: f64,
     l1_ratio: f64,
-    intercept: f64,
+    /// `null` where there are `intercepts`.
+    intercept: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intercepts: Option<&'a [f64]>,
     bracket: Option<[f64; 2]>,
     equivalents: &'a Value,
     sparsity: SparsityOut<'a>,
@@ -98,7 +101,8 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         lambda: card.lambda,
         lambda_max: card.lambda_max,
         l1_ratio: card.l1_ratio,
-        intercept: card.intercept,
+        intercept: (!card.is_multinomial()).then_some(card.intercept),
+        intercepts: card.intercepts.as_deref(),
         bracket: card.bracket,
         equivalents: &card.equivalents,
         sparsity: SparsityOut { measures: &card.sparsity, histogram_href: format!("{}/histogram?bins=30", href(row)) },
@@ -201,7 +205,17 @@ struct CoefficientsOut<'a> {
     encoding: &'static str,
     n_features: u64,
     nonzeros: u64,
-    intercept: f64,
+    /// That of the class asked for; `null` where there are `intercepts`.
+    intercept: Option<f64>,
+    /// Of all classes, in the order of the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intercepts: Option<&'a [f64]>,
+    /// The class asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a Class>,
+    /// The class of each coefficient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<&'a Class>>,
     indices: Vec<u32>,
     values: Vec<f64>,
     names: Option<Vec<String>>,
@@ -210,7 +224,7 @@ struct CoefficientsOut<'a> {
     next_cursor: Option<&'a str>,
 }
 
-/// `GET …/coefficients?top=&min_abs=&sort=&limit=&cursor=`.
+/// `GET …/coefficients?top=&min_abs=&sort=&class=&limit=&cursor=`.
 pub(crate) async fn coefficients(
     State(api): State<Api>,
     Segments(path): Place,
@@ -223,13 +237,17 @@ pub(crate) async fn coefficients(
     let min_abs = query.take_as("min_abs", "a number, at least 0", least)?.unwrap_or(0.0);
     let order = |word: &str| [("abs", Order::Magnitude), ("index", Order::Index)].into_iter().find(|(name, _)| *name == word);
     let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
+    let class = query.take_as("class", "a class of the model", |text| Some(text.to_owned()))?;
     let served = served(&api, &caller, &path).await?;
-    let list = api.list(&caller, &format!("{}/coefficients/{word}/{top:?}/{min_abs}", served.row.id));
+    let class = class.map(|text| class_position(served.predictor.model(), &text)).transpose()?;
+    let list = api.list(&caller, &format!("{}/coefficients/{word}/{top:?}/{min_abs}/{class:?}", served.row.id));
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
     query.finish()?;
 
     let model = served.predictor.model();
-    let chosen = choose(model, top, min_abs, order);
+    let chosen = choose(model, top, min_abs, order, class);
+    let all: Vec<&Class> = model.card.classes.iter().flatten().flatten().collect();
+    let of_classes = model.card.is_multinomial();
     let begin = usize::try_from(window.offset()?).unwrap_or(usize::MAX).min(chosen.len());
     let end = begin.saturating_add(usize::try_from(window.limit).unwrap_or(usize::MAX)).min(chosen.len());
     let shown = &chosen[begin..end];
@@ -241,7 +259,15 @@ pub(crate) async fn coefficients(
         encoding: "sparse",
         n_features: model.card.sparsity.n_features,
         nonzeros: model.card.sparsity.nonzeros,
-        intercept: model.card.intercept,
+        intercept: match (&model.card.intercepts, class) {
+            (None, _) => Some(model.card.intercept),
+            (Some(intercepts), Some(class)) => intercepts.get(class as usize).copied(),
+            (Some(_), None) => None,
+        },
+        intercepts: model.card.intercepts.as_deref().filter(|_| class.is_none()),
+        class: class.and_then(|class| all.get(class as usize).copied()),
+        classes: (of_classes && class.is_none())
+            .then(|| shown.iter().filter_map(|at| all.get(model.classes[*at] as usize).copied()).collect()),
         indices: shown.iter().map(|at| model.indices[*at]).collect(),
         values: shown.iter().map(|at| model.values[*at]).collect(),
         names: named,
@@ -256,11 +282,26 @@ pub(crate) async fn coefficients(
     Ok(response)
 }
 
+/// The position of the class that `text` names, of a model that has coefficients for each.
+fn class_position(model: &Model, text: &str) -> Result<u32, Problem> {
+    let wrong = |code, detail: &str| bad_parameter("class", code, detail);
+    if !model.card.is_multinomial() {
+        return Err(wrong("conflict", "only a multinomial model has coefficients for each class"));
+    }
+    let is = |class: &Class| match class {
+        Class::Text(class) => class == text,
+        Class::Number(number) => text.parse() == Ok(*number),
+    };
+    let found = model.card.classes.iter().flatten().position(|class| class.as_ref().is_some_and(is));
+    found.map(|at| at as u32).ok_or_else(|| wrong("unknown_value", "the model has no such class"))
+}
+
 /// Positions in the model's arrays: the `top` largest of those with |w| ≥ `min_abs`, in the order asked for.
 /// Equal magnitudes keep the order of their indices.
-fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order) -> Vec<usize> {
+fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order, class: Option<u32>) -> Vec<usize> {
     let magnitude = |at: &usize| model.values[*at].abs();
-    let mut chosen: Vec<usize> = (0..model.values.len()).filter(|at| magnitude(at) >= min_abs).collect();
+    let of_class = |at: &usize| class.is_none_or(|class| model.classes.get(*at) == Some(&class));
+    let mut chosen: Vec<usize> = (0..model.values.len()).filter(|at| magnitude(at) >= min_abs && of_class(at)).collect();
     if order == Order::Magnitude || top.is_some() {
         chosen.sort_by(|a, b| magnitude(b).partial_cmp(&magnitude(a)).unwrap_or(Ordering::Equal));
     }

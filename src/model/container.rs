@@ -4,17 +4,18 @@
 //!
 //! ```text
 //! "SPFMODEL"  8 bytes
-//! version     u32, 1
+//! version     u32, 1; 2 for multinomial models
 //! reserved    u32, 0
 //! head        u64, bytes of the JSON that follows the lengths
 //! nonzeros    u64
 //! JSON        {"card":…,"path":[…],"cv":…}, then zeros up to a multiple of 8
 //! indices     u32 each, rising, then zeros up to a multiple of 8
+//! classes     of version 2: u32 each, rising within an index, then zeros up to a multiple of 8
 //! values      f64 each
 //! checksum    SHA-256 of all bytes before it
 //! ```
 //!
-//! 12 bytes per non-zero plus the JSON, whose length does not depend on the number of non-zeros. Reading checks the
+//! 12 bytes per non-zero (16 of version 2) plus the JSON, whose length does not depend on the number of non-zeros. Reading checks the
 //! checksum before anything else is believed, and allocates no more than the bytes it was given.
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use crate::dataset::Damaged;
 
 const MAGIC: &[u8; 8] = b"SPFMODEL";
 const VERSION: u32 = 1;
+const VERSION_OF_CLASSES: u32 = 2;
 const HEADER: usize = 32;
 const CHECKSUM: usize = 32;
 
@@ -51,9 +53,10 @@ impl Model {
     /// Numbers must be finite ([`Model::check`]): JSON has no others, and a model with one would not be read again.
     pub fn encode(&self) -> Vec<u8> {
         debug_assert_eq!(self.check(), Ok(()));
-        let mut bytes = Vec::with_capacity(4096 + 12 * self.values.len());
+        let version = if self.card.is_multinomial() { VERSION_OF_CLASSES } else { VERSION };
+        let mut bytes = Vec::with_capacity(4096 + 16 * self.values.len());
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&[0; 20]);
         let head = HeadOut { card: &self.card, path: &self.path, cv: &self.cv };
         serde_json::to_writer(&mut bytes, &head).expect("plain structs with text keys always serialise into memory");
@@ -62,6 +65,8 @@ impl Model {
         bytes[24..32].copy_from_slice(&(self.indices.len() as u64).to_le_bytes());
         pad(&mut bytes);
         self.indices.iter().for_each(|index| bytes.extend_from_slice(&index.to_le_bytes()));
+        pad(&mut bytes);
+        self.classes.iter().for_each(|class| bytes.extend_from_slice(&class.to_le_bytes()));
         pad(&mut bytes);
         self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
         let checksum = Sha256::digest(&bytes);
@@ -73,9 +78,10 @@ impl Model {
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let layout = Layout::read(bytes)?;
         let head: HeadIn = serde_json::from_slice(&bytes[layout.head.clone()]).map_err(|e| damaged(format!("its head: {e}")))?;
-        let indices = bytes[layout.indices.clone()].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        let numbers = |range: std::ops::Range<usize>| bytes[range].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        let (indices, classes) = (numbers(layout.indices.clone()), numbers(layout.classes.clone()));
         let values = bytes[layout.values.clone()].as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        let model = Self { card: head.card, indices, values, path: head.path, cv: head.cv };
+        let model = Self { card: head.card, indices, classes, values, path: head.path, cv: head.cv };
         model.check().map_err(damaged)?;
         Ok(model)
     }
@@ -83,10 +89,16 @@ impl Model {
     /// What must hold of every model before it is stored: indices rise and lie in the feature space, coefficients are
     /// finite and not zero, and every number of card, path and cross-validation is finite.
     pub fn check(&self) -> Result<(), &'static str> {
-        let rising = self.indices.windows(2).all(|pair| pair[0] < pair[1]);
+        let multinomial = self.card.is_multinomial();
+        let rising = multinomial || self.indices.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = self.indices.last().is_none_or(|last| u64::from(*last) < self.card.sparsity.n_features);
         if self.indices.len() != self.values.len() || self.card.sparsity.nonzeros != self.values.len() as u64 {
             return Err("its lengths do not agree");
+        }
+        if multinomial {
+            self.check_classes()?
+        } else if !self.classes.is_empty() {
+            return Err("it has classes of coefficients and is not multinomial");
         }
         if !rising || !inside {
             return Err("its indices do not rise within the feature space");
@@ -98,6 +110,17 @@ impl Model {
             return Err("a number is not finite");
         }
         Ok(())
+    }
+
+    fn check_classes(&self) -> Result<(), &'static str> {
+        let n_classes = self.card.n_outputs();
+        if self.classes.len() != self.values.len() || self.card.classes.as_ref().map(Vec::len) != Some(n_classes) || n_classes < 2 {
+            return Err("its classes do not agree");
+        }
+        let entries = || self.indices.iter().zip(&self.classes);
+        let rising = entries().zip(entries().skip(1)).all(|(one, next)| one < next);
+        let inside = self.classes.iter().all(|class| (*class as usize) < n_classes);
+        if rising && inside { Ok(()) } else { Err("the classes of its coefficients do not rise below their number") }
     }
 
     /// Every floating-point number outside the arrays.
@@ -114,7 +137,7 @@ impl Model {
         });
         let rows = self.cv.iter().flat_map(|cv| &cv.rows);
         let of_cv = rows.flat_map(|row| [row.lambda, row.mean].into_iter().chain(row.se).chain(row.per_fold.iter().copied()));
-        let bracket = card.bracket.into_iter().flatten();
+        let bracket = card.bracket.into_iter().flatten().chain(card.intercepts.iter().flatten().copied());
         of_card.into_iter().chain(of_proof).chain(of_sparsity).chain(of_support).chain(bracket).chain(of_path).chain(of_cv)
     }
 }
@@ -131,6 +154,7 @@ fn pad(bytes: &mut Vec<u8>) {
 struct Layout {
     head: std::ops::Range<usize>,
     indices: std::ops::Range<usize>,
+    classes: std::ops::Range<usize>,
     values: std::ops::Range<usize>,
 }
 
@@ -143,23 +167,27 @@ impl Layout {
         if Sha256::digest(&bytes[..end]).as_slice() != &bytes[end..] {
             return Err(damaged("its checksum does not match"));
         }
-        if word(bytes, 8) != u64::from(VERSION) {
-            return Err(damaged("its version is not known"));
-        }
-        Self::place(word(bytes, 16), word(bytes, 24))
+        let of_classes = match word(bytes, 8) {
+            version if version == u64::from(VERSION) => false,
+            version if version == u64::from(VERSION_OF_CLASSES) => true,
+            _ => return Err(damaged("its version is not known")),
+        };
+        Self::place(word(bytes, 16), word(bytes, 24), of_classes)
             .filter(|layout| layout.values.end == end)
             .ok_or_else(|| damaged("its lengths do not agree"))
     }
 
     /// The layout for a length of the head and a number of non-zeros; `None` on overflow.
-    fn place(head: u64, nonzeros: u64) -> Option<Self> {
+    fn place(head: u64, nonzeros: u64, of_classes: bool) -> Option<Self> {
         let (head, nonzeros) = (usize::try_from(head).ok()?, usize::try_from(nonzeros).ok()?);
         let head = HEADER..HEADER.checked_add(head)?;
         let start = head.end.checked_next_multiple_of(8)?;
         let indices = start..start.checked_add(nonzeros.checked_mul(4)?)?;
         let start = indices.end.checked_next_multiple_of(8)?;
+        let classes = start..start.checked_add(if of_classes { nonzeros.checked_mul(4)? } else { 0 })?;
+        let start = classes.end.checked_next_multiple_of(8)?;
         let values = start..start.checked_add(nonzeros.checked_mul(8)?)?;
-        Some(Self { head, indices, values })
+        Some(Self { head, indices, classes, values })
     }
 }
 
@@ -174,7 +202,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sample::{model, wide_model};
+    use super::super::sample::{model, multinomial_model, wide_model};
     use super::*;
 
     #[test]
@@ -184,6 +212,32 @@ mod tests {
             assert_eq!(Model::decode(&bytes).unwrap(), original);
             assert_eq!(original.encode(), bytes);
         }
+    }
+
+    #[test]
+    fn a_multinomial_model_survives_and_its_classes_are_checked() {
+        let original = multinomial_model(&[(1, 0, 0.5), (1, 2, -1.0), (4, 1, 2.0)]);
+        let bytes = original.encode();
+        assert_eq!(Model::decode(&bytes).unwrap(), original);
+        assert_eq!(word(&bytes, 8), u64::from(VERSION_OF_CLASSES));
+        assert_eq!(word(&model(&[1], &[1.0]).encode(), 8), u64::from(VERSION));
+        assert_eq!(multinomial_model(&[]).check(), Ok(()));
+        for length in 0..bytes.len() {
+            assert!(Model::decode(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        let wrong = |change: &dyn Fn(&mut Model)| {
+            let mut bad = original.clone();
+            change(&mut bad);
+            assert!(bad.check().is_err(), "{bad:?}");
+        };
+        wrong(&|bad| bad.classes[2] = 3);
+        wrong(&|bad| bad.classes[1] = 0);
+        wrong(&|bad| bad.classes.swap(0, 1));
+        wrong(&|bad| bad.classes.truncate(2));
+        wrong(&|bad| bad.card.classes = None);
+        wrong(&|bad| bad.card.intercepts = None);
+        wrong(&|bad| bad.card.intercepts = Some(vec![0.0; 2]));
+        wrong(&|bad| bad.card.intercepts = Some(vec![0.0, f64::NAN, 0.0]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQL or solvers. A model takes ≤ 32 bytes per non-zero plus a constant; nothing in it has the
 //! length of the feature space: names are read from the data set's names file.
 
+mod classes;
 mod coefficients;
 mod container;
 mod csr;
@@ -139,15 +140,19 @@ pub const TIME_LIMIT: &str = "time_limit";
 pub struct Card {
     /// `linear`.
     pub kind: String,
-    /// `squared`, `huber`, `logistic`, `squared_hinge` or `poisson`.
+    /// `squared`, `huber`, `logistic`, `squared_hinge`, `multinomial` or `poisson`.
     pub loss: String,
-    /// Both classes, negative first; for one class against the rest the first is `null`.
+    /// All classes of a multinomial model; else both, negative first; for one class against the rest the first is `null`.
     pub classes: Option<Vec<Option<Class>>>,
     pub objective: String,
     pub lambda: f64,
     pub lambda_max: f64,
     pub l1_ratio: f64,
+    /// 0 where there are `intercepts`.
     pub intercept: f64,
+    /// One for each class of a multinomial model; their sum is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intercepts: Option<Vec<f64>>,
     /// λ_low and λ_high of a `target_nonzeros` search.
     pub bracket: Option<[f64; 2]>,
     pub equivalents: Value,
@@ -177,12 +182,27 @@ impl Card {
     }
 }
 
+impl Card {
+    /// Coefficients of one feature: as many as a multinomial model has classes, else one.
+    pub fn n_outputs(&self) -> usize {
+        self.intercepts.as_ref().map_or(1, Vec::len)
+    }
+
+    /// Whether it tells many classes apart, alike.
+    pub fn is_multinomial(&self) -> bool {
+        self.intercepts.is_some()
+    }
+}
+
 /// How sparse a model is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Sparsity {
     pub n_features: u64,
     pub nonzeros: u64,
+    /// Features with a coefficient in at least one class; of multinomial models alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features_active: Option<u64>,
     /// Share of coefficients that are exactly 0.
     pub sparsity_ratio: f64,
     pub l1: f64,
@@ -196,7 +216,7 @@ pub struct Sparsity {
     /// 1e-6·max|w|.
     pub near_zero_tol: f64,
     pub groups_active: Option<u64>,
-    /// SHA-256 of the sorted non-zero indices, hex.
+    /// SHA-256 of the sorted features with a non-zero coefficient, hex.
     pub support_hash: String,
 }
 
@@ -213,8 +233,10 @@ pub struct FeatureValue {
 pub struct Model {
     /// Everything but the arrays.
     pub card: Card,
-    /// Features with a non-zero coefficient, rising.
+    /// Features with a non-zero coefficient, rising; in a multinomial model once for each of the feature's classes.
     pub indices: Vec<u32>,
+    /// The position of the class that each coefficient is of, rising within a feature; empty but for multinomial models.
+    pub classes: Vec<u32>,
     /// Their coefficients, original scale.
     pub values: Vec<f64>,
     /// The path, largest λ first; one row for a single λ.
@@ -248,7 +270,7 @@ pub enum PredictFormat {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct PredictOptions {
-    /// `prediction`, `probability`, `label`, `linear_predictor`, `contributions`, `unknown`.
+    /// `prediction`, `probability`, `probabilities`, `label`, `linear_predictor`, `contributions`, `unknown`.
     pub output: Option<Vec<String>>,
     /// `ignore` (default) or `error`.
     pub unknown_features: Option<String>,

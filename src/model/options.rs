@@ -1,17 +1,41 @@
 //! What a prediction's answer shall hold: options of the body before those of the query, checked against the model.
 
 use super::PredictOptions;
-use super::predictor::Answers;
 use crate::fault::{Code, Fault, Place};
 use crate::json::clip;
 
 const TOP_CONTRIBUTIONS: usize = 10;
+
+/// What a model answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    Number,
+    /// The probability of one of two classes.
+    Probability,
+    /// The probabilities of all classes.
+    Probabilities,
+    /// One of two classes alone.
+    Label,
+}
+
+impl Answers {
+    /// The outputs that are this model's own, and asked for by default.
+    fn own(self) -> &'static str {
+        match self {
+            Self::Number => "prediction",
+            Self::Probability => "probability, label",
+            Self::Probabilities => "probabilities, label",
+            Self::Label => "label",
+        }
+    }
+}
 
 /// Options understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Wanted {
     pub(super) prediction: bool,
     pub(super) probability: bool,
+    pub(super) probabilities: bool,
     pub(super) label: bool,
     pub(super) linear_predictor: bool,
     pub(super) contributions: bool,
@@ -29,15 +53,16 @@ impl Wanted {
     /// Merges `body` (which wins) with `query`.
     pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers) -> Result<Self, Fault> {
         let mut wanted = Self {
-            prediction: answers == Answers::Numbers,
-            probability: answers == Answers::Probabilities,
-            label: answers != Answers::Numbers,
-            linear_predictor: answers == Answers::Labels,
+            prediction: answers == Answers::Number,
+            probability: answers == Answers::Probability,
+            probabilities: answers == Answers::Probabilities,
+            label: answers != Answers::Number,
+            linear_predictor: answers == Answers::Label,
             contributions: false,
             unknown: false,
             refuse_unknown: false,
-            threshold: if answers == Answers::Labels { 0.0 } else { 0.5 },
-            by_score: answers == Answers::Labels,
+            threshold: if answers == Answers::Label { 0.0 } else { 0.5 },
+            by_score: answers == Answers::Label,
             top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
         };
         if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
@@ -54,13 +79,18 @@ impl Wanted {
             };
         }
         if let Some((threshold, from)) = either(body.threshold, query.threshold) {
-            if answers == Answers::Numbers {
-                return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold"));
+            match answers {
+                Answers::Number => return Err(from.wrong("threshold", None, "conflict", "a regression has no threshold")),
+                Answers::Probabilities => {
+                    let detail = "the label is the most probable of all classes: there is no threshold";
+                    return Err(from.wrong("threshold", None, "conflict", detail));
+                }
+                Answers::Probability | Answers::Label => {}
             }
-            if answers == Answers::Labels && !threshold.is_finite() {
+            if answers == Answers::Label && !threshold.is_finite() {
                 return Err(from.wrong("threshold", None, "out_of_range", "must be a finite number"));
             }
-            if answers == Answers::Probabilities && !(0.0..=1.0).contains(&threshold) {
+            if answers == Answers::Probability && !(0.0..=1.0).contains(&threshold) {
                 return Err(from.wrong("threshold", None, "out_of_range", format!("must be in [0, 1], got {threshold}")));
             }
             wanted.threshold = threshold;
@@ -72,21 +102,18 @@ impl Wanted {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
-        (self.prediction, self.probability, self.label, self.linear_predictor) = (false, false, false, false);
+        (self.prediction, self.probability, self.probabilities, self.label) = (false, false, false, false);
         for (index, word) in words.iter().enumerate() {
             let field = match word.as_str() {
-                "prediction" if answers == Answers::Numbers => &mut self.prediction,
-                "probability" if answers == Answers::Probabilities => &mut self.probability,
-                "label" if answers != Answers::Numbers => &mut self.label,
+                "prediction" if answers == Answers::Number => &mut self.prediction,
+                "probability" if answers == Answers::Probability => &mut self.probability,
+                "probabilities" if answers == Answers::Probabilities => &mut self.probabilities,
+                "label" if answers != Answers::Number => &mut self.label,
                 "linear_predictor" => &mut self.linear_predictor,
                 "contributions" => &mut self.contributions,
                 "unknown" => &mut self.unknown,
                 other => {
-                    let own = match answers {
-                        Answers::Numbers => "prediction",
-                        Answers::Probabilities => "probability, label",
-                        Answers::Labels => "label",
-                    };
+                    let own = answers.own();
                     let detail = format!("this model gives {own}, linear_predictor, contributions, unknown; not \"{}\"", clip(other, 60));
                     return Err(from.wrong("output", Some(index), "unknown_value", detail));
                 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::coefficients::display_name;
-use super::options::Wanted;
+use super::options::{Answers, Wanted};
 use super::score::Scorer;
 use super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictions, instances, libsvm};
 use crate::dataset::{Class, Names};
@@ -21,25 +21,17 @@ pub struct Predictor {
     names: Option<Arc<Names>>,
     by_index: HashMap<u32, u32, BuildHasherDefault<Spread>>,
     by_name: HashMap<Box<str>, u32>,
-    /// The two labels as JSON, negative first; `null` for the rest of one class against the rest.
-    labels: [Vec<u8>; 2],
-}
-
-/// What a model tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answers {
-    /// A number.
-    Numbers,
-    /// A class, and how probable the positive one is.
-    Probabilities,
-    /// A class alone.
-    Labels,
+    /// Where the coefficients of each feature begin among those of a multinomial model, and their end; empty where a
+    /// feature has one.
+    begins: Vec<u32>,
+    /// The labels as JSON, of two the negative first; `null` for the rest of one class against the rest.
+    labels: Vec<Vec<u8>>,
 }
 
 /// Where a feature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Feature and its position among the non-zero coefficients.
+    /// Feature and its position among those with a coefficient.
     Active(u32, u32),
     /// A feature whose coefficient is 0.
     Zero(u32),
@@ -49,17 +41,22 @@ pub(super) enum Found {
 impl Predictor {
     /// Makes a model ready to predict.
     pub fn new(model: Arc<Model>, names: Option<Arc<Names>>) -> Self {
-        let positions = || model.indices.iter().copied().zip(0u32..);
+        let mut features = model.indices.clone();
+        let mut begins = Vec::new();
+        if model.card.is_multinomial() {
+            features.dedup();
+            let starts = (0u32..).zip(&model.indices).filter(|(at, index)| *at == 0 || model.indices[*at as usize - 1] != **index);
+            begins = starts.map(|(at, _)| at).chain([model.indices.len() as u32]).collect();
+        }
+        let positions = || features.iter().copied().zip(0u32..);
         let by_index = positions().collect();
         let by_name = match &names {
             Some(names) => positions().filter_map(|(index, position)| Some((names.get(index)?.into(), position))).collect(),
             None => HashMap::new(),
         };
-        let labels = [0, 1].map(|side| {
-            let class = model.card.classes.as_ref().and_then(|classes| classes.get(side)?.as_ref());
-            class.map_or_else(|| b"null".to_vec(), label)
-        });
-        Self { model, names, by_index, by_name, labels }
+        let classes = model.card.classes.as_deref().unwrap_or(&[None, None]);
+        let labels = classes.iter().map(|class| class.as_ref().map_or_else(|| b"null".to_vec(), label)).collect();
+        Self { model, names, by_index, by_name, begins, labels }
     }
 
     /// The model.
@@ -75,10 +72,30 @@ impl Predictor {
     /// What answers are.
     pub(super) fn answers(&self) -> Answers {
         match self.model.card.loss.as_str() {
-            "logistic" => Answers::Probabilities,
-            "squared_hinge" => Answers::Labels,
-            _ => Answers::Numbers,
+            "logistic" => Answers::Probability,
+            "squared_hinge" => Answers::Label,
+            "multinomial" => Answers::Probabilities,
+            _ => Answers::Number,
         }
+    }
+
+    /// Features with a coefficient.
+    pub(super) fn n_active(&self) -> usize {
+        if self.begins.is_empty() { self.model.indices.len() } else { self.begins.len() - 1 }
+    }
+
+    /// Where the coefficients of the feature at `position` among those with one lie in the model.
+    pub(super) fn entries(&self, position: u32) -> std::ops::Range<usize> {
+        let at = position as usize;
+        match self.begins.get(at..at + 2) {
+            Some(ends) => ends[0] as usize..ends[1] as usize,
+            None => at..at + 1,
+        }
+    }
+
+    /// The feature at `position` among those with a coefficient.
+    pub(super) fn feature(&self, position: u32) -> u32 {
+        self.model.indices[self.entries(position).start]
     }
 
     /// What is predicted where the linear predictor is `score`: itself, or the mean of a count.
@@ -86,9 +103,9 @@ impl Predictor {
         if self.model.card.loss == "poisson" { score.exp() } else { score }
     }
 
-    /// The label, as JSON, of the positive or the negative side.
-    pub(super) fn label(&self, positive: bool) -> &[u8] {
-        &self.labels[usize::from(positive)]
+    /// The label, as JSON, of a class; of two, the positive one is the second.
+    pub(super) fn label(&self, class: usize) -> &[u8] {
+        &self.labels[class]
     }
 
     pub(super) fn n_features(&self) -> u64 {
@@ -109,7 +126,7 @@ impl Predictor {
             return decimal_index(name).map_or(Found::Unknown, |index| self.by_index(index));
         };
         match self.by_name.get(name) {
-            Some(position) => Found::Active(self.model.indices[*position as usize], *position),
+            Some(position) => Found::Active(self.feature(*position), *position),
             None => names.find(name).map_or(Found::Unknown, Found::Zero),
         }
     }

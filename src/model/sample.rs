@@ -41,6 +41,19 @@ pub(super) fn wide_model(nonzeros: u32) -> Model {
     with_features(1 << 31, (0..nonzeros).map(|i| 3 * i).collect(), values)
 }
 
+/// A multinomial model of three classes over 100 features.
+pub(super) fn multinomial_model(entries: &[(u32, u32, f64)]) -> Model {
+    let mut model = with_features(100, entries.iter().map(|e| e.0).collect(), entries.iter().map(|e| e.2).collect());
+    model.classes = entries.iter().map(|e| e.1).collect();
+    let named = [Class::Text("ant".into()), Class::Text("bee".into()), Class::Number(3.0)];
+    model.card.loss = "multinomial".into();
+    model.card.classes = Some(named.into_iter().map(Some).collect());
+    model.card.intercept = 0.0;
+    model.card.intercepts = Some(vec![0.5, -0.25, -0.25]);
+    model.card.sparsity = Sparsity::of_classes(100, 3, &model.indices, &model.values, |index| index.to_string());
+    model
+}
+
 fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model {
     let row = PathRow {
         index: 0,
@@ -74,6 +87,7 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         lambda_max: 0.4,
         l1_ratio: 1.0,
         intercept: 0.25,
+        intercepts: None,
         bracket: None,
         equivalents: json!({"glmnet": null}),
         sparsity: Sparsity::of(n_features, &indices, &values, |index| index.to_string()),
@@ -100,5 +114,5 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         index_1se: 0,
         rows,
     };
-    Model { card, indices, values, path: vec![row], cv: Some(cv) }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv) }
 }

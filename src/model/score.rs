@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use super::options::Wanted;
+use super::options::{Answers, Wanted};
 use super::predictor::{Found, Predictor};
 use super::{PredictLimits, Predictions};
 use crate::fault::{Code, Fault};
@@ -30,34 +30,39 @@ impl Refusal {
 
 /// Scores rows and writes answers.
 pub(super) struct Scorer<'a> {
-    predictor: &'a Predictor,
-    wanted: Wanted,
+    pub(super) predictor: &'a Predictor,
+    pub(super) wanted: Wanted,
     limits: PredictLimits,
-    out: Vec<u8>,
-    rows: u64,
+    pub(super) out: Vec<u8>,
+    pub(super) rows: u64,
     unknown: u64,
-    /// One bit for each non-zero coefficient: whether its feature occurred.
+    /// One bit for each feature with a coefficient: whether it occurred.
     active: Vec<u64>,
-    row: Row,
+    pub(super) row: Row,
+    /// Whether answers are of many classes.
+    many: bool,
+    /// Their linear predictors in this row.
+    pub(super) scores: Vec<f64>,
 }
 
 /// The row being read.
 #[derive(Default)]
-struct Row {
-    /// Position among the non-zero coefficients, value.
-    hits: Vec<(u32, f64)>,
+pub(super) struct Row {
+    /// Position among the features with a coefficient, value.
+    pub(super) hits: Vec<(u32, f64)>,
     /// Feature, entry; to find duplicates.
     seen: Vec<(u32, u32)>,
     rising: bool,
     entries: usize,
-    unknown: u64,
+    pub(super) unknown: u64,
 }
 
 impl<'a> Scorer<'a> {
     pub(super) fn new(predictor: &'a Predictor, wanted: Wanted, limits: &PredictLimits) -> Self {
-        let active = vec![0; predictor.model().values.len().div_ceil(64)];
+        let active = vec![0; predictor.n_active().div_ceil(64)];
         let row = Row { rising: true, ..Row::default() };
-        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row }
+        let many = predictor.answers() == Answers::Probabilities;
+        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, many, scores: Vec::new() }
     }
 
     /// Features of the model.
@@ -127,6 +132,20 @@ impl<'a> Scorer<'a> {
             self.refuse_duplicates()?;
             self.row.hits.sort_unstable_by_key(|hit| hit.0);
         }
+        if self.many {
+            self.score_classes()?;
+        } else {
+            self.score()?;
+        }
+        self.rows += 1;
+        self.unknown += self.row.unknown;
+        self.row.hits.clear();
+        self.row.seen.clear();
+        (self.row.rising, self.row.entries, self.row.unknown) = (true, 0, 0);
+        Ok(())
+    }
+
+    fn score(&mut self) -> Result<(), Refusal> {
         let values = &self.predictor.model().values;
         let mut score = self.predictor.model().card.intercept;
         for (position, value) in &self.row.hits {
@@ -136,11 +155,6 @@ impl<'a> Scorer<'a> {
             return Err(Refusal::row(Code::NumericalError, "the score is beyond a double"));
         }
         self.answer(score);
-        self.rows += 1;
-        self.unknown += self.row.unknown;
-        self.row.hits.clear();
-        self.row.seen.clear();
-        (self.row.rising, self.row.entries, self.row.unknown) = (true, 0, 0);
         Ok(())
     }
 
@@ -173,7 +187,7 @@ impl<'a> Scorer<'a> {
         }
         if wanted.label {
             field(&mut self.out, "\"label\":");
-            self.out.extend_from_slice(self.predictor.label(side >= wanted.threshold));
+            self.out.extend_from_slice(self.predictor.label(usize::from(side >= wanted.threshold)));
         }
         if wanted.linear_predictor {
             field(&mut self.out, "\"linear_predictor\":");
@@ -190,16 +204,20 @@ impl<'a> Scorer<'a> {
         self.out.push(b'}');
     }
 
-    /// The strongest of w·x; equal ones in order of their features.
     fn contributions(&mut self) {
         let model = self.predictor.model();
+        self.row.hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
+        self.put_contributions();
+    }
+
+    /// The strongest of the w·x that have taken the place of the values; equal ones in order of their features.
+    pub(super) fn put_contributions(&mut self) {
         let hits = &mut self.row.hits;
-        hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
         hits.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
         self.out.push(b'[');
         for (rank, (position, value)) in hits.iter().take(self.wanted.top_contributions).enumerate() {
             self.out.extend_from_slice(if rank == 0 { b"{\"feature\":" } else { b",{\"feature\":" });
-            let name = self.predictor.display_name(model.indices[*position as usize]);
+            let name = self.predictor.display_name(self.predictor.feature(*position));
             let _ = serde_json::to_writer(&mut self.out, &name);
             self.out.extend_from_slice(b",\"value\":");
             put(&mut self.out, *value);
@@ -224,7 +242,7 @@ impl<'a> Scorer<'a> {
 }
 
 /// The shortest text that reads back as `number`; writing to memory cannot fail.
-fn put(out: &mut Vec<u8>, number: f64) {
+pub(super) fn put(out: &mut Vec<u8>, number: f64) {
     let _ = serde_json::to_writer(out, &number);
 }
 

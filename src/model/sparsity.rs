@@ -10,8 +10,20 @@ impl Sparsity {
     /// Measures the non-zero coefficients `values` of the features `indices` (rising) among `n_features`;
     /// `display` gives a feature's name.
     pub fn of(n_features: u64, indices: &[u32], values: &[f64], display: impl Fn(u32) -> String) -> Self {
+        Self::measure(n_features, n_features, indices, values, display)
+    }
+
+    /// Measures those of a multinomial model: each feature has a coefficient for every class.
+    pub fn of_classes(n_features: u64, n_classes: u64, indices: &[u32], values: &[f64], display: impl Fn(u32) -> String) -> Self {
+        let mut used = indices.to_vec();
+        used.dedup();
+        let measured = Self::measure(n_features, n_features.saturating_mul(n_classes), indices, values, display);
+        Self { features_active: Some(used.len() as u64), support_hash: support_hash(&used), ..measured }
+    }
+
+    fn measure(n_features: u64, n_coefficients: u64, indices: &[u32], values: &[f64], display: impl Fn(u32) -> String) -> Self {
         let nonzeros = values.len() as u64;
-        let zeros = n_features.saturating_sub(nonzeros);
+        let zeros = n_coefficients.saturating_sub(nonzeros);
         let strongest = indices.iter().zip(values).reduce(|best, next| if next.1.abs() > best.1.abs() { next } else { best });
         let max = strongest.map_or(0.0, |(_, value)| value.abs());
         let near_zero_tol = 1e-6 * max;
@@ -19,14 +31,15 @@ impl Sparsity {
         Self {
             n_features,
             nonzeros,
-            sparsity_ratio: share(zeros, n_features),
+            features_active: None,
+            sparsity_ratio: share(zeros, n_coefficients),
             l1: values.iter().map(|value| value.abs()).sum::<f64>().min(f64::MAX),
             l2: l2(values, max),
             positive: count(values, |value| value > 0.0),
             negative: count(values, |value| value < 0.0),
             max_abs: strongest.map(|(index, value)| FeatureValue { feature: display(*index), value: *value }),
             min_abs_nonzero: values.iter().map(|value| value.abs()).min_by(f64::total_cmp),
-            near_zero_ratio: share(near_zero, n_features),
+            near_zero_ratio: share(near_zero, n_coefficients),
             near_zero_tol,
             groups_active: None,
             support_hash: support_hash(indices),
@@ -66,7 +79,8 @@ impl Model {
     /// Equal bins over the non-zero coefficients, the last one closed; empty arrays without non-zeros. Equal
     /// coefficients lie in bins one wide in all, centred on them.
     pub fn histogram(&self, bins: usize) -> Histogram {
-        let zeros = self.card.sparsity.n_features.saturating_sub(self.values.len() as u64);
+        let n_coefficients = self.card.sparsity.n_features.saturating_mul(self.card.n_outputs() as u64);
+        let zeros = n_coefficients.saturating_sub(self.values.len() as u64);
         let (Some(min), Some(max)) =
             (self.values.iter().copied().min_by(f64::total_cmp), self.values.iter().copied().max_by(f64::total_cmp))
         else {
@@ -100,6 +114,14 @@ mod tests {
         assert_eq!((sparsity.l1, sparsity.l2), (7.0 + 1e-9, 5.0));
         assert_eq!(sparsity.max_abs, Some(FeatureValue { feature: "f4".into(), value: -4.0 }));
         // printf '\x01\0\0\0\x04\0\0\0\x06\0\0\0' | sha256sum
+        assert_eq!(sparsity.support_hash, "d7a79f6ea47f027c672129bcc08880df9f9b2ebe922d50533c5f2d4fe0a334e9");
+    }
+
+    #[test]
+    fn a_coefficient_of_each_class_counts_and_a_feature_once() {
+        let sparsity = Sparsity::of_classes(10, 4, &[1, 4, 4, 6], &[3.0, -4.0, 1.0, 2.0], |index| format!("f{index}"));
+        assert_eq!((sparsity.nonzeros, sparsity.features_active, sparsity.n_features), (4, Some(3), 10));
+        assert_eq!(sparsity.sparsity_ratio, 0.9);
         assert_eq!(sparsity.support_hash, "d7a79f6ea47f027c672129bcc08880df9f9b2ebe922d50533c5f2d4fe0a334e9");
     }
 

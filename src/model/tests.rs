@@ -79,8 +79,14 @@ fn a_classifier_gives_probability_and_label_and_more_on_request() {
 
 #[test]
 fn a_margin_gives_linear_predictor_and_label_and_no_probability() {
-    let ask = |more: &str| predict(&small("squared_hinge"), &format!(r#"{{"instances":[[0,1],[0,-1]]{more}}}"#));
-    let labels = answers(&predict(&small("logistic"), r#"{"instances":[[0,1],[0,-1]]}"#).unwrap());
+    let ask = |more: &str| {
+        predict(
+            &small("squared_hinge"),
+            &format!(r#"{{"instances":[{{"indices":[1],"values":[1]}},{{"indices":[1],"values":[-1]}}]{more}}}"#),
+        )
+    };
+    let labels =
+        answers(&predict(&small("logistic"), r#"{"instances":[{"indices":[1],"values":[1]},{"indices":[1],"values":[-1]}]}"#).unwrap());
     let label = |row: usize| labels[row]["label"].clone();
     let expected = json!([{"linear_predictor": 0.75, "label": label(0)}, {"linear_predictor": -0.25, "label": label(1)}]);
     assert_eq!(answers(&ask("").unwrap()), expected);
@@ -94,7 +100,7 @@ fn a_margin_gives_linear_predictor_and_label_and_no_probability() {
         let fault = ask(&format!(r#","output":["label","{wrong}"]"#)).unwrap_err();
         assert_eq!(told(&fault), (Code::InvalidParameter, "#/output/1".to_owned()));
     }
-    let huber = answers(&predict(&small("huber"), r#"{"instances":[[0,1]]}"#).unwrap());
+    let huber = answers(&predict(&small("huber"), r#"{"instances":[{"indices":[1],"values":[1]}]}"#).unwrap());
     assert_eq!(huber, json!([{"prediction": 0.75}]));
 }
 

@@ -7,7 +7,7 @@ use ndarray::Array1;
 use sprs::CsMatViewI;
 
 use super::clock::Clock;
-use super::{Loss, Observe, Point, Problem};
+use super::{Loss, Observe, Point, Problem, multinomial};
 use crate::matrix::{Number, ValuesView};
 
 /// What can be proven of a solution, in the units of the objective.
@@ -30,6 +30,9 @@ pub struct Certificate {
 /// Recomputes everything from the raw data and the coefficients of `point`. Costs a few passes over X; `None` when
 /// `observe` said to stop.
 pub fn certify(problem: &Problem, point: &Point, observe: &Observe) -> Option<Certificate> {
+    if let Some(classes) = &problem.classes {
+        return multinomial::certify(problem, classes, point, observe);
+    }
     let mut clock = Clock::new(observe);
     match problem.data.x.values {
         ValuesView::Single(values) => Witness::new(problem, values, point, &mut clock)?.certificate(&mut clock),

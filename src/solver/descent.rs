@@ -306,12 +306,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// share·loss'', with a floor under loss''.
     pub(super) fn curvatures(&self, floor: f64) -> Vec<f64> {
         let loss = self.problem.loss;
-        if let Loss::Huber { delta } = loss {
-            // beyond δ the parabola that touches the loss at ±r and lies above it has curvature δ/|r|
-            let h = self.by_row(|y, residual| loss.curvature(y, residual));
-            let rows = h.into_iter().zip(&self.problem.share).zip(self.problem.data.y.iter().zip(&self.eta));
-            return rows.map(|((h, s), (y, eta))| if h == 0.0 { s * floor * (delta / (y - eta).abs()).min(1.0) } else { h }).collect();
-        }
         self.by_row(|y, residual| loss.curvature(y, residual).max(floor))
     }
 
@@ -399,8 +393,10 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Point {
             lambda: self.lambda,
             columns: self.support.clone(),
+            classes: Vec::new(),
             values: self.support.iter().map(|&j| self.w[j as usize]).collect(),
             intercept: self.b,
+            intercepts: Vec::new(),
             relative_gap,
             deviance,
             epochs: self.clock.progress.epoch,

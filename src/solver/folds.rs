@@ -48,7 +48,7 @@ pub struct FoldRow {
 }
 
 /// Its rows, or why it cannot be fitted.
-type FoldResult = Result<Vec<FoldRow>, Unfit>;
+pub(super) type FoldResult = Result<Vec<FoldRow>, Unfit>;
 
 /// What a fold has done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,15 +81,25 @@ pub fn cross_validate(
     folds: &Folds,
     observe: &Observe,
 ) -> Result<CvDeviance, Unfit> {
-    if folds.of_row.len() != data.x.n_rows || folds.of_row.iter().any(|&fold| fold != NEVER && fold as usize >= folds.n) {
+    let groups = groups(data, folds);
+    in_threads(data.x.n_rows, folds, &groups, &|group| run_folds(data, loss, penalty, options, folds, group, observe))
+}
+
+/// Runs the groups of folds and puts their rows together.
+pub(super) fn in_threads(
+    n_rows: usize,
+    folds: &Folds,
+    groups: &[Range<usize>],
+    run: &(dyn Fn(Range<usize>) -> Vec<FoldResult> + Sync),
+) -> Result<CvDeviance, Unfit> {
+    if folds.of_row.len() != n_rows || folds.of_row.iter().any(|&fold| fold != NEVER && fold as usize >= folds.n) {
         return Err(Unfit::Shape);
     }
-    let groups = groups(data, folds);
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<FoldResult>>> = Mutex::new(vec![None; folds.n]);
     let work = || {
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-            for (fold, result) in group.clone().zip(run_folds(data, loss, penalty, options, folds, group.clone(), observe)) {
+            for (fold, result) in group.clone().zip(run(group.clone())) {
                 results.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[fold] = Some(result);
             }
         }

@@ -33,6 +33,7 @@ mod lanes;
 mod linear;
 mod loss;
 mod model;
+mod multinomial;
 mod near;
 mod newton;
 mod path;
@@ -49,6 +50,7 @@ mod working_set;
 
 pub use certificate::{Certificate, certify};
 pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, NEVER, cross_validate};
+pub use multinomial::cross_validate_classes;
 pub use path::{Point, lambda_grid, path, settle, solve};
 pub use problem::{Problem, Unfit};
 pub use refit::{Refit, refit};

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::clock::Clock;
 use super::descent::Engine;
 use super::standing::{Start, Trail};
-use super::{Observe, Problem, Progress, Stop};
+use super::{Observe, Problem, Progress, Stop, multinomial};
 use crate::matrix::{Number, ValuesView};
 
 /// A solution at one λ.
@@ -13,12 +13,17 @@ use crate::matrix::{Number, ValuesView};
 pub struct Point {
     /// λ of this solution.
     pub lambda: f64,
-    /// Positions of the stored columns whose coefficient is not 0, rising.
+    /// Positions of the stored columns whose coefficient is not 0, rising; once for each of its classes in a multinomial
+    /// problem.
     pub columns: Vec<u32>,
-    /// Their coefficients, on the original scale.
+    /// The class that each coefficient is of, rising within a column; empty but in a multinomial problem.
+    pub classes: Vec<u32>,
+    /// The coefficients, on the original scale.
     pub values: Vec<f64>,
-    /// Intercept on the original scale.
+    /// Intercept on the original scale; 0 in a multinomial problem.
     pub intercept: f64,
+    /// Intercepts of the classes; empty but in a multinomial problem.
+    pub intercepts: Vec<f64>,
     /// The solver's own relative duality gap on the full problem.
     pub relative_gap: f64,
     /// Weighted mean deviance on the rows of the fit: squared error, or −2·log-likelihood.
@@ -33,6 +38,9 @@ pub struct Point {
 
 /// Solves at one λ, from a warm start or from the null model.
 pub fn solve(problem: &Problem, lambda: f64, warm: Option<&Point>, observe: &Observe) -> Point {
+    if let Some(classes) = &problem.classes {
+        return multinomial::solve(problem, classes, lambda, warm, observe);
+    }
     match problem.data.x.values {
         ValuesView::Single(values) => solve_typed(problem, values, lambda, warm, observe),
         ValuesView::Double(values) => solve_typed(problem, values, lambda, warm, observe),
@@ -71,6 +79,9 @@ pub(crate) fn path_of_fold(
     observe: &Observe,
     each: &mut dyn FnMut(usize, Point, Trail),
 ) -> Stop {
+    if let Some(classes) = &problem.classes {
+        return multinomial::path_of_fold(problem, classes, lambdas, fold, start, observe, each);
+    }
     let mut clock = Clock::new(observe);
     clock.progress.fold = fold;
     match problem.data.x.values {
@@ -108,6 +119,9 @@ fn path_typed<'a, V: Number>(
 
 /// A point that a stop left in the middle, made whole: the best intercept for its coefficients and its deviance.
 pub fn settle(problem: &Problem, point: Point) -> Point {
+    if let Some(classes) = &problem.classes {
+        return multinomial::settle(problem, classes, point);
+    }
     let go_on = |_: &Progress| ControlFlow::Continue(());
     let mut clock = Clock::new(&go_on);
     let mut eta = problem.start(point.intercept);

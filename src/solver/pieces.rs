@@ -12,7 +12,7 @@ use super::newton::{Bend, FLOOR, PATIENCE};
 use crate::matrix::Number;
 
 /// Curvature that a row on a straight piece counts for at first, and at most.
-pub(super) const STRAIGHT: f64 = 1e-4;
+pub(super) const STRAIGHT: f64 = 1e-3;
 const MOST_STRAIGHT: f64 = 1.0;
 /// What the floor is multiplied by once the pieces are settled, and after a step that had to be cut short.
 const LESS: f64 = 1e-2;

@@ -5,6 +5,7 @@
 
 use super::clock::Clock;
 use super::descent::Engine;
+use super::multinomial::Classes;
 use super::{Data, Loss, Observe, Options, Penalty};
 use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
@@ -32,6 +33,12 @@ pub enum Unfit {
     /// A target of a loss of two classes other than -1 and +1.
     #[error("a target of a loss of two classes is neither -1 nor +1")]
     NotASign,
+    /// Multinomial loss and a class without a row of positive weight.
+    #[error("a class has no row with positive weight")]
+    EmptyClass,
+    /// A multinomial target that is not the position of a class.
+    #[error("a target of the multinomial loss is not the position of a class")]
+    NotAClass,
     /// Slices whose lengths do not fit the matrix.
     #[error("the targets, weights, offsets, factors or folds do not fit the matrix")]
     Shape,
@@ -64,11 +71,13 @@ pub struct Problem<'a> {
     pub(crate) null_gradient: Vec<f64>,
     /// Null model: coefficients of the unpenalised columns, and the intercept.
     pub(crate) null_model: (Vec<f64>, f64),
-    null_objective: f64,
+    pub(crate) null_objective: f64,
     /// Σ share·(the least loss of the row).
     least: f64,
     null_intercept: f64,
-    lambda_max: f64,
+    pub(crate) lambda_max: f64,
+    /// The classes of a multinomial problem, whose loss is then not `loss`.
+    pub(crate) classes: Option<Box<Classes>>,
 }
 
 impl<'a> Problem<'a> {
@@ -94,6 +103,7 @@ impl<'a> Problem<'a> {
             least: 0.0,
             null_intercept: 0.0,
             lambda_max: 0.0,
+            classes: None,
         };
         problem.least = problem.share.iter().zip(data.y).map(|(s, &y)| if *s > 0.0 { s * loss.least(y) } else { 0.0 }).sum();
         let theta = problem.find_null_intercept(&mut clock);
@@ -251,8 +261,11 @@ impl<'a> Problem<'a> {
             }
             let step = sum / bend.max(f64::MIN_POSITIVE);
             let mut next = *b + if self.loss == Loss::Squared || piecewise { step } else { step.clamp(-4.0, 4.0) };
-            // pieces may lead in a circle, halves do not
-            if !(next > low && next < high) || (piecewise && round % 4 == 3) {
+            // pieces may lead in a circle, halves of them do not
+            let astray = !(next > low && next < high) || (piecewise && round % 4 == 3);
+            if astray && piecewise {
+                next = self.middle_bend(eta, *b, low, high).unwrap_or(0.5 * (low + high));
+            } else if astray {
                 next = if low.is_finite() && high.is_finite() { 0.5 * (low + high) } else { next };
             }
             let moved = next - *b;
@@ -275,6 +288,16 @@ impl<'a> Problem<'a> {
         let (least, most) =
             used.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ((eta, y), _)| (low.min(y - eta), high.max(y - eta)));
         (b + least, b + most)
+    }
+
+    /// The middle one of the intercepts between `low` and `high` at which a row comes to another piece of its loss.
+    fn middle_bend(&self, eta: &[f64], b: f64, low: f64, high: f64) -> Option<f64> {
+        let reach = if let Loss::Huber { delta } = self.loss { [-delta, delta] } else { [0.0; 2] };
+        let used = eta.iter().zip(self.data.y).zip(&self.share).filter(|(_, share)| **share > 0.0);
+        let all = used.flat_map(|((eta, y), _)| reach.map(|side| b + (y - eta) + side));
+        let mut bends: Vec<f64> = all.filter(|bend| *bend > low && *bend < high).collect();
+        let middle = bends.len() / 2;
+        (!bends.is_empty()).then(|| *bends.select_nth_unstable_by(middle, f64::total_cmp).1)
     }
 
     /// The null model without unpenalised columns; θ there, worth nothing when `clock` said stop.

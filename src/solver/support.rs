@@ -1,7 +1,7 @@
 //! Is the support unique?
 
 use super::clock::Clock;
-use super::{Observe, Point, Problem};
+use super::{Observe, Point, Problem, multinomial};
 use crate::matrix::{Column, Number, ValuesView};
 
 /// How far from 1 the cosine of two columns may be that count as one: the means and spreads behind it are sums over the
@@ -14,6 +14,9 @@ fn rounding(n_rows: usize) -> f64 {
 /// to a support column, with that support column, and columns outside the support with |gradient| within 1e-6·λ of
 /// the bound. `None` when `observe` said to stop.
 pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) -> Option<Vec<u32>> {
+    if let Some(classes) = &problem.classes {
+        return multinomial::ambiguous_support(problem, classes, point, observe);
+    }
     let mut clock = Clock::new(observe);
     match problem.data.x.values {
         ValuesView::Single(values) => search(problem, values, point, &mut clock),
@@ -22,7 +25,7 @@ pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) ->
 }
 
 fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
-    let mut found = twins(problem, values, point, clock)?;
+    let mut found = twins(problem, values, &point.columns, clock)?;
     found.extend(at_the_bound(problem, values, point, clock)?);
     found.sort_unstable();
     found.dedup();
@@ -31,7 +34,7 @@ fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut
 
 /// Twins have the same cosine, up to sign, with any vector: sort by the cosine with one fixed pseudo-random vector,
 /// look at neighbours, then compare the columns themselves.
-fn twins<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
+pub(super) fn twins<V: Number>(problem: &Problem, values: &[V], support: &[u32], clock: &mut Clock) -> Option<Vec<u32>> {
     let probe: Vec<f64> = problem.share.iter().enumerate().map(|(i, s)| s * noise(i as u64)).collect();
     let total: f64 = if problem.options.intercept { probe.iter().sum() } else { 0.0 };
     let column = |j: usize| problem.data.x.column(j, values);
@@ -44,7 +47,7 @@ fn twins<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut 
     keys.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let size = probe.iter().map(|p| p.abs()).sum::<f64>();
     let mut found = Vec::new();
-    for &j in &point.columns {
+    for &j in support {
         if !clock.work(keys.len() / 4) {
             return None;
         }

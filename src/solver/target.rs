@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::descent::Engine;
-use super::{Observe, Point, Problem, Stop};
+use super::{Observe, Point, Problem, Stop, multinomial};
 use crate::matrix::{Number, ValuesView};
 
 /// Ratio of the λ values tried on the way down.
@@ -29,20 +29,27 @@ pub struct TargetPoint {
 /// the walk goes on a little for a λ further down that has exactly `k` after all. When even the smallest λ tried has
 /// fewer than `k`, that solution is returned.
 pub fn target_nonzeros(problem: &Problem, k: usize, observe: &Observe) -> TargetPoint {
+    if let Some(classes) = &problem.classes {
+        return multinomial::target_nonzeros(problem, classes, k, observe);
+    }
     match problem.data.x.values {
-        ValuesView::Single(values) => search(problem, values, k, observe),
-        ValuesView::Double(values) => search(problem, values, k, observe),
+        ValuesView::Single(values) => typed(problem, values, k, observe),
+        ValuesView::Double(values) => typed(problem, values, k, observe),
     }
 }
 
-fn search<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observe: &Observe) -> TargetPoint {
+fn typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observe: &Observe) -> TargetPoint {
     let mut engine = Engine::new(problem, values, Clock::new(observe));
     // The count of non-zeros settles later than the objective.
     engine.tol = engine.tol.min(1e-10);
-    let top = problem.lambda_max();
+    search(problem.lambda_max(), k, &mut |lambda, index| engine.solve(lambda, index))
+}
+
+/// The search below `top`, by a `solve` that is told λ and its position and goes on from the solution before.
+pub(super) fn search(top: f64, k: usize, solve: &mut dyn FnMut(f64, usize) -> Point) -> TargetPoint {
     let mut index = 0;
     let mut solve = |lambda: f64| {
-        let point = engine.solve(lambda, index);
+        let point = solve(lambda, index);
         index += 1;
         point
     };

@@ -305,8 +305,10 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let point = Point {
             lambda,
             columns: member.at.columns.clone(),
+            classes: Vec::new(),
             values: member.at.values.clone(),
             intercept: member.b,
+            intercepts: Vec::new(),
             relative_gap: member.gap,
             deviance: member.problem.deviance(member.loss),
             epochs: member.epochs,

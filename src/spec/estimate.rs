@@ -5,7 +5,7 @@
 //! about the memory of the matrix, three times: kept, on their way to more room, and factorised. Folds are fitted in groups,
 //! as many at once as there are threads: each fold of a group owns its problem, and a group vectors with a line for each row
 //! and for each column near its bound (`solver/together.rs`), and products in single precision. `examples/fit_memory.rs`
-//! compares.
+//! compares. A multinomial fit has 12 vectors over rows and 3 over columns for each class.
 //!
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
@@ -34,6 +34,10 @@ const NEWTON_ROWS: f64 = 4.5;
 /// Vectors over rows that a refit takes besides, while the fold it is of waits.
 const REFIT_ROWS: f64 = 11.0;
 
+/// Vectors that each class of a multinomial fit has besides, and the share of them that its null model is.
+const CLASS: Vectors = Vectors { rows: 12.0, columns: 3.0 };
+const NULL: f64 = 0.25;
+
 /// Most columns of which products are kept.
 const MOST_PRODUCTS: f64 = 4000.0;
 
@@ -49,19 +53,26 @@ struct Vectors {
 /// Estimates a fit from counts alone; `threads` is how many folds are solved at once.
 pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
+    let classes = match fit.loss {
+        Loss::Multinomial => meta.target.classes.as_ref().map_or(2.0, |classes| classes.len() as f64),
+        _ => 0.0,
+    };
     let newton = if matches!(fit.loss, Loss::Squared) { 0.0 } else { NEWTON_ROWS };
     let more = newton + if fit.refit.is_some() { REFIT_ROWS } else { 0.0 };
     let mib = |vectors: &Vectors, more: f64| 8.0 * ((vectors.rows + more) * rows + vectors.columns * columns) / MIB;
     let multiplied = columns.min(MOST_PRODUCTS).min(512.0 + 1.5 * nonzeros.sqrt());
     let alone = (mib(&SOLVE, more), 3.0 * 8.0 * multiplied * multiplied / MIB);
+    let of_classes = 8.0 * classes * (CLASS.rows * rows + CLASS.columns * columns) / MIB;
+    let alone = (alone.0 + of_classes, alone.1);
     let held_out = |folds: u64| {
         let (folds, threads) = (folds as f64, threads.clamp(1, folds) as f64);
-        let in_group = if rows > MOST_ROWS { 1.0 } else { (folds / threads).ceil().min(MOST_IN_GROUP) };
+        let in_group = if rows > MOST_ROWS || classes > 0.0 { 1.0 } else { (folds / threads).ceil().min(MOST_IN_GROUP) };
         let problems = in_group * mib(&FOLD, more);
         let together = mib(&GROUP, 0.0) + 8.0 * ALL_NEAR * columns / MIB + alone.1 / 3.0;
         // a fold that leaves its group is fitted alone, when the group is gone
         let most = problems + together.max(alone.0 + alone.1);
-        [problems + alone.0, most].map(|of_thread| threads * of_thread)
+        // the null model of the path over all rows waits meanwhile
+        [problems + alone.0, most].map(|of_thread| threads * of_thread + NULL * of_classes)
     };
     let splits = fit.selection.splits();
     let solves = splits.map_or(1.0, |splits| splits.all_folds() as f64 + 1.0);
@@ -81,8 +92,9 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
         Lambda::Values { values } => along_path(values.len() as f64),
         Lambda::TargetNonzeros { .. } => [20.0, 2000.0],
     };
-    let slower = if matches!(fit.loss, Loss::Squared) { 1.0 } else { 2.0 };
-    let pass = [1e-9 * slower * nonzeros + 2e-9 * rows, 5e-9 * slower * nonzeros + 10e-9 * rows];
+    let slower = if matches!(fit.loss, Loss::Squared) { 1.0 } else { 2.0 } * (0.5 * classes).max(1.0);
+    let outputs = classes.max(1.0);
+    let pass = [1e-9 * slower * nonzeros + 2e-9 * outputs * rows, 5e-9 * slower * nonzeros + 10e-9 * outputs * rows];
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + solves * passes[end] * pass[end]);
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
@@ -92,7 +104,9 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
 /// features are read once, and what is mapped is not counted.
 pub fn evaluation_estimate(meta: &Meta) -> Estimate {
     let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
-    let memory = BASE_MIB + 8.0 * EVALUATED_ROWS * rows / MIB;
+    // a score for each class of a multinomial model
+    let classes = meta.target.classes.as_ref().map_or(0.0, |classes| classes.len() as f64);
+    let memory = BASE_MIB + 8.0 * (EVALUATED_ROWS + classes) * rows / MIB;
     let pass = [2e-9 * columns + 20e-9 * rows, 200e-9 * columns + 5e-9 * nonzeros + 400e-9 * rows];
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + pass[end]);

@@ -27,7 +27,7 @@ mod work;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Class, TargetKind};
+use crate::dataset::Class;
 use crate::hook::Hook;
 use crate::job::{JobKind, Priority};
 
@@ -95,6 +95,7 @@ enum AskedLoss {
     Huber { delta: f64 },
     Logistic { positive_class: Option<AskedClass> },
     SquaredHinge { positive_class: Option<AskedClass> },
+    Multinomial,
     Poisson,
 }
 
@@ -176,6 +177,8 @@ pub enum Loss {
         /// The class that is +1; all others are −1.
         positive_class: Class,
     },
+    /// log Σ e^η_k − η_y, for classes.
+    Multinomial,
     /// e^η − yη, for counts.
     Poisson,
 }
@@ -185,8 +188,13 @@ impl Loss {
     pub fn positive_class(&self) -> Option<&Class> {
         match self {
             Self::Logistic { positive_class } | Self::SquaredHinge { positive_class } => Some(positive_class),
-            Self::Squared | Self::Huber { .. } | Self::Poisson => None,
+            Self::Squared | Self::Huber { .. } | Self::Multinomial | Self::Poisson => None,
         }
+    }
+
+    /// Whether rows are of classes, whose shares folds may keep.
+    pub fn has_classes(&self) -> bool {
+        self.positive_class().is_some() || *self == Self::Multinomial
     }
 }
 
@@ -276,14 +284,4 @@ pub struct Estimate {
     pub memory_mb: [f64; 2],
     /// Low and high, seconds.
     pub runtime_s: [f64; 2],
-}
-
-/// The kinds of target a loss can serve are compared here so that `dataset` need not know losses.
-pub fn default_loss_name(kind: TargetKind) -> &'static str {
-    match kind {
-        TargetKind::Regression => "squared",
-        TargetKind::Binary => "logistic",
-        TargetKind::Count => "poisson",
-        TargetKind::Multiclass => "multinomial",
-    }
 }

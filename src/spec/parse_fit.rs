@@ -123,7 +123,7 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
-    let kinds = ["squared", "huber", "logistic", "squared_hinge", "poisson"];
+    let kinds = ["squared", "huber", "logistic", "squared_hinge", "multinomial", "poisson"];
     let kind = loss.need("type", problems).and(loss.word("type", &kinds, problems));
     let class = loss.take("positive_class").filter(|class| !class.is_null());
     let positive_class = class.map(|class| parse_class(class, problems));
@@ -137,6 +137,9 @@ fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     if let (Some(kind), true) = (kind.filter(|kind| *kind != "huber"), given) {
         problems.add(&loss.at("delta"), "conflict", format!("{kind} loss has no delta"));
     }
+    if kind == Some("multinomial") && class.is_some() {
+        problems.add("#/spec/loss/positive_class", "conflict", "multinomial loss treats all classes alike");
+    }
     loss.close(problems);
     match kind? {
         "squared" => Some(AskedLoss::Squared),
@@ -144,6 +147,7 @@ fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
         "huber" => Some(AskedLoss::Huber { delta: HUBER_DELTA }),
         "squared_hinge" => Some(AskedLoss::SquaredHinge { positive_class: transpose(positive_class)? }),
         "poisson" => Some(AskedLoss::Poisson),
+        "multinomial" => Some(AskedLoss::Multinomial),
         _ => Some(AskedLoss::Logistic { positive_class: transpose(positive_class)? }),
     }
 }

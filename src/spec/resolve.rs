@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::fields::Problems;
-use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit, default_loss_name};
+use super::{AskedClass, AskedLambda, AskedLoss, AskedWeights, FitSpec, Lambda, Loss, ResolvedFit};
 use crate::dataset::{Class, Meta, Names, TargetKind};
 use crate::fault::{Code, Fault};
 use crate::job::Warning;
@@ -21,6 +21,13 @@ impl FitSpec {
         let loss = self.resolve_loss(meta)?;
         let mut problems = Problems::default();
         let mut warnings = Vec::new();
+        if loss == Loss::Multinomial && meta.offset {
+            let detail = "An offset is the same for every class, which the multinomial loss does not see: it is not used.";
+            warnings.push(Warning { code: "offset_ignored".into(), detail: detail.into(), features: Vec::new() });
+        }
+        if loss == Loss::Multinomial && self.refit.is_some() {
+            problems.add("#/spec/refit", "conflict", "a multinomial fit is not refitted without its penalty");
+        }
         check_factors(&self.penalty.factors, meta, names, &mut problems);
         let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
         if self.penalty.adaptive.is_some() && selection.splits().is_none() && meta.shape[0] < PILOT_FOLDS {
@@ -75,6 +82,7 @@ impl FitSpec {
             Some(AskedLoss::SquaredHinge { positive_class }) => {
                 Ok(Loss::SquaredHinge { positive_class: side(positive_class.as_ref(), meta)? })
             }
+            Some(AskedLoss::Multinomial) => multinomial(meta),
         }
     }
 
@@ -91,8 +99,11 @@ impl FitSpec {
     }
 }
 
-/// Rows of the rarer of the two sides of a loss of two classes, where the data set counted them.
+/// Rows of the rarest class, or of the rarer of the two sides of a loss of two classes, where the data set counted them.
 pub(super) fn smallest_side(meta: &Meta, loss: &Loss) -> Option<u64> {
+    if *loss == Loss::Multinomial {
+        return meta.target.counts.as_ref()?.iter().min().copied();
+    }
     let positive_class = loss.positive_class()?;
     let position = meta.target.classes.as_ref()?.iter().position(|class| class == positive_class)?;
     let positive = *meta.target.counts.as_ref()?.get(position)?;
@@ -108,10 +119,17 @@ fn default_loss(meta: &Meta) -> Result<Loss, Fault> {
         TargetKind::Regression => Ok(Loss::Squared),
         TargetKind::Binary => Ok(Loss::Logistic { positive_class: side(None, meta)? }),
         TargetKind::Count => Ok(Loss::Poisson),
-        kind @ TargetKind::Multiclass => {
-            let usual = default_loss_name(kind);
-            let instead = "{\"type\":\"logistic\",\"positive_class\":c} with one of the classes, which is fitted against the rest";
-            let detail = format!("the usual loss of this target, {usual}, is not served; logistic is: use {instead}");
+        TargetKind::Multiclass => multinomial(meta),
+    }
+}
+
+/// Multinomial loss for two classes or more.
+fn multinomial(meta: &Meta) -> Result<Loss, Fault> {
+    match meta.target.classes.as_deref() {
+        Some([_, _, ..]) => Ok(Loss::Multinomial),
+        Some(_) => Err(unfit("#/spec/loss", "the target has one class only: nothing is left to tell it from")),
+        None => {
+            let detail = "multinomial loss needs classes, and the target has numbers; upload it with target_kind=multiclass";
             Err(unfit("#/spec/loss", detail))
         }
     }

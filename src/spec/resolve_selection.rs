@@ -27,10 +27,10 @@ impl FitSpec {
             problems.add(POINTER, "conflict", "no row of one can be held out; use {\"method\":\"none\"}");
         }
         if smallest_side(meta, loss).is_some_and(|rows| rows < 2) {
-            let detail = "holding rows out needs two rows of either class; use {\"method\":\"none\"}";
+            let detail = "holding rows out needs two rows of every class; use {\"method\":\"none\"}";
             problems.add(POINTER, "conflict", detail);
         }
-        let classes = matches!(loss, Loss::Logistic { .. });
+        let classes = matches!(loss, Loss::Logistic { .. } | Loss::Multinomial);
         if held.stratify == Some(true) && !classes {
             problems.add(&at("stratify"), "conflict", "only classes can be stratified; this loss has none");
         }

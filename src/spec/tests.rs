@@ -5,7 +5,7 @@ mod evaluate;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dataset::{Meta, RowNnz, Statistics, Target};
+use crate::dataset::{Meta, RowNnz, Statistics, Target, TargetKind};
 use crate::fault::{Code, Fault};
 
 const LIMITS: SpecLimits = SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 2_592_000.0 };
@@ -197,6 +197,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"selection":{"method":"cv"},"lambda":{"mode":"value","value":1}}"#, "#/spec/selection conflict"),
         (r#"{"selection":{"method":"cv","stratify":true},"loss":{"type":"squared"}}"#, "#/spec/selection/stratify conflict"),
         (r#"{"selection":{"method":"cv","stratify":true},"loss":{"type":"poisson"}}"#, "#/spec/selection/stratify conflict"),
+        (r#"{"loss":{"type":"multinomial","positive_class":1}}"#, "#/spec/loss/positive_class conflict"),
         (r#"{"solver":{"tol":0}}"#, "#/spec/solver/tol out_of_range"),
         (r#"{"solver":{"tol":-1}}"#, "#/spec/solver/tol out_of_range"),
         (r#"{"solver":{"tol":1}}"#, "#/spec/solver/tol out_of_range"),
@@ -357,12 +358,16 @@ fn what_the_data_cannot_serve_is_refused_with_its_place() {
     let alternating = |a: i64, b: i64| -> Vec<i64> { (0..100).map(|row| if row % 2 == 0 { a } else { b }).collect() };
     let mut rare = binary();
     rare.target.counts = Some(vec![99, 1]);
+    let mut lonely = many.clone();
+    lonely.target.counts = Some(vec![60, 39, 1]);
     for (spec, meta, code, expected) in [
         (json!({"loss": {"type": "logistic"}}), &count, Code::InvalidTarget, "#/spec/loss invalid_target"),
-        (json!({}), &many, Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "logistic"}}), &many, Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "logistic"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "squared"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "multinomial"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({"loss": {"type": "multinomial"}}), &count, Code::InvalidTarget, "#/spec/loss invalid_target"),
+        (json!({}), &lonely, Code::InvalidParameter, "#/spec/selection conflict"),
         (json!({"loss": {"type": "poisson"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "huber"}}), &binary(), Code::InvalidTarget, "#/spec/loss invalid_target"),
         (json!({"loss": {"type": "squared_hinge"}}), &regression(), Code::InvalidTarget, "#/spec/loss invalid_target"),
@@ -464,6 +469,25 @@ fn penalty_factors_go_by_name_or_index_but_once_a_feature() {
     assert_eq!(asked(json!({"0": 1, "1": 1})).unwrap_err(), ["#/spec/penalty/factors/1 conflict"]);
     assert_eq!(asked(json!({"wage": 1})).unwrap_err(), ["#/spec/penalty/factors/wage unknown_value"]);
     assert_eq!(asked(json!({"age": 0, "0": 0, "2": 0, "3": 0})).unwrap_err(), ["#/spec/penalty/factors conflict"]);
+}
+
+#[test]
+fn many_classes_are_fitted_alike_and_two_are_when_asked() {
+    let many = meta(TargetKind::Multiclass, &[1.0, 2.0, 3.0]);
+    let fit = resolve(&json!({}), &many).unwrap();
+    assert_eq!(fit.loss, Loss::Multinomial);
+    assert!(fit.selection.splits().is_some_and(|splits| splits.stratify), "{:?}", fit.selection);
+    assert_eq!(serde_json::to_value(&fit.loss).unwrap(), json!({"type": "multinomial"}));
+    assert_eq!(resolve(&json!({"loss": {"type": "multinomial"}}), &binary()).unwrap().loss, Loss::Multinomial);
+    let moved = Meta { offset: true, ..many.clone() };
+    let (_, warnings) = parse(&job(&json!({}))).unwrap().fit().resolve(&moved, None).unwrap();
+    assert_eq!(warnings.iter().map(|warning| warning.code.as_str()).collect::<Vec<_>>(), ["offset_ignored"]);
+    // memory and time grow with the classes
+    let of = |meta: &Meta| estimate(meta, &resolve(&json!({}), meta).unwrap(), 2);
+    let classes: Vec<f64> = (0..100).map(f64::from).collect();
+    let hundred = of(&Meta { shape: [100_000, 200], ..meta(TargetKind::Multiclass, &classes) });
+    let three = of(&Meta { shape: [100_000, 200], ..many });
+    assert!(hundred.memory_mb[0] > 10.0 * three.memory_mb[0] && hundred.runtime_s[1] > 10.0 * three.runtime_s[1]);
 }
 
 #[test]

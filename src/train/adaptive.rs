@@ -24,7 +24,8 @@ pub(super) fn factors(problem: &Problem<'_>, pilot: &Point, given: Option<&[f64]
     for (&j, &value) in pilot.columns.iter().zip(&pilot.values) {
         let size = (value * scales[j as usize]).abs();
         let factor = size.powf(-adaptive.gamma);
-        factors[j as usize] = if factor.is_finite() { factor.min(EXCLUDED) } else { EXCLUDED };
+        // of several classes the largest coefficient counts
+        factors[j as usize] = if factor.is_finite() { factor.min(factors[j as usize]) } else { factors[j as usize] };
     }
     if let Some(given) = given {
         factors.iter_mut().zip(given).for_each(|(factor, given)| *factor = (*factor * given).min(EXCLUDED));

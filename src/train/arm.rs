@@ -33,7 +33,7 @@ pub(super) fn solve<'i>(
     tracker: &Tracker<'_>,
 ) -> Result<(Solved, Problem<'i>), TrainError> {
     let penalty = solver::Penalty { l1_ratio: arm.l1_ratio, factors };
-    let problem = Problem::new(inputs.data, inputs.loss, penalty, inputs.options, &|at| tracker.preparing(at))?;
+    let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &|at| tracker.preparing(at))?;
     super::go_on(tracker.prepared(arm.position))?;
     let reachable = factors.is_none_or(|factors| factors.iter().any(|factor| *factor > 0.0 && *factor < EXCLUDED));
     let mut solved = path_of(&problem, reachable, arm, run, tracker)?;

@@ -6,7 +6,7 @@ use super::arm::Solved;
 use super::choice::{Chosen, least};
 use super::equivalents::{equivalents, no_equivalents};
 use super::selected::{self, Pilot, Twin};
-use super::target::{Rows, display_name};
+use super::target::{Compared, Rows, display_name};
 use super::{Inputs, TrainError, measure, relaxed};
 use crate::dataset::Dataset;
 use crate::job::Warning;
@@ -66,13 +66,17 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         lambda_max: problem.lambda_max(),
         l1_ratio: path.l1_ratio,
         intercept: point.intercept,
+        intercepts: (!point.intercepts.is_empty()).then(|| point.intercepts.clone()),
         bracket: path.bracket,
         equivalents: if refit.is_some() {
             no_equivalents()
         } else {
             equivalents(spec, path.l1_ratio, point.lambda, rows, dataset.offset.is_some())
         },
-        sparsity: Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
+        sparsity: match rows.loss {
+            Compared::One(_) => Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
+            Compared::Classes(n) => Sparsity::of_classes(dataset.meta.shape[1], n as u64, &indices, &point.values, name_of),
+        },
         metrics,
         selection: selected::selection(spec, path, &chosen),
         adaptive: parts.pilot.and_then(|pilot| selected::adaptive(spec, pilot)),
@@ -83,7 +87,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         promoted_from: None,
     };
     let path = path.points.iter().enumerate().map(|(i, point)| path_row(i, point, null_deviance, &chosen)).collect();
-    Ok(Model { card, indices, values: point.values.clone(), path, cv: chosen.cv })
+    Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv })
 }
 
 fn loss_name(spec: &ResolvedFit) -> &'static str {
@@ -92,18 +96,23 @@ fn loss_name(spec: &ResolvedFit) -> &'static str {
         Loss::Huber { .. } => "huber",
         Loss::Logistic { .. } => "logistic",
         Loss::SquaredHinge { .. } => "squared_hinge",
+        Loss::Multinomial => "multinomial",
         Loss::Poisson => "poisson",
     }
 }
 
 /// The sentence every library scales differently, in the words of the public contract, and what its signs stand for here.
 fn objective(spec: &ResolvedFit) -> String {
+    if spec.loss == Loss::Multinomial {
+        return objective_of_classes(spec);
+    }
     let eta = if spec.intercept { "Xw + b + o" } else { "Xw + o" };
     let loss = match spec.loss {
         Loss::Squared => "½(y−η)²",
         Loss::Huber { delta } => &format!("½r² for |r| ≤ δ, else δ|r|−½δ², r = y−η, δ = {delta}"),
         Loss::Logistic { .. } => "log(1+e^{−yη}), y ∈ {−1,+1}",
         Loss::SquaredHinge { .. } => "max(0, 1−yη)², y ∈ {−1,+1}",
+        Loss::Multinomial => "log Σ_k e^{η_k} − η_y",
         Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {
@@ -111,6 +120,18 @@ fn objective(spec: &ResolvedFit) -> String {
         Standardize::None => "",
     };
     format!("(1/Σs) Σ s_i·loss(y_i, η_i) + λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ], η = {eta}; loss = {loss}{scale}")
+}
+
+fn objective_of_classes(spec: &ResolvedFit) -> String {
+    let eta = if spec.intercept { "XW + b" } else { "XW" };
+    let scale = match spec.standardize {
+        Standardize::Scale => "; in the penalty W_jk stands for W_jk·σ_j, σ_j the standard deviation of column j",
+        Standardize::None => "",
+    };
+    format!(
+        "(1/Σs) Σ s_i·loss(y_i, η_i) + λ Σ f_j Σ_k [ l1_ratio·|W_jk| + (1−l1_ratio)/2·W_jk² ], η = {eta}; \
+         loss = log Σ_k e^{{η_k}} − η_y{scale}"
+    )
 }
 
 fn seed(spec: &ResolvedFit) -> Option<u64> {

@@ -5,14 +5,15 @@
 //! fingerprint it carries; one that belongs to another is refused, and so is one that does not follow the part before.
 //!
 //! ```text
-//! "SPFCKPT3"   8 bytes, the version with it
+//! "SPFCKPT4"   8 bytes, the version with it
 //! fingerprint  32 bytes
 //! paths        u64, then for each: u64 its position in the plan, and
 //!   path       u64 λ done before, u64 points, the points, the trail if there is a point
 //!   folds      u64, then for each: u64 fold, u64 λ done before, u64 rows, (f64 deviance, u64 non-zeros) each,
 //!              u64 deviances of refits, f64 each, the last point, its trail
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
-//!              u64 non-zeros, u32 columns, f64 values
+//!              u64 non-zeros, u32 columns, f64 values; u64 classes of non-zeros (none, or as many), u32 each;
+//!              u64 intercepts of classes, f64 each
 //! trail        u64 0 = none, 1; f64 the intercept seen; u64 columns of the Gram matrix, u32 each;
 //!              three points gone by, each: u64 0 = none, 1 and then: f64 the intercept seen, u64 non-zeros, u32 columns,
 //!              f64 values
@@ -25,11 +26,11 @@ use sha2::{Digest, Sha256};
 
 use crate::dataset::Dataset;
 use crate::solver::{FoldPath, FoldRow, Point, Reference, Start, Stop, Trail};
-use crate::spec::ResolvedFit;
+use crate::spec::{Loss, ResolvedFit};
 
-use super::plan::Plan;
+use super::plan::{Arm, Plan};
 
-const MAGIC: &[u8; 8] = b"SPFCKPT3";
+const MAGIC: &[u8; 8] = b"SPFCKPT4";
 
 /// One λ that is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +123,8 @@ impl Part {
     pub fn add(&mut self, done: Done) {
         let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
         let referred: usize = [&trail.reference, &trail.bend, &trail.before].into_iter().flatten().map(|then| then.columns.len()).sum();
-        self.bytes += 272 + 12 * (point.columns.len() + referred) + 4 * trail.gram.len();
+        self.bytes +=
+            288 + 12 * (point.columns.len() + referred) + 4 * (trail.gram.len() + point.classes.len()) + 8 * point.intercepts.len();
         match done {
             Done::Path { arm, index, point, trail } => {
                 let arm = self.arms.entry(arm).or_default();
@@ -191,7 +193,12 @@ impl Checkpoint {
             }
         }
         let n_columns = dataset.x.view().len();
-        let legal = plan.arms.iter().zip(&whole.arms).all(|(arm, done)| done.fits(n_columns, arm.n_lambdas(), arm.gammas.len()));
+        let n_classes = match spec.loss {
+            Loss::Multinomial => dataset.meta.target.classes.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        };
+        let fits = |arm: &Arm<'_>, done: &ArmDone| done.fits((n_columns, n_classes), arm.n_lambdas(), arm.gammas.len());
+        let legal = plan.arms.iter().zip(&whole.arms).all(|(arm, done)| fits(arm, done));
         if legal { Ok(whole) } else { Err("its numbers do not fit the data") }
     }
 
@@ -236,11 +243,20 @@ impl ArmDone {
         Ok(())
     }
 
-    fn fits(&self, n_columns: usize, n_lambdas: usize, n_shares: usize) -> bool {
+    fn fits(&self, (n_columns, n_classes): (usize, usize), n_lambdas: usize, n_shares: usize) -> bool {
         let inside = |columns: &[u32]| {
             columns.windows(2).all(|pair| pair[0] < pair[1]) && columns.last().is_none_or(|&last| (last as usize) < n_columns)
         };
-        let point = |point: &Point| inside(&point.columns) && point.columns.len() == point.values.len();
+        let entries_inside = |point: &Point| {
+            let mut entries = point.columns.iter().zip(&point.classes);
+            entries.clone().all(|(&j, &k)| (j as usize) < n_columns && (k as usize) < n_classes)
+                && entries.next().is_none_or(|mut last| entries.all(|entry| std::mem::replace(&mut last, entry) < entry))
+                && point.classes.len() == point.columns.len()
+        };
+        let point = |point: &Point| {
+            let fits = if n_classes > 0 { entries_inside(point) } else { inside(&point.columns) && point.classes.is_empty() };
+            fits && point.columns.len() == point.values.len() && point.intercepts.len() == n_classes
+        };
         let gone_by = |then: &Option<Reference>| then.as_ref().is_none_or(|then| inside(&then.columns));
         let trail = |trail: &Trail| inside(&trail.gram) && [&trail.reference, &trail.bend, &trail.before].into_iter().all(gone_by);
         let fold = |path: &FoldPath| {
@@ -308,6 +324,9 @@ impl Writer {
         self.number(point.full_passes);
         self.count(usize::from(point.stop == Stop::Converged));
         self.coefficients(&point.columns, &point.values);
+        self.columns(&point.classes);
+        self.count(point.intercepts.len());
+        point.intercepts.iter().for_each(|intercept| self.number(*intercept));
     }
 
     fn trail(&mut self, trail: &Trail) {
@@ -351,6 +370,13 @@ impl Reader<'_> {
         Some(columns.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
     }
 
+    fn numbers(&mut self) -> Option<Vec<f64>> {
+        let length = self.count()?.checked_mul(8)?;
+        let (numbers, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(numbers.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    }
+
     fn coefficients(&mut self) -> Option<(Vec<u32>, Vec<f64>)> {
         let columns = self.columns()?;
         let values = columns.iter().map(|_| self.number()).collect::<Option<_>>()?;
@@ -362,7 +388,8 @@ impl Reader<'_> {
         let (epochs, full_passes) = (u64::from_le_bytes(self.word()?), self.number()?);
         let stop = if self.count()? == 1 { Stop::Converged } else { Stop::LimitReached };
         let (columns, values) = self.coefficients()?;
-        Some(Point { lambda, columns, values, intercept, relative_gap, deviance, epochs, full_passes, stop })
+        let (classes, intercepts) = (self.columns()?, self.numbers()?);
+        Some(Point { lambda, columns, classes, values, intercept, intercepts, relative_gap, deviance, epochs, full_passes, stop })
     }
 
     fn trail(&mut self) -> Option<Trail> {

@@ -8,14 +8,14 @@
 //! squared loss   n·ln(D) + k·df       the scale of the noise is estimated
 //! others         Σs·D + k·df
 //! k              2 (aic), ln n (bic, ebic)
-//! ebic           + 2γ·ln C(p, non-zeros), p = features that are not empty
+//! ebic           + 2γ·ln C(p, non-zeros), p = features that are not empty (times the classes of a multinomial fit)
 //! ```
 //!
 //! A saturated model has D = 0, whose logarithm would win over everything: with as many degrees of freedom as rows there
 //! is no criterion.
 
 use super::arm::Solved;
-use super::target::Rows;
+use super::target::{Compared, Rows};
 use crate::solver::Loss;
 use crate::spec::Selection;
 
@@ -29,12 +29,14 @@ pub(super) fn along(selection: &Selection, rows: &Rows<'_>, n_columns: usize, pa
     let total = if rows.weights.is_some() { weights().sum() } else { n };
     let price = if *selection == Selection::Aic { 2.0 } else { n.ln() };
     let gamma = if let Selection::Ebic { ebic_gamma } = selection { *ebic_gamma } else { 0.0 };
-    let intercept = f64::from(u8::from(rows.intercept));
+    // intercepts of classes are free but for their sum
+    let outputs = rows.loss.n_outputs();
+    let intercept = if rows.intercept { (outputs - 1).max(1) as f64 } else { 0.0 };
     let saturated = |nonzeros: usize| nonzeros as f64 + intercept >= n;
     let floor = (ROUNDING * path.null_deviance).max(f64::MIN_POSITIVE);
     let value = |deviance: f64, nonzeros: usize| {
-        let fit = if rows.loss == Loss::Squared { n * deviance.max(floor).ln() } else { total * deviance };
-        fit + price * (nonzeros as f64 + intercept) + 2.0 * gamma * ln_choose(n_columns, nonzeros)
+        let fit = if rows.loss == Compared::One(Loss::Squared) { n * deviance.max(floor).ln() } else { total * deviance };
+        fit + price * (nonzeros as f64 + intercept) + 2.0 * gamma * ln_choose(n_columns.saturating_mul(outputs), nonzeros)
     };
     path.points.iter().map(|point| (point.deviance, point.columns.len())).map(|(d, k)| (!saturated(k)).then(|| value(d, k))).collect()
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::target::Rows;
+use super::target::{Compared, Rows};
 use crate::solver::Loss;
 use crate::spec::{ResolvedFit, Standardize};
 
@@ -42,7 +42,7 @@ pub(super) fn no_equivalents() -> Value {
 }
 
 struct Stated {
-    loss: Loss,
+    loss: Compared,
     ratio: f64,
     lambda: f64,
     intercept: bool,
@@ -54,11 +54,12 @@ struct Stated {
 impl Stated {
     fn glmnet(&self, standardize: bool) -> Option<Value> {
         let family = match self.loss {
-            Loss::Squared if self.ratio < 1.0 => return None,
-            Loss::Squared => "gaussian",
-            Loss::Logistic => "binomial",
-            Loss::Poisson => "poisson",
-            Loss::Huber { .. } | Loss::SquaredHinge => return None,
+            Compared::One(Loss::Squared) if self.ratio < 1.0 => return None,
+            Compared::One(Loss::Squared) => "gaussian",
+            Compared::One(Loss::Logistic) => "binomial",
+            Compared::Classes(_) => "multinomial",
+            Compared::One(Loss::Huber { .. } | Loss::SquaredHinge) => return None,
+            Compared::One(Loss::Poisson) => "poisson",
         };
         Some(
             json!({ "family": family, "lambda": self.lambda, "alpha": self.ratio, "standardize": standardize, "intercept": self.intercept }),
@@ -68,12 +69,14 @@ impl Stated {
     fn sklearn(&self) -> Option<Value> {
         let ridge = self.ratio == 0.0;
         match self.loss {
-            Loss::Squared if ridge => self.estimator("Ridge", &[("alpha", self.lambda * self.total)]),
-            Loss::Squared => self.lasso_or_net(),
-            Loss::Logistic => self.estimator("LogisticRegression", &[("C", self.c()), ("l1_ratio", self.ratio)]),
-            Loss::Poisson if ridge => self.estimator("PoissonRegressor", &[("alpha", self.lambda)]),
+            Compared::One(Loss::Squared) if ridge => self.estimator("Ridge", &[("alpha", self.lambda * self.total)]),
+            Compared::One(Loss::Squared) => self.lasso_or_net(),
+            Compared::One(Loss::Logistic) | Compared::Classes(_) => {
+                self.estimator("LogisticRegression", &[("C", self.c()), ("l1_ratio", self.ratio)])
+            }
+            Compared::One(Loss::Poisson) if ridge => self.estimator("PoissonRegressor", &[("alpha", self.lambda)]),
             // of its two penalties the ridge, ½‖w‖², has C = 1/(Σs·λ) too; it penalises its intercept
-            Loss::SquaredHinge if !self.intercept => {
+            Compared::One(Loss::SquaredHinge) if !self.intercept => {
                 let (_, penalty) = [(1.0, "l1"), (0.0, "l2")].into_iter().find(|(ratio, _)| *ratio == self.ratio)?;
                 let mut told = self.estimator("LinearSVC", &[("C", self.c())])?;
                 for (name, value) in [("penalty", json!(penalty)), ("loss", json!("squared_hinge")), ("dual", json!(false))] {
@@ -82,12 +85,12 @@ impl Stated {
                 Some(told)
             }
             // `HuberRegressor` estimates a scale besides
-            Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
+            Compared::One(Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge) => None,
         }
     }
 
     fn spark(&self) -> Option<Value> {
-        let same = self.loss == Loss::Logistic;
+        let same = self.loss.has_classes();
         same.then(
             || json!({ "regParam": self.lambda, "elasticNetParam": self.ratio, "standardization": false, "fitIntercept": self.intercept }),
         )
@@ -96,18 +99,22 @@ impl Stated {
     fn celer(&self) -> Option<Value> {
         match self.loss {
             _ if self.weighted || self.ratio == 0.0 => None,
-            Loss::Squared => self.lasso_or_net(),
-            Loss::Logistic if self.ratio == 1.0 && !self.intercept => self.estimator("LogisticRegression", &[("C", self.c())]),
-            Loss::Logistic | Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
+            Compared::One(Loss::Squared) => self.lasso_or_net(),
+            Compared::One(Loss::Logistic) if self.ratio == 1.0 && !self.intercept => {
+                self.estimator("LogisticRegression", &[("C", self.c())])
+            }
+            _ => None,
         }
     }
 
     fn skglm(&self) -> Option<Value> {
         match self.loss {
             _ if self.weighted || self.ratio == 0.0 => None,
-            Loss::Squared => self.lasso_or_net(),
-            Loss::Logistic => self.estimator("SparseLogisticRegression", &[("alpha", self.lambda), ("l1_ratio", self.ratio)]),
-            Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge => None,
+            Compared::One(Loss::Squared) => self.lasso_or_net(),
+            Compared::One(Loss::Logistic) => {
+                self.estimator("SparseLogisticRegression", &[("alpha", self.lambda), ("l1_ratio", self.ratio)])
+            }
+            Compared::One(Loss::Poisson | Loss::Huber { .. } | Loss::SquaredHinge) | Compared::Classes(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
+use super::evaluate_classes;
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
@@ -17,7 +18,7 @@ use crate::model::Model;
 /// Units of work, a few nanoseconds each, between two looks up.
 const UNSEEN: usize = 1 << 16;
 /// Rows or non-zeros of one stretch of work.
-const STRETCH: usize = 1 << 13;
+pub(super) const STRETCH: usize = 1 << 13;
 /// A warning names no more features than this.
 const FEATURES_MAX: usize = 1000;
 /// 1 is said with the stored result, by the store.
@@ -46,21 +47,9 @@ pub struct Evaluation {
 pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe: &Observe<'_>) -> Result<Evaluation, TrainError> {
     let pace = Pace::new(observe);
     let matched = Matched::find(dataset, model, names, &pace)?;
-    let eta = scores(dataset, model, &matched, &pace)?;
-    pace.at(1);
-    let rows = Measured { y: &target(dataset, model)?, eta: &eta, dataset, pace: &pace };
-    let metrics = match model.card.loss.as_str() {
-        "squared" => rows.numbers()?,
-        "poisson" => rows.counts()?,
-        "logistic" => rows.sides(true)?,
-        "squared_hinge" => rows.sides(false)?,
-        // its deviance hangs on δ, which a card tells in words alone
-        "huber" => {
-            let mut metrics = rows.numbers()?;
-            metrics["deviance"] = Value::Null;
-            metrics
-        }
-        other => return Err(unfit("invalid_target", format!("A model of {other} loss cannot be evaluated."))),
+    let metrics = match model.card.is_multinomial() {
+        true => evaluate_classes::metrics(dataset, model, &matched, &pace)?,
+        false => metrics(dataset, model, &matched, &pace)?,
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
     if !metrics.as_object().is_some_and(|all| all.values().all(finite)) {
@@ -75,8 +64,27 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
     })
 }
 
+fn metrics(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let eta = scores(dataset, model, matched, pace)?;
+    pace.at(1);
+    let rows = Measured { y: &target(dataset, model)?, eta: &eta, dataset, pace };
+    match model.card.loss.as_str() {
+        "squared" => rows.numbers(),
+        "poisson" => rows.counts(),
+        "logistic" => rows.sides(true),
+        "squared_hinge" => rows.sides(false),
+        // its deviance hangs on δ, which a card tells in words alone
+        "huber" => {
+            let mut metrics = rows.numbers()?;
+            metrics["deviance"] = Value::Null;
+            Ok(metrics)
+        }
+        other => Err(unfit("invalid_target", format!("A model of {other} loss cannot be evaluated."))),
+    }
+}
+
 /// Tells how far the work is, often enough to be stopped within a moment.
-struct Pace<'a> {
+pub(super) struct Pace<'a> {
     observe: &'a Observe<'a>,
     unseen: Cell<usize>,
     part: Cell<u64>,
@@ -90,12 +98,12 @@ impl<'a> Pace<'a> {
     }
 
     /// So many parts are done.
-    fn at(&self, part: u64) {
+    pub(super) fn at(&self, part: u64) {
         self.part.set(part);
         self.unseen.set(UNSEEN);
     }
 
-    fn work(&self, units: usize) -> Result<(), TrainError> {
+    pub(super) fn work(&self, units: usize) -> Result<(), TrainError> {
         let unseen = self.unseen.get().saturating_add(units);
         self.unseen.set(unseen);
         if unseen < UNSEEN {
@@ -113,9 +121,9 @@ impl<'a> Pace<'a> {
 
 /// Which stored column belongs to which coefficient.
 #[derive(Default)]
-struct Matched {
-    /// Position among the model's coefficients, and of the column; by rising feature of the model.
-    pairs: Vec<(u32, u32)>,
+pub(super) struct Matched {
+    /// Position among the model's coefficients, and of the column; by rising feature of the model, and class.
+    pub(super) pairs: Vec<(u32, u32)>,
     /// How many, and the display names of the first.
     unknown: (u64, Vec<String>),
     missing: (u64, Vec<String>),
@@ -145,12 +153,15 @@ impl Matched {
             match of_model(feature) {
                 None => note(&mut matched.unknown, || display_name(dataset, feature)),
                 Some(known) => {
-                    matched.pairs.extend(model.indices.binary_search(&known).ok().map(|at| (at as u32, column)));
+                    let first = model.indices.partition_point(|index| *index < known);
+                    let own = model.indices[first..].iter().take_while(|index| **index == known);
+                    matched.pairs.extend((first as u32..).zip(own).map(|(at, _)| (at, column)));
                 }
             }
         }
         matched.pairs.sort_unstable();
-        for &feature in &model.indices {
+        for same in model.indices.chunk_by(|a, b| a == b) {
+            let feature = same[0];
             pace.work(cost)?;
             if of_data(feature).is_none() {
                 note(&mut matched.missing, || crate::model::display_name(names, feature));
@@ -219,10 +230,6 @@ fn target(dataset: &Dataset, model: &Model) -> Result<Vec<f64>, TrainError> {
         // one class against the rest
         None => known.contains(&None).then_some(-1.0),
     };
-    let unknown = |class: &Class| {
-        let class = serde_json::to_string(class).unwrap_or_default();
-        unfit("invalid_target", format!("The model does not know the class {class} of the target."))
-    };
     match &dataset.meta.target.classes {
         Some(classes) => {
             let sides: Vec<f64> = classes.iter().map(|class| side(class).ok_or_else(|| unknown(class))).collect::<Result<_, _>>()?;
@@ -230,6 +237,11 @@ fn target(dataset: &Dataset, model: &Model) -> Result<Vec<f64>, TrainError> {
         }
         None => dataset.y.iter().map(|&y| side(&Class::Number(y)).ok_or_else(|| unknown(&Class::Number(y)))).collect(),
     }
+}
+
+pub(super) fn unknown(class: &Class) -> TrainError {
+    let class = serde_json::to_string(class).unwrap_or_default();
+    unfit("invalid_target", format!("The model does not know the class {class} of the target."))
 }
 
 /// Rows with their scores.
@@ -328,6 +340,6 @@ impl Measured<'_> {
 }
 
 /// JSON knows no other numbers.
-fn finite(number: f64) -> Result<f64, TrainError> {
+pub(super) fn finite(number: f64) -> Result<f64, TrainError> {
     number.is_finite().then_some(number).ok_or_else(|| unfit("numerical_error", "A prediction is beyond a double."))
 }

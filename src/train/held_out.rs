@@ -85,8 +85,8 @@ fn run_folds(
     run: &Run<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<Measured, TrainError> {
-    // Class shares are those of the two sides the loss sees.
-    let strata = rows.classes.is_some().then_some(rows.y.as_slice());
+    // Class shares are those the loss sees.
+    let strata = rows.loss.has_classes().then_some(rows.y.as_slice());
     let before = run.resume.as_ref().map(|before| before.arm(arm.position));
     let per_repeat = splits.folds as usize;
     let relaxing = !arm.gammas.is_empty();
@@ -124,7 +124,7 @@ fn run_folds(
             each: &each,
         };
         let observe = |at: &solver::Progress| tracker.fold(arm.position, first, at);
-        let deviance = solver::cross_validate(inputs.data, inputs.loss, penalty, inputs.options, &folds, &observe).map_err(unfit_fold)?;
+        let deviance = inputs.loss.cross_validate(inputs.data, penalty, inputs.options, &folds, &observe).map_err(unfit_fold)?;
         let refitted = refitted.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (fold, refitted) in refitted.into_iter().enumerate() {
             let reached = deviance.reached.get(fold).copied().unwrap_or(0);
@@ -143,6 +143,7 @@ fn run_folds(
 fn unfit_fold(why: Unfit) -> TrainError {
     match why {
         Unfit::OneClass => unfit("invalid_target", "Without the rows of one fold only one class is left; ask for fewer folds."),
+        Unfit::EmptyClass => unfit("invalid_target", "Without the rows of one fold a class has no row left; ask for fewer folds."),
         Unfit::NoCount => unfit("invalid_target", "Without the rows of one fold no count above zero is left; ask for fewer folds."),
         Unfit::NoWeight => unfit("invalid_weight", "Without the rows of one fold no weight is left; ask for fewer folds."),
         other => other.into(),

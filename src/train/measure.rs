@@ -4,18 +4,23 @@ use std::convert::Infallible;
 
 use serde_json::{Value, json};
 
+use super::classes;
 use super::ranking::auc;
-use super::target::Rows;
+use super::target::{Compared, Rows};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::solver::{Data, Loss, Point};
 
 /// Metrics on the training rows: `deviance`, and by loss `mse r2` (of the mean where the loss is Poisson; Huber also `mae`) or
 /// `log_loss accuracy auc`, without the log-loss where there are no probabilities.
 pub(super) fn train_metrics(rows: &Rows<'_>, data: &Data<'_>, point: &Point, null_deviance: f64) -> Value {
+    let loss = match rows.loss {
+        Compared::One(loss) => loss,
+        Compared::Classes(n_classes) => return classes::train_metrics(rows, data, point, n_classes, null_deviance),
+    };
     let eta = linear_predictor(data, point);
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
     let ratio = if null_deviance > 0.0 { 1.0 - point.deviance / null_deviance } else { 0.0 };
-    match rows.loss {
+    match loss {
         Loss::Squared => {
             json!({ "deviance": point.deviance, "deviance_ratio": ratio, "mse": point.deviance, "r2": r2(&rows.y, &eta, weight) })
         }

@@ -7,9 +7,11 @@ mod arm;
 mod card;
 mod checkpoint;
 mod choice;
+mod classes;
 mod criteria;
 mod equivalents;
 mod evaluate;
+mod evaluate_classes;
 mod held_out;
 mod measure;
 mod plan;
@@ -40,7 +42,7 @@ use choice::Chosen;
 use plan::{Plan, Role};
 use progress::Tracker;
 use selected::{Pilot, Twin};
-use target::Rows;
+use target::{Compared, Rows};
 
 /// How a fit is run. Nothing of it changes the result of a fit that comes to its end.
 pub struct Run<'a> {
@@ -111,7 +113,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let path = solved.swap_remove(chosen.arm);
     let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot: pilot.as_ref(), twin };
     let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
-    let finite = model.card.intercept.is_finite() && model.values.iter().all(|value| value.is_finite());
+    let intercepts = model.card.intercepts.iter().flatten().chain([&model.card.intercept]);
+    let finite = intercepts.chain(&model.values).all(|value| value.is_finite());
     if finite && let Some(points) = promote::points(dataset, spec, &path) {
         (run.points)(points);
     }
@@ -121,7 +124,7 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
 /// Everything a problem is made of but its penalty; folds make theirs of it too.
 struct Inputs<'a> {
     data: Data<'a>,
-    loss: solver::Loss,
+    loss: Compared,
     options: solver::Options,
 }
 
@@ -238,7 +241,7 @@ impl<'f> Fitter<'f> {
         let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
         let penalty = solver::Penalty { l1_ratio, factors };
         let Inputs { data, loss, options } = *self.inputs;
-        Ok(Problem::new(data, loss, penalty, options, &|at| self.tracker.finishing(at))?)
+        Ok(loss.problem(data, penalty, options, &|at| self.tracker.finishing(at))?)
     }
 }
 

@@ -50,7 +50,7 @@ impl<'s> Plan<'s> {
         };
         if let Some(adaptive) = &spec.penalty.adaptive {
             let l1_ratio = if adaptive.pilot == Pilot::Ridge { 0.0 } else { 1.0 };
-            let plain = || Splits::plain(PILOT_FOLDS, spec.loss.positive_class().is_some(), 0);
+            let plain = || Splits::plain(PILOT_FOLDS, spec.loss.has_classes(), 0);
             add(Role::Pilot, l1_ratio, own_path(spec, l1_ratio), Some(splits.unwrap_or_else(plain)), &[]);
         }
         let gammas = spec.refit.as_ref().map_or(&[][..], |refit| &refit.relaxed_gamma);

@@ -9,17 +9,18 @@ use super::{Inputs, Observe, TrainError, card, go_on, unfit};
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::model::{Model, PathPoint, PathPoints};
-use crate::solver::{self, Point, Problem, Stop};
-use crate::spec::ResolvedFit;
+use crate::solver::{self, Point, Stop};
+use crate::spec::{Loss, ResolvedFit};
 
 /// Points are kept up to this many bytes; what is more cannot be promoted.
 const KEPT_MAX: usize = 32 << 20;
 
-/// The points of a path as they are kept; `None` for a single one, and where they take too much.
+/// The points of a path as they are kept; `None` for a single one, where they take too much, and for those of many
+/// classes, which their stored form does not know.
 pub(super) fn points(dataset: &Dataset, spec: &ResolvedFit, path: &Solved) -> Option<PathPoints> {
     let points = &path.points;
     let nonzeros: usize = points.iter().map(|point| point.values.len()).sum();
-    if points.len() < 2 || PathPoints::bytes_of(points.len(), nonzeros) > KEPT_MAX {
+    if points.len() < 2 || spec.loss == Loss::Multinomial || PathPoints::bytes_of(points.len(), nonzeros) > KEPT_MAX {
         return None;
     }
     let features = dataset.x.view().features;
@@ -56,8 +57,10 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
         Some(Point {
             lambda: kept.lambda,
             columns,
+            classes: Vec::new(),
             values: kept.values.clone(),
             intercept: kept.intercept,
+            intercepts: Vec::new(),
             relative_gap: kept.relative_gap,
             deviance: kept.deviance,
             epochs: kept.epochs,
@@ -77,7 +80,7 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
     let factors = target::factors(dataset, &spec)?;
     let inputs = Inputs::of(dataset, &spec, &rows);
     let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref() };
-    let problem = Problem::new(inputs.data, inputs.loss, penalty, inputs.options, &look)?;
+    let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &look)?;
     // the table is of the path only where no share of a refit was chosen with it
     let cv = base.cv.clone().filter(|_| base.card.refit.is_none());
     let chosen = Chosen { arm: 0, index, gamma: 1.0, cv, criterion: None, candidates: None, scores: Vec::new(), cut: None };

@@ -1,7 +1,7 @@
 //! The relaxed lasso: the penalised fit mixed with a refit of its support without penalty.
 
 use super::measure::linear_predictor;
-use super::{Inputs, TrainError};
+use super::{Inputs, TrainError, unfit};
 use crate::solver::{self, Data, Point, Refit};
 
 /// Mean deviance of the rows of a fold for each share of the penalised coefficients; `None` when `observe` said stop.
@@ -17,14 +17,16 @@ pub(super) fn held_out_deviances(
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
     let here = |i: usize| of_row[i] as usize == fold;
     let train: Vec<f64> = (0..of_row.len()).map(|i| if here(i) { 0.0 } else { weight(i) }).collect();
-    let refit = solver::refit(Data { weights: Some(&train), ..*data }, inputs.loss, inputs.options.intercept, point, observe)?;
+    // of many classes nothing is refitted: their specification is refused
+    let loss = inputs.loss.one()?;
+    let refit = solver::refit(Data { weights: Some(&train), ..*data }, loss, inputs.options.intercept, point, observe)?;
     let penalised = linear_predictor(data, point);
     let free = linear_predictor(data, &Point { values: refit.values, intercept: refit.intercept, ..point.clone() });
     let test = || (0..of_row.len()).filter(|&i| here(i) && weight(i) > 0.0);
     let total: f64 = test().map(weight).sum();
     let deviance = |gamma: &f64| {
         let eta = |i: usize| gamma * penalised[i] + (1.0 - gamma) * free[i];
-        test().map(|i| weight(i) * inputs.loss.deviance(data.y[i], eta(i))).sum::<f64>() / total
+        test().map(|i| weight(i) * loss.deviance(data.y[i], eta(i))).sum::<f64>() / total
     };
     Some(gammas.iter().map(deviance).collect())
 }
@@ -32,7 +34,8 @@ pub(super) fn held_out_deviances(
 /// The model of one share on all rows, with its deviance; and the refit it is mixed of.
 pub(super) fn mix(inputs: &Inputs<'_>, point: &Point, gamma: f64, observe: &solver::Observe<'_>) -> Result<(Point, Refit), TrainError> {
     let data = &inputs.data;
-    let refit = solver::refit(*data, inputs.loss, inputs.options.intercept, point, observe).ok_or(TrainError::Cancelled)?;
+    let loss = inputs.loss.one().ok_or_else(|| unfit("invalid_parameter", "A multinomial fit is not refitted."))?;
+    let refit = solver::refit(*data, loss, inputs.options.intercept, point, observe).ok_or(TrainError::Cancelled)?;
     let blend = |penalised: f64, free: f64| gamma * penalised + (1.0 - gamma) * free;
     let mut mixed = Point { intercept: blend(point.intercept, refit.intercept), ..point.clone() };
     mixed.values.iter_mut().zip(&refit.values).for_each(|(value, free)| *value = blend(*value, *free));
@@ -43,6 +46,6 @@ pub(super) fn mix(inputs: &Inputs<'_>, point: &Point, gamma: f64, observe: &solv
     let weight = |i: usize| data.weights.map_or(1.0, |weights| weights[i]);
     let used = || (0..eta.len()).filter(|&i| weight(i) > 0.0);
     let total: f64 = used().map(weight).sum();
-    mixed.deviance = used().map(|i| weight(i) * inputs.loss.deviance(data.y[i], eta[i])).sum::<f64>() / total;
+    mixed.deviance = used().map(|i| weight(i) * loss.deviance(data.y[i], eta[i])).sum::<f64>() / total;
     Ok((mixed, refit))
 }

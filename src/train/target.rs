@@ -1,20 +1,81 @@
 //! Which numbers of the data set a loss compares with, and the penalty factor of each stored column.
 
 use crate::dataset::{Class, Dataset};
-use crate::solver::{self, Data};
+use crate::solver::{self, CvDeviance, Data, Folds, Options, Penalty, Problem, Unfit};
 use crate::spec::{Loss, ResolvedFit, feature_index};
 
 use super::{TrainError, unfit};
 
+/// What predictions are compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Compared {
+    /// A number, or one of two signs, by a loss of one predictor.
+    One(solver::Loss),
+    /// One of so many classes, by the multinomial loss.
+    Classes(usize),
+}
+
+impl Compared {
+    /// The problem of a fit.
+    pub(super) fn problem<'a>(
+        self,
+        data: Data<'a>,
+        penalty: Penalty<'a>,
+        options: Options,
+        observe: &solver::Observe<'_>,
+    ) -> Result<Problem<'a>, Unfit> {
+        match self {
+            Self::One(loss) => Problem::new(data, loss, penalty, options, observe),
+            Self::Classes(n_classes) => Problem::of_classes(data, n_classes, penalty, options, observe),
+        }
+    }
+
+    /// Cross-validation of a fit.
+    pub(super) fn cross_validate(
+        self,
+        data: Data<'_>,
+        penalty: Penalty<'_>,
+        options: Options,
+        folds: &Folds<'_>,
+        observe: &solver::Observe<'_>,
+    ) -> Result<CvDeviance, Unfit> {
+        match self {
+            Self::One(loss) => solver::cross_validate(data, loss, penalty, options, folds, observe),
+            Self::Classes(n_classes) => solver::cross_validate_classes(data, n_classes, penalty, options, folds, observe),
+        }
+    }
+
+    /// The loss of one predictor, where it is one.
+    pub(super) fn one(self) -> Option<solver::Loss> {
+        match self {
+            Self::One(loss) => Some(loss),
+            Self::Classes(_) => None,
+        }
+    }
+
+    /// Coefficients of one feature.
+    pub(super) fn n_outputs(self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Classes(n_classes) => n_classes,
+        }
+    }
+
+    /// Whether rows are of classes, whose shares folds may keep.
+    pub(super) fn has_classes(self) -> bool {
+        matches!(self, Self::One(solver::Loss::Logistic | solver::Loss::SquaredHinge) | Self::Classes(_))
+    }
+}
+
 /// The rows of a fit.
 pub(super) struct Rows<'a> {
-    pub(super) loss: solver::Loss,
-    /// Targets; ±1 for losses of two classes, counts for Poisson loss.
+    pub(super) loss: Compared,
+    /// Targets; ±1 for losses of two classes, counts for Poisson loss, positions of classes for multinomial.
     pub(super) y: Vec<f64>,
     pub(super) weights: Option<&'a [f64]>,
     /// Whether there is an intercept beside the columns.
     pub(super) intercept: bool,
-    /// Both classes, negative first; `None` = the rest.
+    /// All classes, or both, negative first; `None` = the rest.
     pub(super) classes: Option<Vec<Option<Class>>>,
 }
 
@@ -23,18 +84,34 @@ impl<'a> Rows<'a> {
         let intercept = spec.intercept;
         let weights = dataset.weights.as_deref().filter(|_| spec.weights);
         match &spec.loss {
-            Loss::Squared => Ok(Self { loss: solver::Loss::Squared, y: numbers(dataset)?, weights, intercept, classes: None }),
-            Loss::Poisson => Ok(Self { loss: solver::Loss::Poisson, y: numbers(dataset)?, weights, intercept, classes: None }),
-            Loss::Huber { delta } => {
-                Ok(Self { loss: solver::Loss::Huber { delta: *delta }, y: numbers(dataset)?, weights, intercept, classes: None })
+            Loss::Squared => {
+                Ok(Self { loss: Compared::One(solver::Loss::Squared), y: numbers(dataset)?, weights, intercept, classes: None })
             }
+            Loss::Poisson => {
+                Ok(Self { loss: Compared::One(solver::Loss::Poisson), y: numbers(dataset)?, weights, intercept, classes: None })
+            }
+            Loss::Huber { delta } => Ok(Self {
+                loss: Compared::One(solver::Loss::Huber { delta: *delta }),
+                y: numbers(dataset)?,
+                weights,
+                intercept,
+                classes: None,
+            }),
             Loss::SquaredHinge { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: solver::Loss::SquaredHinge, y, weights, intercept, classes: Some(classes) })
+                Ok(Self { loss: Compared::One(solver::Loss::SquaredHinge), y, weights, intercept, classes: Some(classes) })
             }
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: solver::Loss::Logistic, y, weights, intercept, classes: Some(classes) })
+                Ok(Self { loss: Compared::One(solver::Loss::Logistic), y, weights, intercept, classes: Some(classes) })
+            }
+            Loss::Multinomial => {
+                let classes = dataset.meta.target.classes.as_deref().unwrap_or_default();
+                if classes.len() < 2 {
+                    return Err(unfit("invalid_target", "This loss needs a target of classes."));
+                }
+                let (loss, y) = (Compared::Classes(classes.len()), dataset.y.to_vec());
+                Ok(Self { loss, y, weights, intercept, classes: Some(classes.iter().cloned().map(Some).collect()) })
             }
         }
     }

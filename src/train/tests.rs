@@ -1,5 +1,6 @@
 //! Fits of tiny data sets whose solution is known by hand, through the real file format and the real solver.
 
+mod classes;
 mod equivalents;
 mod evaluate;
 mod keep_best;

@@ -160,6 +160,7 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         lambda_max: 0.1,
         l1_ratio: 1.0,
         intercept: dataset.y.iter().sum::<f64>() / dataset.y.len() as f64,
+        intercepts: None,
         bracket: None,
         equivalents: Value::Null,
         sparsity: crate::model::Sparsity::of(dataset.meta.shape[1], &[], &[], |index| index.to_string()),
@@ -172,7 +173,7 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         engine: json!({}),
         promoted_from: None,
     };
-    Ok(Model { card, indices: vec![], values: vec![], path: vec![], cv: None })
+    Ok(Model { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

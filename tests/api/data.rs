@@ -57,6 +57,7 @@ pub(crate) fn model() -> Model {
         lambda_max: 0.4,
         l1_ratio: 1.0,
         intercept: 0.25,
+        intercepts: None,
         bracket: None,
         equivalents: json!({ "glmnet": null }),
         sparsity: Sparsity::of(3, &indices, &values, |index| index.to_string()),
@@ -71,7 +72,7 @@ pub(crate) fn model() -> Model {
     };
     let row =
         PathRow { index: 0, lambda: 0.1, nonzeros: 2, deviance_ratio: 0.3, relative_gap: 0.0, cv_mean: None, cv_se: None, criterion: None };
-    Model { card, indices, values, path: vec![row], cv: None }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None }
 }
 
 fn class(number: f64) -> sparsefit::dataset::Class {

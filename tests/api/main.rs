@@ -16,6 +16,7 @@ mod jobs;
 mod journey;
 mod lists;
 mod measures;
+mod multinomial;
 mod promote;
 mod protocol;
 mod quotas;

@@ -5,6 +5,7 @@ mod degenerate;
 mod folds;
 mod limits;
 mod made;
+mod multinomial;
 mod properties;
 mod real;
 mod refit;

@@ -21,7 +21,9 @@ const INNER: f64 = 0.3;
 /// A λ further below the last one than this is come to in steps of it.
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
-const ON_THE_WAY: f64 = 0.1;
+const ON_THE_WAY: f64 = 0.3;
+/// Newton steps on one working set.
+const STEPS: usize = 100;
 /// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
 const ROUNDING: f64 = 1e-10;
 
@@ -114,7 +116,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, false, u64::MAX);
+            engine.improve(&problem.free, primal, goal, false, u64::MAX, STEPS);
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -187,7 +189,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             // nothing new to speak of: the rest of the way can be gone at once
             let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs);
+            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs, STEPS);
             primal = self.evaluate();
             self.pass();
         };
@@ -195,7 +197,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
-    /// One round at a λ on the way to another.
+    /// One round at a λ on the way to another. The next begins with a new model anyway: a curved loss gets one step.
     fn pass_by(&mut self, lambda: f64, growth: &mut Growth) {
         let previous = std::mem::replace(&mut self.lambda, lambda);
         let primal = self.primal();
@@ -204,7 +206,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs);
+        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs, 1);
         self.evaluate();
         self.pass();
     }
@@ -335,11 +337,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64) {
+    /// A curved loss gets at most so many Newton `steps`.
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64, steps: usize) {
         match self.problem.loss {
             Loss::Squared => self.improve_quadratic(set, goal, doubted, max_epochs),
             Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, max_epochs),
-            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
+            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs, steps),
         }
     }
 

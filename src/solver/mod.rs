@@ -27,6 +27,7 @@ mod dense;
 mod descent;
 mod dual;
 mod elementary;
+mod face;
 mod folds;
 mod gradient;
 mod gram;

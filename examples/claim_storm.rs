@@ -21,7 +21,7 @@ use serde_json::json;
 use sparsefit::ambient::Ambient;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
-use sparsefit::job::{DatasetRef, Priority};
+use sparsefit::job::{DatasetRef, JobKind, Priority};
 use sparsefit::store::{Ending, Enqueued, NewJob, Store, StoreConfig};
 use tokio::task::JoinSet;
 
@@ -68,8 +68,8 @@ async fn prepare(store: &Store, jobs: u64) -> Result<(), Failure> {
     for _ in 0..jobs {
         let job = NewJob {
             project: "default".into(),
-            kind: "fit".into(),
-            model: "storm".into(),
+            kind: JobKind::Fit,
+            model: Some("storm".into()),
             dataset: DatasetRef { name: row.name.clone(), version: row.version, sha256: row.meta.sha256.clone() },
             priority: Priority::Normal,
             spec: json!({}),

@@ -10,7 +10,7 @@ use serde_json::json;
 use sparsefit::ambient::Ambient;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
-use sparsefit::job::{DatasetRef, Priority};
+use sparsefit::job::{DatasetRef, JobKind, Priority};
 use sparsefit::store::{DatasetRow, Enqueued, NewJob, Store, StoreConfig};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -69,8 +69,8 @@ async fn upload(store: &Store) -> Result<DatasetRow, Failure> {
 fn new_job(dataset: &DatasetRow) -> NewJob {
     NewJob {
         project: "default".into(),
-        kind: "fit".into(),
-        model: "m".into(),
+        kind: JobKind::Fit,
+        model: Some("m".into()),
         dataset: DatasetRef { name: "d".into(), version: dataset.version, sha256: dataset.meta.sha256.clone() },
         priority: Priority::Normal,
         spec: json!({}),

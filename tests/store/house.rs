@@ -215,6 +215,7 @@ pub(crate) fn model() -> Arc<Model> {
         lambda_max: 1.0,
         l1_ratio: 1.0,
         intercept: -2.5,
+        intercepts: None,
         bracket: None,
         equivalents: Value::Null,
         sparsity: Sparsity::of(5, &indices, &values, |index| index.to_string()),
@@ -237,5 +238,5 @@ pub(crate) fn model() -> Arc<Model> {
         cv_se: None,
         criterion: None,
     };
-    Arc::new(Model { card, indices, values, path: vec![row], cv: None })
+    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None })
 }

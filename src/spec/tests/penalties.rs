@@ -73,7 +73,7 @@ fn every_wrong_penalty_is_told_with_code_and_place() {
         (r#"{"solver":{"tol_kind":"stationarity"}}"#, "#/spec/solver/tol_kind conflict"),
     ] {
         let body = format!(r#"{{"type":"fit","model":"m","dataset":{{"name":"d"}},"spec":{spec}}}"#);
-        let fault = parse(body.as_bytes()).and_then(|job| job.fit.resolve(&regression(), None)).expect_err(spec);
+        let fault = parse(body.as_bytes()).and_then(|job| job.fit().unwrap().resolve(&regression(), None)).expect_err(spec);
         assert_eq!((places(&fault), fault.code), (vec![expected.to_owned()], Code::InvalidParameter), "{spec}");
     }
 }

@@ -35,7 +35,7 @@ async fn specifications() {
         spec("48", r#"{"lambda":{"mode":"path","n":1000000}}"#, "#/spec/lambda/n"),
         spec("48", r#"{"penalty":{"type":"elastic_net","l1_ratio":1.5}}"#, "#/spec/penalty/l1_ratio"),
         spec("48", r#"{"penalty":{"type":"elastic_net"}}"#, "#/spec/penalty/l1_ratio"),
-        spec("48", r#"{"penalty":{"type":"mcp"}}"#, "#/spec/penalty/type"),
+        spec("48", r#"{"penalty":{"type":"slope"}}"#, "#/spec/penalty/type"),
         spec("48", r#"{"penalty":{"type":"l1","factors":{"nobody":2}}}"#, "#/spec/penalty/factors/nobody"),
         spec("48", r#"{"solver":{"tol":0}}"#, "#/spec/solver/tol"),
         spec("48", r#"{"solver":{"tol":-1}}"#, "#/spec/solver/tol"),

@@ -35,7 +35,7 @@ pub(crate) const BUGS: &[(&str, Bug)] = &[
     ("a job that broke off does not rest", &[("RETRY", "not_before = $3", "not_before = $3 - 10000000")]),
     (
         "a model is not stored with its success",
-        &[("ADD_MODEL", "VALUES ($1", "SELECT * FROM (VALUES ($1"), ("ADD_MODEL", "$15)", "$15)) WHERE $1 IS NULL")],
+        &[("ADD_MODEL", "VALUES ($1", "SELECT * FROM (VALUES ($1"), ("ADD_MODEL", "$19)", "$19)) WHERE $1 IS NULL")],
     ),
     ("a rescue ignores the lease", &[("RESCUE_QUEUED", "(lease_until <= $1 OR owner = $2)", "$1 = $1 AND $2 IS $2")]),
     ("a rescue does not know whose process died", &[("RESCUE_QUEUED", "owner = $2", "$2 = 'nobody'")]),

@@ -21,9 +21,7 @@ const INNER: f64 = 0.3;
 /// A λ further below the last one than this is come to in steps of it.
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
-const ON_THE_WAY: f64 = 0.3;
-/// Newton steps on one working set.
-const STEPS: usize = 100;
+const ON_THE_WAY: f64 = 0.1;
 /// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
 const ROUNDING: f64 = 1e-10;
 
@@ -116,7 +114,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, false, u64::MAX, STEPS);
+            engine.improve(&problem.free, primal, goal, false, u64::MAX);
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -189,7 +187,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             // nothing new to speak of: the rest of the way can be gone at once
             let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs, STEPS);
+            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs);
             primal = self.evaluate();
             self.pass();
         };
@@ -197,7 +195,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
-    /// One round at a λ on the way to another. The next begins with a new model anyway: a curved loss gets one step.
+    /// One round at a λ on the way to another.
     fn pass_by(&mut self, lambda: f64, growth: &mut Growth) {
         let previous = std::mem::replace(&mut self.lambda, lambda);
         let primal = self.primal();
@@ -206,7 +204,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             return;
         }
         let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs, 1);
+        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs);
         self.evaluate();
         self.pass();
     }
@@ -337,12 +335,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
-    /// A curved loss gets at most so many Newton `steps`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64, steps: usize) {
+    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64) {
         match self.problem.loss {
             Loss::Squared => self.improve_quadratic(set, goal, doubted, max_epochs),
             Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, max_epochs),
-            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs, steps),
+            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
         }
     }
 

@@ -15,8 +15,6 @@ use crate::matrix::Number;
 
 /// Iterates combined by Anderson acceleration.
 pub(crate) const MEMORY: usize = 5;
-/// Sweeps are brisk while each leaves less than this of the gap: a few more will do.
-pub(crate) const BRISK: f64 = 0.3;
 /// Where products have served before, what is missing may cost as much as so many visits of the working set.
 const TRUST: usize = 12;
 
@@ -92,7 +90,7 @@ pub(crate) fn minimise<V: Number>(
     let Aim { goal, fall, max_epochs, served, once, doubted, patient } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
-    let (mut pace, mut doubt, mut spent) = (Pace::default(), 1usize, 0usize);
+    let (mut pace, mut doubt) = (Pace { slow: doubted, ..Pace::default() }, 1usize);
     let mut gradients = vec![0.0; at.w.len()];
     let mut moved = vec![false; at.w.len()];
     loop {
@@ -125,28 +123,23 @@ pub(crate) fn minimise<V: Number>(
         let trust = if used_to && !lean { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(fall), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
-        // one slow cycle says little of the next: a step that costs many of them waits until as much has gone into sweeps
-        let due = |price: usize| (2 * spent).max(trust) >= price && expected >= price;
-        if few && due(newton) && due(model.price(&active, clock).saturating_add(newton)) {
+        if few && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
             match on_products(model, at, &active, &gradients, nearer, fall, max_epochs, lean, clock) {
                 None => return,
                 Some(_) if once => return,
                 Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
             }
-            (pace, spent) = (Pace::default(), 0);
+            pace = Pace::default();
             moved.fill(false);
         } else {
-            // where most of the set moves, all of it is swept, and what the sweeps meet tells of all
-            let whole = 2 * entries >= visit;
-            let (order, aim) = if whole { (&all, goal) } else { (&active, nearer) };
-            let (left, brisk, work) = on_columns(model, at, order, whole, (gap, aim), fall, max_epochs, clock);
+            let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, fall), pace.slow(), max_epochs, clock);
             pace.went(gap, work);
-            spent += work + visit;
-            pace.brisk = brisk;
+            pace.brisk = before.is_finite() && fallen < 0.1 * before;
+            pace.slow &= !pace.brisk;
             moved.fill(false);
             active.iter().for_each(|&k| moved[k] = true);
             // looking at the set again would cost as much as looking at everything, which comes next
-            if 2 * visit > model.nnz() && !doubted && !patient && left <= goal {
+            if 2 * visit > model.nnz() && !doubted && !patient && still_to_fall(before, fallen) <= small_fall(goal, fall) {
                 return;
             }
         }
@@ -156,12 +149,30 @@ pub(crate) fn minimise<V: Number>(
     }
 }
 
+/// The fall of the objective in a sweep that belongs to a gap of `goal`: the gap goes with the violation of the dual
+/// constraints, the objective with its square.
+pub(crate) fn small_fall(goal: f64, fall: Fall) -> f64 {
+    if fall.second > 0.0 { goal * (goal / fall.second).min(0.1) } else { 0.0 }
+}
+
+/// What all further sweeps together would fall by if the falls go on as the last two did.
+fn still_to_fall(before: f64, fallen: f64) -> f64 {
+    if fallen == 0.0 {
+        0.0
+    } else if before.is_finite() && fallen < before {
+        fallen * fallen / (before - fallen)
+    } else {
+        f64::INFINITY
+    }
+}
+
 /// How fast cycles come nearer, and what the rest of the way would cost.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// The gap before the last cycle and its work.
     last: Option<(f64, usize)>,
-    /// The gap shrinks by far from sweep to sweep: a few more sweeps will do.
+    slow: bool,
+    /// Steps shrink by far from sweep to sweep: a few more sweeps will do.
     brisk: bool,
 }
 
@@ -175,10 +186,16 @@ impl Pace {
     pub(crate) fn work_to(&mut self, gap: f64, goal: f64) -> usize {
         let Some((before, work)) = self.last else { return 0 };
         let rate = (gap / before).ln();
+        self.slow |= rate > -1.5;
         if self.brisk {
             return work;
         }
         if rate < 0.0 { ((goal / gap).ln() / rate * work as f64) as usize } else { usize::MAX }
+    }
+
+    /// Whether a cycle has disappointed: its end can then not be told from small steps.
+    pub(crate) fn slow(&self) -> bool {
+        self.slow
     }
 }
 
@@ -218,34 +235,26 @@ fn on_products<V: Number>(
     Some(helped)
 }
 
-/// Moves the columns of `active` by descent on the columns themselves, from a gap to the goal or for one cycle: the gap
-/// to be expected at its end, whether it shrinks by far from sweep to sweep, and units of work. Unless `whole`, what
-/// stays at 0 is left out of later sweeps.
-#[allow(clippy::too_many_arguments)]
+/// Moves the columns of `active` by descent on the columns themselves; the falls of the objective in the last two sweeps,
+/// and units of work.
 fn on_columns<V: Number>(
     model: &mut Residual<V>,
     at: &mut Coordinates,
     active: &[usize],
-    whole: bool,
-    (gap, goal): (f64, f64),
-    fall: Fall,
+    small: f64,
+    slow: bool,
     max_epochs: u64,
     clock: &mut Clock,
-) -> (f64, bool, usize) {
+) -> ([f64; 2], usize) {
     let mut history = vec![at.pick(active)];
-    let mut order = active.to_vec();
-    let (mut last, mut left, mut brisk, mut work) = (gap, gap, false, 0);
+    let (mut before, mut fallen, mut work) = (0.0, f64::INFINITY, 0);
     for _ in 0..=MEMORY {
-        let mut moves = vec![false; order.len()];
-        let met = sweep(model, at, &order, &mut moves, &mut work, clock).gap(fall);
-        if !whole {
-            let mut moves = moves.into_iter();
-            order.retain(|_| moves.next() == Some(true));
-        }
-        // what was met on the way has shrunk by the end of the sweep as it does from sweep to sweep
-        (left, brisk, last) = (met * (met / last).min(1.0), met < BRISK * last, met);
-        if clock.cancelled || clock.progress.epoch >= max_epochs || left <= goal {
-            return (left, brisk, work);
+        before = fallen;
+        fallen = sweep(model, at, active, &mut work, clock);
+        // what the next would fall by, if each does as the last
+        let done = still_to_fall(before, fallen) <= small && !slow;
+        if clock.cancelled || clock.progress.epoch >= max_epochs || done {
+            return ([before, fallen], work);
         }
         history.push(at.pick(active));
     }
@@ -254,38 +263,30 @@ fn on_columns<V: Number>(
     if let Some(d) = combine(at, active, &scale, &history, clock) {
         take_if_better(model, at, &d, clock);
     }
-    (left, brisk, work)
+    ([before, fallen], work)
 }
 
-/// One pass of coordinate descent over `order`, noting what does not stay at 0; the gap by the gradients as they were met.
-fn sweep<V: Number>(
-    model: &mut Residual<V>,
-    at: &mut Coordinates,
-    order: &[usize],
-    moves: &mut [bool],
-    work: &mut usize,
-    clock: &mut Clock,
-) -> Estimate {
-    let mut estimate = Estimate::default();
-    for (&k, moves) in order.iter().zip(moves) {
+/// One pass of coordinate descent over `order`; the fall of the objective.
+fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> f64 {
+    let mut fallen = 0.0;
+    for &k in order {
         let cost = model.visit_cost(k);
         *work += cost;
         if !clock.touch(cost) {
-            return estimate;
+            return fallen;
         }
-        let (curvature, gradient) = (model.curvature(k), model.gradient(k));
-        estimate.add(at, k, gradient, curvature);
-        let target = prox(gradient + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
+        let curvature = model.curvature(k);
+        let target = prox(model.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
         let step = target - at.w[k];
         if step != 0.0 {
             model.step(k, step, clock);
             *work += cost;
             at.w[k] = target;
+            fallen += 0.5 * (curvature + at.l2[k]) * step * step;
         }
-        *moves = step != 0.0 || target != 0.0;
     }
     clock.progress.epoch += 1;
-    estimate
+    fallen
 }
 
 /// Takes the step `d` when the objective falls.

@@ -27,7 +27,6 @@ mod dense;
 mod descent;
 mod dual;
 mod elementary;
-mod face;
 mod folds;
 mod gradient;
 mod gram;

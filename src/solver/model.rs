@@ -7,7 +7,7 @@
 
 use super::clock::Clock;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, Fall, MEMORY, mixture, prox};
+use super::inner::{Coordinates, Estimate, Fall, MEMORY, mixture, prox, small_fall};
 
 /// How far a model is minimised, as a share of the gap it begins with.
 const ROUGH: f64 = 0.05;
@@ -78,7 +78,7 @@ impl<'d, 'o> Descent<'d, 'o> {
             if gap <= goal || self.clock.cancelled {
                 break;
             }
-            let small = small_fall(goal, size);
+            let small = small_fall(goal, Fall { first: 0.0, second: size });
             let idle = IDLE * small / self.slots.len() as f64;
             let mut active: Vec<usize> = (0..self.slots.len()).collect();
             let mut before = self.sweep(&active, idle);
@@ -175,12 +175,6 @@ impl<'d, 'o> Descent<'d, 'o> {
             (self.w, self.c) = (w, c);
         }
     }
-}
-
-/// The fall of the objective in a sweep that belongs to a gap of `goal`: the gap goes with the violation of the dual
-/// constraints, the objective with its square.
-fn small_fall(goal: f64, size: f64) -> f64 {
-    if size > 0.0 { goal * (goal / size).min(0.1) } else { 0.0 }
 }
 
 widest! {

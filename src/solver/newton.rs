@@ -65,12 +65,12 @@ impl Bend {
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
-    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective; at most `steps` times.
-    /// F at the start is `primal`, and the gradient at every column is known there unless nothing is.
-    pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64, steps: usize) {
+    /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective. F at the start is
+    /// `primal`, and the gradient at every column is known there unless nothing is.
+    pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
         let mut primal = primal;
         let (mut last_gap, mut sharper) = (None, 1.0);
-        for round in 0..steps {
+        for round in 0..100 {
             let (gap, known) =
                 if round == 0 && !self.gradient.values.is_empty() { self.look_back(set, primal) } else { self.look_at(set, primal) };
             if gap <= goal || self.clock.cancelled || self.clock.progress.epoch >= max_epochs {
@@ -95,7 +95,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             model.products = self.products_to_use();
             let mut at = self.coordinates(set);
             // the estimate of the model sees an unpenalised column only to second order, the gap to first
-            if !self.problem.free.is_empty() && last_gap.is_some_and(|last| gap > 0.5 * last) {
+            if last_gap.is_some_and(|last| gap > 0.5 * last) {
                 sharper *= 0.1;
             }
             last_gap = Some(gap);

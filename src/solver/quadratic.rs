@@ -44,8 +44,6 @@ pub(crate) struct Residual<'a, V> {
     pub(crate) center: Vec<f64>,
     pub(crate) curvature: Vec<f64>,
     pub(crate) h: &'a [f64],
-    /// The curvature of a row, where all have the same.
-    alike: Option<f64>,
     /// Σ h with an intercept, else 0.
     pub(crate) mass: f64,
     pub(crate) q: Vec<f64>,
@@ -91,8 +89,7 @@ impl<'a, V: Number> Residual<'a, V> {
         let sum = if mass > 0.0 { q.iter().sum() } else { 0.0 };
         let columns = ids.iter().map(|&j| x.column(j as usize, values)).collect();
         let (ids, products, scratch) = (ids.to_vec(), Products::default(), Vec::new());
-        let alike = h.first().copied().filter(|first| h.iter().all(|h| h == first));
-        Self { x, values, ids, columns, center, curvature, h, alike, mass, q, sum, products, scratch, shift: 0.0 }
+        Self { x, values, ids, columns, center, curvature, h, mass, q, sum, products, scratch, shift: 0.0 }
     }
 
     /// All gradients.
@@ -133,11 +130,7 @@ impl<'a, V: Number> Residual<'a, V> {
     /// Δ_k ← Δ_k + step.
     pub(crate) fn step(&mut self, k: usize, step: f64, clock: &mut Clock) {
         clock.touch(self.columns[k].nnz());
-        match self.alike {
-            // half of the memory that is walked through
-            Some(h) => self.columns[k].add_to(-step * h, &mut self.q),
-            None => self.columns[k].add_weighted_to(-step, self.h, &mut self.q),
-        }
+        self.columns[k].add_weighted_to(-step, self.h, &mut self.q);
         self.sum -= step * self.center[k] * self.mass;
     }
 

@@ -78,16 +78,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if take < candidates.len() {
             candidates.select_nth_unstable_by(take, by_ratio);
         }
-        let weight = |j: u32| problem.data.x.range(j as usize).len();
-        let taken: usize = kept.iter().copied().chain(candidates[..take].iter().map(|c| c.1)).map(weight).sum();
-        if 2 * taken >= problem.data.x.nnz() {
-            // to look at the rest at once costs less than to come back for it
-            let all = self.gradient.near().iter().copied().filter(|&j| problem.l1[j as usize] > 0.0 || problem.l2[j as usize] > 0.0);
-            let mut set: Vec<u32> = problem.free.iter().copied().chain(all).collect();
-            set.sort_unstable();
-            (growth.offered, growth.taken) = (kept.len() + violators, candidates.len());
-            return Choice { set, complete: true, settled: violators * 20 <= kept.len() };
-        }
         (growth.offered, growth.taken) = (kept.len() + take.min(violators), take);
         let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);
         let settled = complete && violators * 20 <= kept.len();

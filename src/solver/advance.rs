@@ -6,7 +6,7 @@ use super::lanes::{LANES, Line};
 use super::model::{Descent, Slot};
 use super::quadratic::{center_and_curvature, most_products};
 use super::together::{OFFERED, Spot, Together};
-use crate::matrix::{Column, Number};
+use crate::matrix::Number;
 
 /// When products are made, then with those columns too that are this near their bounds.
 const FORESEEN: f64 = 0.94;
@@ -14,17 +14,6 @@ const FORESEEN: f64 = 0.94;
 const DRIFT: f64 = 0.15;
 /// No row counts for less than this.
 const FLOOR: f64 = 1e-10;
-/// What a column's own second derivative in a fold may be of that in all rows.
-const LEAST_SCALE: f64 = 0.02;
-const MOST_SCALE: f64 = 4.0;
-
-/// What is known of a column under the second derivatives of the model.
-pub(super) struct Moments {
-    center: f64,
-    curvature: f64,
-    /// Its curvature among the rows of each fold.
-    own: Line,
-}
 
 impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     /// Second derivatives for this λ.
@@ -57,9 +46,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             let apart: f64 = h.iter().zip(&self.h).map(|(now, then)| (now - then).abs()).sum();
             if self.h.is_empty() || apart > DRIFT * self.h.iter().sum::<f64>() {
                 self.mass = if self.members[0].problem.options.intercept { h.iter().sum() } else { 0.0 };
-                self.held_mass = Line::default();
-                let held = h.iter().zip(&self.held_by).filter(|(_, l)| usize::from(**l) < LANES);
-                held.for_each(|(h, &l)| self.held_mass.0[usize::from(l)] += h);
                 self.h = h;
                 self.moments.clear();
                 self.products = Products::default();
@@ -121,31 +107,13 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     }
 
     fn wanted(&mut self, id: u32) -> Wanted {
-        if !self.moments.contains_key(&id) {
-            let column = self.x.column(id as usize, self.values);
-            self.clock.touch(column.nnz());
-            let (center, curvature) = center_and_curvature(&column, &self.h, self.mass);
-            let own = if self.loss == Loss::Squared { Line::default() } else { self.own_curvatures(&column) };
-            self.moments.insert(id, Moments { center, curvature, own });
-        }
-        let Moments { center, curvature, .. } = self.moments[&id];
+        let (x, values, h, mass, clock) = (self.x, self.values, &self.h, self.mass, &mut self.clock);
+        let (center, curvature) = *self.moments.entry(id).or_insert_with(|| {
+            let column = x.column(id as usize, values);
+            clock.touch(column.nnz());
+            center_and_curvature(&column, h, mass)
+        });
         Wanted { id, curvature, center }
-    }
-
-    /// Σ h x̃² over the rows of each fold, of what it would be if all rows were its: one walk serves all.
-    fn own_curvatures(&self, column: &Column<V>) -> Line {
-        let (mut squares, mut sums) = ([0.0; LANES + 1], [0.0; LANES + 1]);
-        for (i, x) in column.iter() {
-            let hx = self.h[i] * x;
-            squares[self.held_by[i] as usize] += hx * x;
-            sums[self.held_by[i] as usize] += hx;
-        }
-        let (square, sum): (f64, f64) = (squares.iter().sum(), sums.iter().sum());
-        Line(std::array::from_fn(|l| {
-            let (square, sum, mass) = (square - squares[l], sum - sums[l], self.mass - self.held_mass.0[l]);
-            let centred = if self.mass > 0.0 { square - sum * sum / mass } else { square };
-            self.members.get(l).map_or(0.0, |member| centred * member.kept)
-        }))
     }
 
     /// Columns that will be wanted soon, and cost least along with those that are.
@@ -178,20 +146,18 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             let mine = (0..ids.len()).filter(|&k| may[places[k]] & (1 << l) != 0 && wanted[k].curvature > 0.0);
             let coordinates = mine.map(|k| {
                 let j = ids[k] as usize;
+                let (l1, l2) = (lambda * member.problem.l1[j], lambda * member.problem.l2[j]);
                 let curvature = wanted[k].curvature;
-                let own = if self.loss == Loss::Squared { member.problem.spread[j] } else { self.moments[&ids[k]].own.0[l] };
-                let scale = if member.plain { 1.0 } else { (own / curvature).clamp(LEAST_SCALE, MOST_SCALE).sqrt() };
-                let (l1, l2) = (lambda * member.problem.l1[j] / scale, lambda * member.problem.l2[j] / (scale * scale));
-                Slot { at: places[k], place: self.products.place(ids[k]), curvature, scale, l1, l2 }
+                Slot { at: places[k], place: self.products.place(ids[k]), curvature, l1, l2 }
             });
             let slots: Vec<Slot> = coordinates.collect();
             let primal = member.loss + member.penalty(lambda);
             let size = if self.loss == Loss::Squared { 2.0 * member.loss } else { member.problem.deviance(primal).max(0.0) };
             let goal = 0.3 * member.problem.options.tol * member.problem.unit();
-            let start = |slot: &Slot| (w[slot.at].0[l] * slot.scale, c[slot.at].0[l] / slot.scale);
+            let start = |slot: &Slot| (w[slot.at].0[l], c[slot.at].0[l]);
             let mut descent = Descent::new(&slots, start, &self.products, &mut self.clock);
             member.epochs += descent.run(goal, member.sharper, size);
-            slots.iter().zip(&descent.w).for_each(|(slot, value)| w[slot.at].0[l] = *value / slot.scale);
+            slots.iter().zip(&descent.w).for_each(|(slot, value)| w[slot.at].0[l] = *value);
         }
         (!self.clock.cancelled).then_some(())
     }

@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 
-use super::advance::Moments;
 use super::clock::Clock;
 use super::descent::dual_over;
 use super::folds::{FoldRow, mean_deviance};
@@ -63,10 +62,6 @@ pub(super) struct Member<'g, 'a> {
     pub(super) sharper: f64,
     /// Steps that helped little.
     pub(super) stalled: usize,
-    /// Whether the curvatures of its model are to be those of all rows: with its own, a step went too far.
-    pub(super) plain: bool,
-    /// Weight of all rows / that of the fold's.
-    pub(super) kept: f64,
     pub(super) gap: f64,
     pub(super) epochs: u64,
 }
@@ -94,10 +89,7 @@ pub(super) struct Together<'g, 'a, V> {
     /// Second derivatives of the model, of which `products` are.
     pub(super) h: Vec<f64>,
     pub(super) mass: f64,
-    pub(super) moments: HashMap<u32, Moments>,
-    /// The lane whose fold holds each row out, or LANES; and Σ h of those rows.
-    pub(super) held_by: Vec<u8>,
-    pub(super) held_mass: Line,
+    pub(super) moments: HashMap<u32, (f64, f64)>,
     pub(super) products: Products<f32>,
     /// The largest ‖θ − θ_ref‖ of all folds.
     pub(super) apart: f64,
@@ -138,8 +130,6 @@ impl<'g, 'a> Member<'g, 'a> {
             loss: 0.0,
             sharper: 1.0,
             stalled: 0,
-            plain: false,
-            kept: 1.0,
             gap: f64::INFINITY,
             epochs: 0,
         }
@@ -190,14 +180,9 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             h: Vec::new(),
             mass: 0.0,
             moments: HashMap::new(),
-            held_by: (0..n).map(|i| members.iter().position(|m| m.test[i] > 0.0).unwrap_or(LANES) as u8).collect(),
-            held_mass: Line::default(),
             products: Products::default(),
             alive: Line(std::array::from_fn(|l| if l < members.len() { 1.0 } else { 0.0 })),
-            members: members
-                .into_iter()
-                .map(|member| Member { kept: total / (0..n).filter(|&i| member.problem.share[i] > 0.0).map(weight).sum::<f64>(), ..member })
-                .collect(),
+            members,
             apart: 0.0,
             bent: 0,
         }
@@ -232,7 +217,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             self.clock.progress.fold = Some(self.members[l].fold);
             self.clock.begin(lambda, index);
             let member = &mut self.members[l];
-            (member.epochs, member.sharper, member.stalled, member.plain) = (0, 1.0, 0, false);
+            (member.epochs, member.sharper, member.stalled) = (0, 1.0, 0);
         }
         self.bend(index);
         self.cover(lambda, self.apart);
@@ -381,7 +366,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         for ((&l, spot), (from, &primal)) in on.iter().zip(spots).zip(from.iter().zip(primal)) {
             self.members[l].at = spot;
             let mut tries = 0;
-            while tries < 20 && !self.clock.cancelled {
+            while self.loss != Loss::Squared && tries < 20 && !self.clock.cancelled {
                 let member = &self.members[l];
                 let rounding = 1e-14 * (primal.abs() + member.problem.magnitude());
                 if member.loss + member.penalty(lambda) <= primal + rounding {
@@ -391,7 +376,6 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
                 let halfway = between(from, &member.at);
                 self.evaluate(&[l], std::slice::from_ref(&halfway));
                 self.members[l].at = halfway;
-                self.members[l].plain = true;
             }
             put(&mut self.now, l, &self.members[l].theta);
         }

@@ -170,7 +170,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"elastic_net","l1_ratio":1.5}}"#, "#/spec/penalty/l1_ratio out_of_range"),
         (r#"{"penalty":{"type":"elastic_net"}}"#, "#/spec/penalty/l1_ratio missing"),
         (r#"{"penalty":{"type":"l1","l1_ratio":0.5}}"#, "#/spec/penalty/l1_ratio conflict"),
-        (r#"{"penalty":{"type":"mcp"}}"#, "#/spec/penalty/type unknown_value"),
+        (r#"{"penalty":{"type":"slope"}}"#, "#/spec/penalty/type unknown_value"),
         (r#"{"penalty":{"l1_ratio":0.5}}"#, "#/spec/penalty/type missing"),
         (r#"{"penalty":{"type":"l1","factors":{"3":-1}}}"#, "#/spec/penalty/factors/3 out_of_range"),
         (r#"{"penalty":{"type":"l1","factors":{"3":"1"}}}"#, "#/spec/penalty/factors/3 invalid_field"),

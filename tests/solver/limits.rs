@@ -69,7 +69,7 @@ fn an_unreachable_tolerance_ends_too() {
         let x = made.columns();
         let problem = made.problem(&x, 0.0);
         let point = solve(&problem, problem.lambda_max() * 0.05, None, &go_on);
-        assert!(point.relative_gap < 1e-10, "{}", point.relative_gap);
+        assert!(point.relative_gap < 1e-9, "{loss:?}: {}", point.relative_gap);
     }
 }
 

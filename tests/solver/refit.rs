@@ -9,6 +9,8 @@ use crate::made::{Case, LOSSES, all_cases, case, close, go_on, plain};
 fn slope(loss: Loss, y: f64, eta: f64) -> f64 {
     match loss {
         Loss::Squared => eta - y,
+        Loss::Huber { delta } => (eta - y).clamp(-delta, delta),
+        Loss::SquaredHinge => -2.0 * y * (1.0 - y * eta).max(0.0),
         Loss::Logistic => -y / (1.0 + (y * eta).exp()),
         Loss::Poisson => eta.exp() - y,
     }

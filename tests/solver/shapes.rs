@@ -7,7 +7,10 @@ use sparsefit::solver::{
     solve, target_nonzeros,
 };
 
-use crate::made::{Case, LOSSES, case, close, dense, go_on, plain};
+use crate::made::{Case, case, close, dense, go_on, plain};
+
+/// The losses these penalties go with.
+const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
 
 /// Features 0, 4 and 8 together, 1 and 2, the others by themselves; the last group has a feature without a column.
 const OF: [u32; 9] = [0, 1, 1, 2, 0, 3, 4, 5, 0];
@@ -129,7 +132,7 @@ impl Shaped {
             for i in 0..n {
                 let eta = made.offset.as_ref().map_or(0.0, |o| o[i]) + one * z[p] + x[i].iter().zip(&z).map(|(x, z)| x * z).sum::<f64>();
                 let slope = match made.loss {
-                    Loss::Squared => eta - made.y[i],
+                    Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge => eta - made.y[i],
                     Loss::Logistic => -made.y[i] / (1.0 + (made.y[i] * eta).exp()),
                     Loss::Poisson => eta.exp() - made.y[i],
                 };

@@ -7,7 +7,10 @@ use sparsefit::solver::{
     CvDeviance, Data, FoldPath, Folds, Loss, Options, Point, Problem, Stop, certify, cross_validate, lambda_grid, path, settle,
 };
 
-use crate::made::{Case, LOSSES, all_cases, case, close, go_on, plain};
+use crate::made::{Case, all_cases, case, close, go_on, plain};
+
+/// The losses whose folds go together.
+const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
 
 const FOLDS: usize = 5;
 const TOL: f64 = 1e-7;
@@ -66,7 +69,7 @@ fn cases() -> Vec<(String, Case)> {
     let more = LOSSES.into_iter().flat_map(|loss| {
         [("correlated", correlated(loss)), ("wide", case(120, 200, 0.3, loss, 5))].map(|(name, made)| (format!("{name} {loss:?}"), made))
     });
-    all_cases().into_iter().chain(more).collect()
+    all_cases().into_iter().filter(|(_, made)| LOSSES.contains(&made.loss)).chain(more).collect()
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Wanted {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
-        (self.prediction, self.probability, self.probabilities, self.label) = (false, false, false, false);
+        (self.prediction, self.probability, self.probabilities, self.label, self.linear_predictor) = (false, false, false, false, false);
         for (index, word) in words.iter().enumerate() {
             let field = match word.as_str() {
                 "prediction" if answers == Answers::Number => &mut self.prediction,

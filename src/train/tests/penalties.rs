@@ -24,7 +24,7 @@ fn a_group_shrinks_as_one_and_both_its_features_come_at_once() {
     close(&model.values, &[3.0 * share, 0.5 * share]);
     close(&[model.card.lambda_max, model.card.l1_ratio], &[length / 2.0_f64.sqrt(), 0.0]);
     assert_eq!(model.card.sparsity.groups_active, Some(1));
-    assert_eq!(model.card.equivalents, serde_json::json!({"glmnet": null, "sklearn": null, "spark": null}));
+    assert_eq!(model.card.equivalents, serde_json::json!({"celer": null, "glmnet": null, "skglm": null, "sklearn": null, "spark": null}));
     assert!(model.card.objective.contains("√|g|") && model.card.warnings.is_empty(), "{:?}", model.card);
     // half of it the L1 part: first softened by ½, then shrunk by √2/2
     let model = trained(&orthogonal(""), &with("sparse_group", 0.5, None, &[("g", &["a", "b"])]));

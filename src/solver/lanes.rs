@@ -72,6 +72,7 @@ widest! {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn distances_in_lanes(now: &[Line], before: &[Line], reference: &[[f32; LANES]], inverse: &[f64], ahead: f64, squares: &mut [Line; 3]) {
     let [mut here, mut moved, mut far] = *squares;
     for (((now, before), reference), inverse) in now.iter().zip(before).zip(reference).zip(inverse) {
@@ -92,6 +93,7 @@ widest! {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 fn add_columns_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32], w: &[Line], out: &mut [Line]) {
     for (&j, w) in list.iter().zip(w) {
         let column = x.column(j as usize, values);

@@ -8,7 +8,7 @@
 macro_rules! widest {
     ($(#[$doc:meta])* $access:vis fn $name:ident $(<$kind:ident: $bound:ident>)? ($($arg:ident: $type:ty),*) = $body:ident) => {
         $(#[$doc])*
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, clippy::too_many_arguments)]
         $access fn $name $(<$kind: $bound>)? ($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {

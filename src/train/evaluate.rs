@@ -316,8 +316,9 @@ impl Measured<'_> {
         let [log_loss, brier, hinge] = self.sums(|_, y, eta| [loss(y * eta), miss(y, eta).powi(2), hinge(y * eta)])?;
         let is = |flag: bool| f64::from(u8::from(flag));
         let said = |eta: f64| eta >= 0.0;
-        let [hits, false_alarms, missed, rejections] = self.sums(|_, y, eta| match (y > 0.0, said(eta)) {
-            (real, told) => [is(real && told), is(!real && told), is(real && !told), is(!real && !told)],
+        let [hits, false_alarms, missed, rejections] = self.sums(|_, y, eta| {
+            let (real, told) = (y > 0.0, said(eta));
+            [is(real && told), is(!real && told), is(real && !told), is(!real && !told)]
         })?;
         let f1 = |hits: f64| {
             let all = 2.0 * hits + false_alarms + missed;

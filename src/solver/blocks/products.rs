@@ -143,9 +143,9 @@ impl<'g> Known<'g> {
                 c.extend(part.block(b).iter().map(|&k| self.gradient(k)));
                 part.prox(b, &c, self.bends[position], &mut next);
                 let mut moved = false;
-                for at in 0..n {
+                for (at, &target) in next.iter().enumerate().take(n) {
                     let k = part.block(b)[at];
-                    let step = next[at] - part.u[k];
+                    let step = target - part.u[k];
                     if step != 0.0 && self.moves(k) {
                         self.step(k, step);
                         part.u[k] = next[at];

@@ -131,7 +131,7 @@ pub(crate) fn norm(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// The least t at which the group stays at 0: ‖soften(c, t·l1)‖ = t·weight; infinite where no t does.
-pub(crate) fn critical(sides: &mut Vec<(f64, f64)>, weight: f64) -> f64 {
+pub(crate) fn critical(sides: &mut [(f64, f64)], weight: f64) -> f64 {
     sides.iter_mut().for_each(|side| side.0 = side.0.abs());
     let largest = sides.iter().fold(0.0f64, |most, side| most.max(side.0));
     if largest == 0.0 {

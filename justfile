@@ -15,6 +15,10 @@ demo *ARGS:
 test *ARGS:
     cargo test --release {{ARGS}}
 
+# The witnesses of the solver on every combination of loss, penalty and what data carry, not only on all triples of them
+test-solver *ARGS:
+    SPARSEFIT_PRODUCT=whole cargo test --release --test solver {{ARGS}}
+
 # The queue and the store through N whole lives made from seeds (as a batch: their threads wake one another all the time)
 simulate SEEDS="10000":
     cargo test --release --test simulation --no-run

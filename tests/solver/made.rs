@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{Data, Folds, Loss, Options, Penalty, Point, Problem, Progress};
 
+use crate::product::combinations;
+
 /// Every loss.
 pub(crate) const LOSSES: [Loss; 5] = [Loss::Squared, Loss::Huber { delta: 1.0 }, Loss::SquaredHinge, Loss::Logistic, Loss::Poisson];
 
@@ -73,34 +75,51 @@ pub(crate) fn case(n: usize, p: usize, fill: f64, loss: Loss, seed: u64) -> Case
     Case { rows, y, weights: None, offset: None, factors: None, loss, l1_ratio: 1.0, intercept: true, standardize: true }
 }
 
-/// Every combination the solver promises to serve.
-pub(crate) fn all_cases() -> Vec<(String, Case)> {
-    let mut cases = Vec::new();
-    for loss in LOSSES {
-        for l1_ratio in [1.0, 0.5, 0.0] {
-            for fill in [0.3, 1.0] {
-                for intercept in [true, false] {
-                    for standardize in [true, false] {
-                        for dressed in [false, true] {
-                            let mut made = case(40, 9, fill, loss, 7);
-                            (made.l1_ratio, made.intercept, made.standardize) = (l1_ratio, intercept, standardize);
-                            if dressed {
-                                let mut dice = Dice(3);
-                                made.weights = Some((0..40).map(|i| if i % 7 == 3 { 0.0 } else { 0.5 + dice.roll() }).collect());
-                                made.offset = Some((0..40).map(|_| 0.5 * dice.roll()).collect());
-                                made.factors = Some(vec![1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 3.0, 1.0, 0.0]);
-                            }
-                            let name = format!(
-                                "{loss:?} l1 {l1_ratio} fill {fill} intercept {intercept} standardize {standardize} dressed {dressed}"
-                            );
-                            cases.push((name, made));
-                        }
-                    }
-                }
-            }
+/// What a row or a column may carry beside its values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dress {
+    pub(crate) intercept: bool,
+    pub(crate) standardize: bool,
+    pub(crate) weights: bool,
+    pub(crate) offset: bool,
+    pub(crate) factors: bool,
+}
+
+impl Dress {
+    /// Of five choices between no and yes.
+    pub(crate) fn of(choices: &[usize]) -> Self {
+        let [intercept, standardize, weights, offset, factors] = [0, 1, 2, 3, 4].map(|at| choices[at] == 1);
+        Self { intercept, standardize, weights, offset, factors }
+    }
+
+    /// `made` of nine columns with it: a seventh of the weights is 0, and so are two factors.
+    pub(crate) fn on(self, made: Case) -> Case {
+        let mut dice = Dice(3);
+        let n = made.y.len();
+        let weights: Vec<f64> = (0..n).map(|i| if i % 7 == 3 { 0.0 } else { 0.5 + dice.roll() }).collect();
+        let offset: Vec<f64> = (0..n).map(|_| 0.5 * dice.roll()).collect();
+        let factors = vec![1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 3.0, 1.0, 0.0];
+        Case {
+            intercept: self.intercept,
+            standardize: self.standardize,
+            weights: self.weights.then_some(weights),
+            offset: self.offset.then_some(offset),
+            factors: self.factors.then_some(factors),
+            ..made
         }
     }
-    cases
+}
+
+/// What the solver promises to serve: every loss × part of L1 × filling × [`Dress`], as [`combinations`] says how many of them.
+pub(crate) fn all_cases() -> Vec<(String, Case)> {
+    combinations(&[LOSSES.len(), 3, 2, 2, 2, 2, 2, 2])
+        .into_iter()
+        .map(|chosen| {
+            let (loss, l1_ratio, fill) = (LOSSES[chosen[0]], [1.0, 0.5, 0.0][chosen[1]], [0.3, 1.0][chosen[2]]);
+            let dress = Dress::of(&chosen[3..]);
+            (format!("{loss:?} l1 {l1_ratio} fill {fill} {dress:?}"), Case { l1_ratio, ..dress.on(case(40, 9, fill, loss, 7)) })
+        })
+        .collect()
 }
 
 impl Case {

@@ -6,6 +6,7 @@ mod folds;
 mod limits;
 mod made;
 mod multinomial;
+mod product;
 mod properties;
 mod real;
 mod refit;

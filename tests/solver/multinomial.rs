@@ -9,7 +9,8 @@ use sparsefit::solver::{
     settle, solve, target_nonzeros,
 };
 
-use crate::made::{Case, Dice, case, close, go_on, plain};
+use crate::made::{Case, Dice, Dress, case, close, go_on, plain};
+use crate::product::combinations;
 
 /// A made-up problem of classes: the target of a row is the position of its class.
 #[derive(Clone)]
@@ -39,30 +40,26 @@ fn dice_of(i: usize, k: usize) -> f64 {
     Dice((i * 31 + k * 7 + 3) as u64).roll()
 }
 
+/// Numbers of classes × part of L1 × filling × what rows and columns carry, as [`combinations`] says how many of them.
 fn all_cases() -> Vec<(String, Many)> {
-    let mut cases = Vec::new();
-    for n_classes in [2, 3, 9] {
-        for l1_ratio in [1.0, 0.5, 0.0] {
-            for intercept in [true, false] {
-                for standardize in [true, false] {
-                    for dressed in [false, true] {
-                        let mut made = many(40, 9, 0.4, n_classes, 7);
-                        (made.case.l1_ratio, made.case.intercept, made.case.standardize) = (l1_ratio, intercept, standardize);
-                        if dressed {
-                            let mut dice = Dice(3);
-                            let weights = (0..40).map(|i| if i % 7 == 3 && i >= 9 { 0.0 } else { 0.5 + dice.roll() });
-                            made.case.weights = Some(weights.collect());
-                            made.case.factors = Some(vec![1.0, 2.0, 0.5, 1.0, 1.0, 1.0, 3.0, 1.0, 0.2]);
-                        }
-                        let name =
-                            format!("{n_classes} classes l1 {l1_ratio} intercept {intercept} standardize {standardize} dressed {dressed}");
-                        cases.push((name, made));
-                    }
-                }
+    combinations(&[3, 3, 2, 2, 2, 2, 2, 2])
+        .into_iter()
+        .map(|chosen| {
+            let (n_classes, l1_ratio, fill) = ([2, 3, 9][chosen[0]], [1.0, 0.5, 0.0][chosen[1]], [0.4, 1.0][chosen[2]]);
+            let dress = Dress::of(&chosen[3..]);
+            let name = format!("{n_classes} classes l1 {l1_ratio} fill {fill} {dress:?}");
+            let mut made = many(40, 9, fill, n_classes, 7);
+            made.case = Case { l1_ratio, ..dress.on(made.case) };
+            // every class keeps a row, and every column its penalty: one of a free column has no least sum without classes apart
+            if let Some(weights) = &mut made.case.weights {
+                weights[..9].iter_mut().for_each(|weight| *weight = weight.max(0.5));
             }
-        }
-    }
-    cases
+            if let Some(factors) = &mut made.case.factors {
+                factors.iter_mut().for_each(|factor| *factor = factor.max(0.2));
+            }
+            (name, made)
+        })
+        .collect()
 }
 
 impl Many {

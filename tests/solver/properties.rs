@@ -30,6 +30,10 @@ fn a_row_of_weight_two_is_the_row_twice_and_one_of_weight_zero_is_absent() {
         twice.y.push(made.y[5]);
         twice.rows.remove(2);
         twice.y.remove(2);
+        if let Some(offset) = &mut twice.offset {
+            offset.push(offset[5]);
+            offset.remove(2);
+        }
         let mut weighted = made.clone();
         weighted.weights = Some(
             (0..40)
@@ -52,6 +56,9 @@ fn a_row_of_weight_two_is_the_row_twice_and_one_of_weight_zero_is_absent() {
 fn columns_may_be_permuted_and_with_standardising_scaled() {
     for (name, made) in unweighted() {
         let mut moved = made.clone();
+        if let Some(factors) = &mut moved.factors {
+            factors.reverse();
+        }
         for row in &mut moved.rows {
             row.reverse();
             if made.standardize {

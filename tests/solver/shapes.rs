@@ -7,7 +7,8 @@ use sparsefit::solver::{
     solve, target_nonzeros,
 };
 
-use crate::made::{Case, case, close, dense, go_on, plain};
+use crate::made::{Case, Dress, case, close, dense, go_on, plain};
+use crate::product::combinations;
 
 /// The losses these penalties go with.
 const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
@@ -161,28 +162,18 @@ impl Shaped {
     }
 }
 
-/// Every loss × penalty × intercept × scaling × weights, offsets and factors × sparse or dense.
+/// Every loss × penalty × filling × what rows and columns carry, as [`combinations`] says how many of them.
 fn all_shapes() -> Vec<Shaped> {
-    let mut all = Vec::new();
-    for loss in LOSSES {
-        for (form, l1_ratio) in [(Form::Groups, 0.0), (Form::Groups, 0.5), (Form::Mcp(3.0), 1.0), (Form::Scad(3.7), 1.0)] {
-            for (fill, intercept, standardize, dressed) in
-                (0..16).map(|bits| (if bits & 1 > 0 { 1.0 } else { 0.3 }, bits & 2 > 0, bits & 4 > 0, bits & 8 > 0))
-            {
-                let mut made = case(40, 9, fill, loss, 7);
-                (made.l1_ratio, made.intercept, made.standardize) = (l1_ratio, intercept, standardize);
-                if dressed {
-                    made.weights = Some((0..40).map(|i| if i % 7 == 3 { 0.0 } else { 0.5 + f64::from(i % 5) / 4.0 }).collect());
-                    made.offset = Some((0..40).map(|i| f64::from(i % 3) / 4.0).collect());
-                    made.factors = Some(vec![1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 3.0, 1.0, 0.0]);
-                }
-                let name =
-                    format!("{loss:?} {form:?} l1 {l1_ratio} fill {fill} intercept {intercept} scale {standardize} dressed {dressed}");
-                all.push(Shaped { name, form, of: OF.to_vec(), sizes: SIZES.to_vec(), made });
-            }
-        }
-    }
-    all
+    combinations(&[LOSSES.len(), forms().len(), 2, 2, 2, 2, 2, 2])
+        .into_iter()
+        .map(|chosen| {
+            let (loss, (form, l1_ratio), fill) = (LOSSES[chosen[0]], forms()[chosen[1]], [0.3, 1.0][chosen[2]]);
+            let dress = Dress::of(&chosen[3..]);
+            let name = format!("{loss:?} {form:?} l1 {l1_ratio} fill {fill} {dress:?}");
+            let made = Case { l1_ratio, ..dress.on(case(40, 9, fill, loss, 7)) };
+            Shaped { name, form, of: OF.to_vec(), sizes: SIZES.to_vec(), made }
+        })
+        .collect()
 }
 
 fn wide(loss: Loss, form: Form, l1_ratio: f64) -> Shaped {

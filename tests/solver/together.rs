@@ -74,7 +74,7 @@ fn cases() -> Vec<(String, Case)> {
 
 #[test]
 fn every_lambda_of_every_fold_is_certified_on_the_folds_own_problem() {
-    let mut together = 0;
+    let (mut together, mut all) = (0, 0);
     for (name, made) in cases() {
         let run = prepare(&made, 1e-2, 25);
         let (cv, trace) = run.cross_validate(&made, &run.points, 1, &[]);
@@ -88,6 +88,7 @@ fn every_lambda_of_every_fold_is_certified_on_the_folds_own_problem() {
             for (index, path) in trace.iter().enumerate().skip(1) {
                 let (point, trail) = path.last.as_ref().unwrap();
                 together += usize::from(trail.before.is_some());
+                all += 1;
                 let certificate = certify(&problem, &settle(&problem, point.clone()), &go_on).unwrap();
                 assert!(certificate.relative_gap <= 1.01 * TOL, "{name} fold {fold} λ {index}: {certificate:?}");
                 assert_eq!(point.lambda, run.lambdas[index - 1], "{name}");
@@ -98,7 +99,7 @@ fn every_lambda_of_every_fold_is_certified_on_the_folds_own_problem() {
             assert!((a - b).abs() <= 0.02 * (1.0 + b.abs()) || !b.is_finite(), "{name}: {a} {b}");
         }
     }
-    assert!(together > 4000, "only {together} λ were done by folds that went together");
+    assert!(4 * together > all, "only {together} of {all} λ were done by folds that went together");
 }
 
 #[test]

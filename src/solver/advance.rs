@@ -2,7 +2,7 @@
 
 use super::Loss;
 use super::gram::{Frame, Products, Wanted};
-use super::lanes::{LANES, Line};
+use super::lanes::{self, LANES, Line};
 use super::model::{Descent, Slot};
 use super::quadratic::{center_and_curvature, most_products};
 use super::together::{OFFERED, Spot, Together};
@@ -14,6 +14,9 @@ const FORESEEN: f64 = 0.94;
 const DRIFT: f64 = 0.15;
 /// No row counts for less than this.
 const FLOOR: f64 = 1e-10;
+/// What a column's own second derivative in a fold may be of that in the model.
+const LEAST_SCALE: f64 = 0.02;
+const MOST_SCALE: f64 = 4.0;
 
 impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     /// Second derivatives for this λ.
@@ -82,6 +85,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             }
         }
         self.clock.work(near.list.len() * on.len() / 4);
+        let bent = self.bent_in_folds(on);
         let places: Vec<usize> = (0..may.len()).filter(|&place| may[place] != 0).collect();
         let most = most_products(self.x.nnz());
         let mut spots = vec![Spot::default(); self.members.len()];
@@ -96,14 +100,67 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
                 }
                 continue;
             }
-            self.minimise(&group, lambda, &places, &mut w, &c, &may)?;
+            self.minimise(&group, lambda, &places, &mut w, &c, &may, &bent)?;
             for &l in &group {
                 let moved = places.iter().filter(|&&place| w[place].0[l] != 0.0);
                 let (columns, values) = moved.map(|&place| (self.near.list[place], w[place].0[l])).unzip();
-                spots[l] = Spot { columns, values, seen: self.members[l].b };
+                spots[l] = Spot { columns, values, seen: self.members[l].b + self.intercept_moves(l, &places, &w) };
             }
         }
         Some(on.iter().map(|&l| std::mem::take(&mut spots[l])).collect())
+    }
+
+    /// What the model makes of the intercept of fold `l` when the columns at `places` come to `w`: a start for its search.
+    fn intercept_moves(&self, l: usize, places: &[usize], w: &[Line]) -> f64 {
+        if self.mass == 0.0 {
+            return 0.0;
+        }
+        let Spot { columns, values, .. } = &self.members[l].at;
+        let step = |&place: &usize| {
+            let j = self.near.list[place];
+            let from = columns.binary_search(&j).map_or(0.0, |at| values[at]);
+            self.moments.get(&j).map_or(0.0, |(center, _)| center * (w[place].0[l] - from))
+        };
+        -places.iter().map(step).sum::<f64>()
+    }
+
+    /// Second derivatives of the folds `on` where they are; the squared loss knows them without.
+    fn bent_in_folds(&mut self, on: &[usize]) -> Vec<Line> {
+        if self.loss == Loss::Squared {
+            return Vec::new();
+        }
+        let mut bent = vec![Line::default(); self.x.n_rows];
+        for &l in on {
+            let member = &self.members[l];
+            for (((line, theta), share), y) in bent.iter_mut().zip(&member.theta).zip(&member.problem.share).zip(self.data.y) {
+                line.0[l] = if *share > 0.0 { share * self.loss.curvature(*y, theta / share).max(FLOOR) } else { 0.0 };
+            }
+        }
+        self.clock.work(bent.len() * on.len());
+        bent
+    }
+
+    /// Σ h x̃² of the columns `ids` in every fold, h being `bent`. `None` when `clock` said stop.
+    fn curvatures(&mut self, ids: &[u32], bent: &[Line]) -> Option<Vec<Line>> {
+        let mut mass = Line::default();
+        bent.iter().for_each(|line| (0..LANES).for_each(|l| mass.0[l] += line.0[l]));
+        let centred = self.members[0].problem.options.intercept;
+        let mut all = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(64) {
+            let entries: usize = ids.iter().map(|&j| self.x.range(j as usize).len()).sum();
+            if !self.clock.touch(entries) {
+                return None;
+            }
+            let mut moments = [[Line::default(); 2]; 64];
+            lanes::moments_with(self.x, self.values, ids, bent, &mut moments[..ids.len()]);
+            all.extend(moments[..ids.len()].iter().map(|[sums, squares]| {
+                Line(std::array::from_fn(|l| {
+                    let mean = if centred && mass.0[l] > 0.0 { sums.0[l] * sums.0[l] / mass.0[l] } else { 0.0 };
+                    squares.0[l] - mean
+                }))
+            }));
+        }
+        Some(all)
     }
 
     fn wanted(&mut self, id: u32) -> Wanted {
@@ -128,7 +185,17 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     }
 
     /// Minimises the model of the folds `on` over the columns at `places`, from `w` with the products `c`.
-    fn minimise(&mut self, on: &[usize], lambda: f64, places: &[usize], w: &mut [Line], c: &[Line], may: &[u8]) -> Option<()> {
+    #[allow(clippy::too_many_arguments)]
+    fn minimise(
+        &mut self,
+        on: &[usize],
+        lambda: f64,
+        places: &[usize],
+        w: &mut [Line],
+        c: &[Line],
+        may: &[u8],
+        bent: &[Line],
+    ) -> Option<()> {
         let ids: Vec<u32> = places.iter().map(|&place| self.near.list[place]).collect();
         if self.products.len() > 2 * ids.len() + 256 || self.products.len() + ids.len() > most_products(self.x.nnz()) + ids.len() / 2 {
             self.products.keep(|j| ids.binary_search(&j).is_ok(), self.x, self.values);
@@ -141,23 +208,26 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         if !self.products.add(wanted.iter().copied(), frame, &mut self.clock) {
             return None;
         }
+        let own = if bent.is_empty() { Vec::new() } else { self.curvatures(&ids, bent)? };
         for &l in on {
             let member = &mut self.members[l];
             let mine = (0..ids.len()).filter(|&k| may[places[k]] & (1 << l) != 0 && wanted[k].curvature > 0.0);
             let coordinates = mine.map(|k| {
                 let j = ids[k] as usize;
-                let (l1, l2) = (lambda * member.problem.l1[j], lambda * member.problem.l2[j]);
                 let curvature = wanted[k].curvature;
-                Slot { at: places[k], place: self.products.place(ids[k]), curvature, l1, l2 }
+                let own = own.get(k).map_or(member.problem.spread[j], |own| own.0[l]);
+                let scale = (own / curvature).clamp(LEAST_SCALE, MOST_SCALE).sqrt();
+                let (l1, l2) = (lambda * member.problem.l1[j] / scale, lambda * member.problem.l2[j] / (scale * scale));
+                Slot { at: places[k], place: self.products.place(ids[k]), curvature, scale, l1, l2 }
             });
             let slots: Vec<Slot> = coordinates.collect();
             let primal = member.loss + member.penalty(lambda);
             let size = if self.loss == Loss::Squared { 2.0 * member.loss } else { member.problem.deviance(primal).max(0.0) };
             let goal = 0.3 * member.problem.options.tol * member.problem.unit();
-            let start = |slot: &Slot| (w[slot.at].0[l], c[slot.at].0[l]);
+            let start = |slot: &Slot| (w[slot.at].0[l] * slot.scale, c[slot.at].0[l] / slot.scale);
             let mut descent = Descent::new(&slots, start, &self.products, &mut self.clock);
             member.epochs += descent.run(goal, member.sharper, size);
-            slots.iter().zip(&descent.w).for_each(|(slot, value)| w[slot.at].0[l] = *value);
+            slots.iter().zip(&descent.w).for_each(|(slot, value)| w[slot.at].0[l] = *value / slot.scale);
         }
         (!self.clock.cancelled).then_some(())
     }

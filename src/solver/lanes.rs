@@ -46,6 +46,29 @@ fn products_with_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32],
 }
 
 widest! {
+    /// Σ h·x and Σ h·x² of the columns `list`, in every lane of `h`.
+    pub(super) fn moments_with<V: Number>(x: ColumnsView, values: &[V], list: &[u32], h: &[Line], moments: &mut [[Line; 2]]) = moments_with_in_lanes
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn moments_with_in_lanes<V: Number>(x: ColumnsView, values: &[V], list: &[u32], h: &[Line], moments: &mut [[Line; 2]]) {
+    for (&j, moments) in list.iter().zip(moments) {
+        let column = x.column(j as usize, values);
+        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
+        for (&r, &x) in column.rows.iter().zip(column.values) {
+            let (x, h): (f64, _) = (x.into(), &h[r as usize].0);
+            for l in 0..LANES {
+                let hx = x * h[l];
+                sums[l] += hx;
+                squares[l] += x * hx;
+            }
+        }
+        *moments = [Line(sums), Line(squares)];
+    }
+}
+
+widest! {
     /// As [`products_with`] of what is rounded to single precision.
     pub(super) fn products_with_single<V: Number>(x: ColumnsView, values: &[V], list: &[u32], t: &[[f32; LANES]], sums: &mut [Line]) = products_with_single_in_lanes
 }

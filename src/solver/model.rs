@@ -25,6 +25,8 @@ pub(super) struct Slot {
     pub(super) place: usize,
     /// Σ h x̃², above 0.
     pub(super) curvature: f64,
+    /// The coefficient is counted in units of 1 / this, so that its curvature is the fold's own.
+    pub(super) scale: f64,
     /// λ times the penalties.
     pub(super) l1: f64,
     pub(super) l2: f64,

@@ -3,8 +3,9 @@
 //! At each λ a fold begins where its last two points lead to, and takes proximal Newton steps whose second derivatives are
 //! those of **all** rows: for the squared loss with the shares of all rows, else at the path's own point of that λ. They
 //! differ from the fold's by what is held out, so that each step leaves a small share of the way; and they are the same for
-//! all folds, so that one matrix of products serves them, one row of it at a time. The gap that a fold stops on is that of
-//! its own problem. A fold that does not come near fast leaves, and is fitted by itself from there on.
+//! all folds, so that one matrix of products serves them, one row of it at a time. Each fold counts its columns in units in
+//! which their curvature is its own, and shortens a step that went past the least objective along it. The gap that a fold
+//! stops on is that of its own problem. A fold that does not come near fast leaves, and is fitted by itself from there on.
 //!
 //! What a fold comes to depends on its own points and on the path's, not on the folds beside it: neither the number of
 //! threads nor an interruption shows.
@@ -28,6 +29,8 @@ pub(super) const OFFERED: f64 = 1.0;
 const PATIENCE: usize = 25;
 /// Steps at one λ that helped little after which a fold leaves.
 const STALLED: usize = 3;
+/// A step is shortened when its objective is least before this share of it.
+const ENOUGH: f64 = 0.9;
 
 /// A point of a fold.
 #[derive(Clone, Debug, Default)]
@@ -361,24 +364,69 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
 
     /// Moves the folds `on` to `spots`, or as far towards them as their objectives fall.
     fn go(&mut self, on: &[usize], spots: Vec<Spot>, primal: &[f64], lambda: f64) {
-        let from: Vec<Spot> = on.iter().map(|&l| self.members[l].at.clone()).collect();
+        let from: Vec<Before> = on.iter().map(|&l| Before::of(&self.members[l])).collect();
         self.evaluate(on, &spots);
-        for ((&l, spot), (from, &primal)) in on.iter().zip(spots).zip(from.iter().zip(primal)) {
-            self.members[l].at = spot;
-            let mut tries = 0;
-            while self.loss != Loss::Squared && tries < 20 && !self.clock.cancelled {
-                let member = &self.members[l];
-                let rounding = 1e-14 * (primal.abs() + member.problem.magnitude());
-                if member.loss + member.penalty(lambda) <= primal + rounding {
-                    break;
+        on.iter().zip(spots).for_each(|(&l, spot)| self.members[l].at = spot);
+        let mut left: Vec<usize> = (0..on.len()).collect();
+        for tries in 0..20 {
+            let mut parts = Vec::new();
+            left.retain(|&k| {
+                let (member, from) = (&self.members[on[k]], &from[k]);
+                let rounding = 1e-14 * (primal[k].abs() + member.problem.magnitude());
+                let falls = member.loss + member.penalty(lambda) <= primal[k] + rounding;
+                let share = if falls { from.least(member, lambda) } else { 0.5 };
+                let goes_on = share <= ENOUGH && !(falls && tries > 0);
+                if goes_on {
+                    parts.push(between(&from.at, &member.at, share));
                 }
-                tries += 1;
-                let halfway = between(from, &member.at);
-                self.evaluate(&[l], std::slice::from_ref(&halfway));
-                self.members[l].at = halfway;
+                goes_on
+            });
+            if left.is_empty() || self.clock.cancelled {
+                break;
             }
-            put(&mut self.now, l, &self.members[l].theta);
+            let lanes: Vec<usize> = left.iter().map(|&k| on[k]).collect();
+            self.evaluate(&lanes, &parts);
+            lanes.iter().zip(parts).for_each(|(&l, part)| self.members[l].at = part);
         }
+        on.iter().for_each(|&l| put(&mut self.now, l, &self.members[l].theta));
+    }
+}
+
+/// Where a fold was before a step.
+struct Before {
+    at: Spot,
+    eta: Vec<f64>,
+    theta: Vec<f64>,
+}
+
+impl Before {
+    fn of(member: &Member) -> Self {
+        Self { at: member.at.clone(), eta: member.eta.clone(), theta: member.theta.clone() }
+    }
+
+    /// The share of the way to where `member` is now at which its objective is least, from the slopes at both ends; 1 if it
+    /// still falls there.
+    fn least(&self, member: &Member, lambda: f64) -> f64 {
+        // θ sums to 0 where there is an intercept: that it moved as well does not matter
+        let slope =
+            |theta: &[f64]| -> f64 { theta.iter().zip(member.eta.iter().zip(&self.eta)).map(|(t, (now, then))| t * (then - now)).sum() };
+        let [mut begin, mut end] = [slope(&self.theta), slope(&member.theta)];
+        let (mut then, mut now) = (self.at.pairs().peekable(), member.at.pairs().peekable());
+        while let Some(j) = then.peek().map(|pair| pair.0).into_iter().chain(now.peek().map(|pair| pair.0)).min() {
+            let value = |(_, w): (u32, f64)| w;
+            let from = then.next_if(|pair| pair.0 == j).map_or(0.0, value);
+            let to = now.next_if(|pair| pair.0 == j).map_or(0.0, value);
+            let (l1, l2, step) = (lambda * member.problem.l1[j as usize], lambda * member.problem.l2[j as usize], to - from);
+            begin += if from == 0.0 { l1 * step.abs() } else { l1 * from.signum() * step } + l2 * from * step;
+            end += if to == 0.0 { -l1 * step.abs() } else { l1 * to.signum() * step } + l2 * to * step;
+        }
+        if end > 0.0 && begin < 0.0 { begin / (begin - end) } else { 1.0 }
+    }
+}
+
+impl Spot {
+    fn pairs(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.columns.iter().copied().zip(self.values.iter().copied())
     }
 }
 
@@ -390,12 +438,12 @@ pub(super) fn union<'s>(lists: impl Iterator<Item = &'s [u32]>) -> Vec<u32> {
     all
 }
 
-/// Halfway from one point to another.
-fn between(from: &Spot, to: &Spot) -> Spot {
+/// A share of the way from one point to another.
+fn between(from: &Spot, to: &Spot, share: f64) -> Spot {
     let columns = union([from.columns.as_slice(), to.columns.as_slice()].into_iter());
     let of = |spot: &Spot, j: &u32| spot.columns.binary_search(j).map_or(0.0, |k| spot.values[k]);
-    let values = columns.iter().map(|j| 0.5 * (of(from, j) + of(to, j))).collect();
-    Spot { columns, values, seen: 0.5 * (from.seen + to.seen) }
+    let values = columns.iter().map(|j| of(from, j) + share * (of(to, j) - of(from, j))).collect();
+    Spot { columns, values, seen: from.seen + share * (to.seen - from.seen) }
 }
 
 fn put(lines: &mut [Line], l: usize, from: &[f64]) {

@@ -16,7 +16,6 @@ use super::error::Problem;
 use super::idempotency::{self, Turn};
 use super::job_filter;
 use super::json::{Raw, millis, raw, rfc3339, tagged, value};
-use super::models;
 use super::page;
 use super::request::{Caller, Query, Segments, content_type, wait_preferred};
 use super::state::Api;
@@ -263,7 +262,7 @@ async fn resolve_fit(api: &Api, fit: &FitSpec, spec: &Value, dataset: &DatasetRo
 }
 
 async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
-    let row = models::find(api, project, &asked.model).await?;
+    let row = api.store.picked_model(project, &asked.model.name, &asked.model.pick).await?;
     let row = row.ok_or_else(|| Problem::from(Fault::at_pointer(Code::NotFound, "#/spec/model", "there is no such model version")))?;
     let (reference, named) = (row.reference(), row.is_named());
     let known = KnownModel { reference: &reference, loss: &row.card.loss, classes: row.card.classes.as_deref(), named };

@@ -3,6 +3,7 @@
 //! Parses at the door, reads and writes the store, serves predictions from models in memory. Must never know SQL,
 //! solvers, training or workers.
 
+mod aliases;
 mod auth;
 mod body;
 mod cache;
@@ -22,6 +23,7 @@ mod models;
 mod operations;
 mod pace;
 mod page;
+mod precondition;
 mod predictions;
 mod promotions;
 mod rates;
@@ -54,7 +56,7 @@ const UPLOAD_PATH: &str = "/api/v1/datasets";
 /// One line of the route table.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, `POST`, `PATCH`, `DELETE`.
+    /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
@@ -95,6 +97,11 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),
+        get("/api/v1/models/{model}/aliases", MODELS_READ, aliases::list),
+        get("/api/v1/models/{model}/aliases/{alias}", MODELS_READ, aliases::one),
+        put("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::put),
+        delete("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::remove),
+        get("/api/v1/models/{model}/aliases/{alias}/history", MODELS_READ, aliases::history),
         get("/api/v1/models/{model}/versions/{version}", MODELS_READ, models::version),
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
         get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
@@ -150,6 +157,10 @@ fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handl
 
 fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
     Route { method: "POST", path, access, handler: routing::post(handler) }
+}
+
+fn put<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "PUT", path, access, handler: routing::put(handler) }
 }
 
 fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {

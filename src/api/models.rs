@@ -10,6 +10,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::cache::Served;
 use super::error::Problem;
@@ -23,7 +24,7 @@ use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
 use crate::model::{Certificate, Model, PathCoefficients, PathRow, Sparsity};
-use crate::spec::{ModelRef, Pick, version_number};
+use crate::spec::{Pick, version_number};
 use crate::store::{Deletion, ModelRow};
 
 const BINS_DEFAULT: u64 = 30;
@@ -40,7 +41,7 @@ struct ModelOut<'a> {
     model: &'a str,
     version: i64,
     id: &'a str,
-    aliases: [&'a str; 0],
+    aliases: &'a [String],
     kind: &'a str,
     loss: &'a str,
     classes: &'a Option<Vec<Option<Class>>>,
@@ -82,6 +83,15 @@ struct SparsityOut<'a> {
     histogram_href: String,
 }
 
+/// Names a version as it is shown: the version never changes, and the aliases that point at it do.
+fn tag(row: &ModelRow) -> String {
+    if row.aliases.is_empty() {
+        return row.id.to_string();
+    }
+    let names = Sha256::digest(row.aliases.join(" "));
+    names[..8].iter().fold(format!("{}-", row.id), |tag, byte| format!("{tag}{byte:02x}"))
+}
+
 pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
     let card = &row.card;
     raw(&ModelOut {
@@ -89,7 +99,7 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         model: &row.name,
         version: row.version,
         id: row.id.as_str(),
-        aliases: [],
+        aliases: &row.aliases,
         kind: &card.kind,
         loss: &card.loss,
         classes: &card.classes,
@@ -113,7 +123,7 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         certificate: &card.certificate,
         warnings: &card.warnings,
         size_bytes: row.size_bytes,
-        etag: format!("\"{}\"", row.id),
+        etag: format!("\"{}\"", tag(row)),
         promoted_from: card.promoted_from.as_deref(),
         versions,
     })
@@ -142,7 +152,7 @@ pub(crate) async fn latest(
     let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
     let versions = api.store.model_versions(project, &name).await?;
     // beneath one latest version the others can only become fewer: their number names them
-    Ok(tagged(&format!("{}-{}", row.id, versions.len()), &show(&row, Some(&versions))?))
+    Ok(tagged(&format!("{}-{}", tag(&row), versions.len()), &show(&row, Some(&versions))?))
 }
 
 /// Path of a model version.
@@ -157,7 +167,7 @@ pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query
     query.finish()?;
     let number = version_number(&path.1).ok_or_else(absent)?;
     let row = api.store.model(caller.project(), &path.0, Some(number)).await?.ok_or_else(absent)?;
-    Ok(tagged(row.id.as_str(), &show(&row, None)?))
+    Ok(tagged(&tag(&row), &show(&row, None)?))
 }
 
 /// `DELETE …/versions/{version}`.
@@ -172,23 +182,13 @@ pub(crate) async fn remove(
     match api.store.delete_model(caller.project(), &name, number).await? {
         Deletion::Done => Ok(StatusCode::NO_CONTENT),
         Deletion::Absent => Err(absent()),
-        Deletion::InUse => Err(Problem::new(Code::Conflict, "something alive needs this version")),
-    }
-}
-
-/// The version that a reference means.
-pub(super) async fn find(api: &Api, project: &str, reference: &ModelRef) -> Result<Option<ModelRow>, Problem> {
-    match &reference.pick {
-        Pick::Latest => Ok(api.store.model(project, &reference.name, None).await?),
-        Pick::Version(number) => Ok(api.store.model(project, &reference.name, Some(*number)).await?),
-        // no alias exists yet but `latest`
-        Pick::Alias(_) => Ok(None),
+        Deletion::InUse => Err(Problem::new(Code::Conflict, "an alias points at this version; move or delete it first")),
     }
 }
 
 pub(super) async fn served(api: &Api, caller: &Caller, (name, number): &(String, String)) -> Result<Arc<Served>, Problem> {
     let number = version_number(number).ok_or_else(absent)?;
-    api.models.get(&api.store, caller.project(), name, Some(number)).await?.ok_or_else(absent)
+    api.models.get(&api.store, caller.project(), name, &Pick::Version(number)).await?.ok_or_else(absent)
 }
 
 /// Which coefficients, in which order.

@@ -87,14 +87,15 @@ impl Store {
         to_the_end(async move {
             let mut session = store.write().await?;
             let found = session.optional::<(String,)>(&queries::LOCK_MODEL_VERSION, args![&*project, &*name, version]).await?;
-            if found.is_none() {
-                session.commit().await?;
-                return Ok(Deletion::Absent);
-            }
-            let deleted = session.execute(&queries::DELETE_MODEL, args![project, name, version]).await?;
+            let deletion = match found {
+                None => Deletion::Absent,
+                Some(_) if session.execute(&queries::DELETE_MODEL, args![project, name, version]).await? == 1 => Deletion::Done,
+                Some(_) => Deletion::InUse,
+            };
             session.commit().await?;
+            // also of one that is absent: the answer to its deletion may have been lost
             store.hub().announce_models();
-            Ok(if deleted == 1 { Deletion::Done } else { Deletion::InUse })
+            Ok(deletion)
         })
         .await
     }

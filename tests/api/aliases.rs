@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use sparsefit::client::Client;
 use sparsefit::config::Limits;
 use sparsefit::serve::Server;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::app::{Answer, TestApp, config, fit};
 use crate::data::{TINY, model, register, with_model};
@@ -200,6 +202,22 @@ async fn the_history_names_the_key_that_moved_it() {
     app.send("DELETE", PRODUCTION, &[own[0], ("if-match", "*")], "").await.expect(204);
     let history = app.send("GET", &format!("{PRODUCTION}/history"), &own, "").await.expect(200).json;
     assert_eq!((&history["data"][0]["version"], &history["data"][0]["by"]), (&Value::Null, &key["id"]));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_alias_that_was_served_is_served_while_the_store_cannot_say_where_it_points() {
+    let app = with_versions().await;
+    put(&app, PRODUCTION, 2, &[]).await.expect(201);
+    assert_eq!(served(&app, "m@production").await, (2, 2.0));
+    let database = SqliteConnectOptions::new().filename(app.data_dir().join("store.sqlite"));
+    let mut beside = database.connect().await.expect("a connection");
+    beside.execute("ALTER TABLE aliases RENAME TO hidden").await.expect("renamed");
+    app.get(PRODUCTION).await.expect_problem(503, "store_unavailable");
+    assert_eq!(served(&app, "m@production").await, (2, 2.0));
+    beside.execute("ALTER TABLE hidden RENAME TO aliases").await.expect("renamed");
+    put(&app, PRODUCTION, 3, &[("if-match", "*")]).await.expect(200);
+    assert_eq!(served(&app, "m@production").await, (3, 3.0));
     app.stop().await;
 }
 

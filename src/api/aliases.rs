@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::body;
 use super::error::Problem;
-use super::jobs::require_json;
 use super::json::{Raw, raw, rfc3339, tagged};
 use super::page;
 use super::precondition::expected;
@@ -110,7 +109,7 @@ pub(crate) async fn put(
     query.finish()?;
     let (head, body) = request.into_parts();
     check_alias(&alias)?;
-    require_json(&head.headers)?;
+    body::require_json(&head.headers)?;
     let expected = expected(&head.headers)?;
     let version = parse_alias_move(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
     match api.store.move_alias(caller.project(), &model, &alias, version, expected, by(&caller)).await? {

@@ -7,6 +7,7 @@ mod aliases;
 mod auth;
 mod body;
 mod cache;
+mod coefficients;
 mod datasets;
 mod digest;
 mod door;
@@ -31,6 +32,7 @@ mod reproduce;
 mod request;
 mod sse;
 mod state;
+mod submissions;
 mod uploads;
 mod watch;
 mod webhooks;
@@ -84,7 +86,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/datasets/{dataset}/versions/{version}", DATASETS_WRITE, datasets::remove),
         get("/api/v1/datasets/{dataset}/versions/{version}/rows", DATASETS_READ, datasets::rows),
         get("/api/v1/datasets/{dataset}/versions/{version}/features", DATASETS_READ, datasets::features),
-        post("/api/v1/jobs", JOBS_WRITE, jobs::submit),
+        post("/api/v1/jobs", JOBS_WRITE, submissions::submit),
         get("/api/v1/jobs", JOBS_READ, jobs::list),
         delete("/api/v1/jobs", JOBS_WRITE, job_filter::remove),
         post("/api/v1/jobs/cancel", JOBS_WRITE, job_filter::cancel),
@@ -93,7 +95,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
         get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
         get("/api/v1/events", JOBS_READ, events::of_project),
-        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::retry),
+        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, submissions::retry),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),
@@ -104,7 +106,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/aliases/{alias}/history", MODELS_READ, aliases::history),
         get("/api/v1/models/{model}/versions/{version}", MODELS_READ, models::version),
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
-        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
+        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, coefficients::list),
         get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
         post("/api/v1/models/{model}/versions/{version}/promote", MODELS_WRITE, promotions::promote),
         get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, reproduce::reproduce),

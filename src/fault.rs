@@ -103,6 +103,10 @@ codes! {
     MethodNotAllowed => "method_not_allowed",
     /// The request contradicts the present state.
     Conflict => "conflict",
+    /// The thing is not in the state that `If-Match` or `If-None-Match` names.
+    PreconditionFailed => "precondition_failed",
+    /// The change must say by `If-Match` of which state it speaks.
+    PreconditionRequired => "precondition_required",
     /// The job has ended and cannot be cancelled.
     AlreadyFinished => "already_finished",
     /// The queue is full.

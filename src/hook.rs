@@ -15,12 +15,21 @@ pub enum Event {
     JobFailed,
     JobCancelled,
     DatasetReady,
+    /// An alias was made, moved or deleted.
+    AliasMoved,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Event; 6] =
-        [Self::JobStarted, Self::JobProgress, Self::JobSucceeded, Self::JobFailed, Self::JobCancelled, Self::DatasetReady];
+    pub const ALL: [Event; 7] = [
+        Self::JobStarted,
+        Self::JobProgress,
+        Self::JobSucceeded,
+        Self::JobFailed,
+        Self::JobCancelled,
+        Self::DatasetReady,
+        Self::AliasMoved,
+    ];
     /// Those that can be about one job.
     pub const OF_A_JOB: [Event; 5] = [Self::JobStarted, Self::JobProgress, Self::JobSucceeded, Self::JobFailed, Self::JobCancelled];
     /// The ways a job ends: what a hook hears that names no events.
@@ -35,6 +44,7 @@ impl Event {
             Self::JobFailed => "job.failed",
             Self::JobCancelled => "job.cancelled",
             Self::DatasetReady => "dataset.ready",
+            Self::AliasMoved => "alias.moved",
         }
     }
 

@@ -11,11 +11,12 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::error::Problem;
 use super::lend::refused;
-use super::request::bad_header;
+use super::request::{bad_header, content_type};
 use crate::dataset::{Encoding, decode_whole};
 use crate::fault::{Code, Fault};
 
@@ -160,6 +161,31 @@ impl Pump {
 
     fn stop(self, fault: Fault) {
         let _ = self.fault.set(fault);
+    }
+}
+
+/// Refuses a body that does not say that it is JSON.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    match content_type(headers) {
+        Some(media) if media.essence == "application/json" => Ok(()),
+        _ => Err(Problem::new(Code::UnsupportedMediaType, "this route takes application/json")),
+    }
+}
+
+/// An action needs no body; one that is sent must be an empty object.
+pub(crate) fn check_empty(body: &[u8]) -> Result<(), Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        Problem::from(Fault::at_line(Code::MalformedJson, error.line() as u64, error.column() as u64, "the body is not JSON"))
+    })?;
+    match value.as_object() {
+        None => Err(Fault::at_pointer(Code::InvalidField, "#", "must be an object").into()),
+        Some(fields) => match fields.keys().next() {
+            None => Ok(()),
+            Some(_) => Err(Fault::at_pointer(Code::UnknownField, "#", "this action knows no fields").into()),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Models in memory, ready to predict.
 //!
 //! The hot path takes no lock: one load of an [`ArcSwap`] map. An entry is good as long as no model was published or
-//! deleted in this process since it was resolved ([`Hub::models_epoch`](crate::store::Hub::models_epoch)) and, for the
+//! deleted and no alias moved in this process since it was resolved ([`Hub::models_epoch`](crate::store::Hub::models_epoch)) and, for the
 //! sake of other processes over the same store, for one second; after that its row is read again, and the loaded
 //! model is kept when the row still names it. Concurrent first loads of one model are one load. Bounded by bytes.
 
@@ -17,6 +17,7 @@ use crate::dataset::Names;
 use crate::fault::Code;
 use crate::id::Id;
 use crate::model::Predictor;
+use crate::spec::Pick;
 use crate::store::{ModelRow, Store};
 
 /// How long an entry is believed without asking the store.
@@ -27,8 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Bytes a loaded model takes beside its arrays.
 const OVERHEAD: u64 = 4096;
 
-/// Project, name, and version (`None` = latest).
-type Key = (String, String, Option<i64>);
+/// Project, name, and which version of it.
+type Key = (String, String, Pick);
 
 /// A model version ready to predict.
 #[derive(Debug)]
@@ -61,9 +62,9 @@ impl ModelCache {
         Self { entries: ArcSwap::default(), gates: Mutex::default(), uses: AtomicU64::new(0), bytes_max }
     }
 
-    /// The model version, the latest if `version` is `None`; `None` when there is no such model.
-    pub(crate) async fn get(&self, store: &Store, project: &str, name: &str, version: Option<i64>) -> Result<Option<Arc<Served>>, Problem> {
-        let key = (project.to_owned(), name.to_owned(), version);
+    /// The model version that is meant; `None` when there is none.
+    pub(crate) async fn get(&self, store: &Store, project: &str, name: &str, pick: &Pick) -> Result<Option<Arc<Served>>, Problem> {
+        let key = (project.to_owned(), name.to_owned(), pick.clone());
         if let Some(served) = self.fresh(store, &key) {
             return Ok(Some(served));
         }
@@ -117,10 +118,10 @@ impl ModelCache {
     }
 
     async fn resolve(&self, store: &Store, key: &Key) -> Result<Option<Arc<Served>>, Problem> {
-        // Read before the row: a model published in between makes the entry stale, never wrong for long.
+        // Read before the row: what is published or moved in between makes the entry stale, never wrong for long.
         let epoch = store.hub().models_epoch();
         let checked = Instant::now();
-        let Some(row) = store.model(&key.0, &key.1, key.2).await? else {
+        let Some(row) = store.picked_model(&key.0, &key.1, &key.2).await? else {
             self.forget(key);
             return Ok(None);
         };

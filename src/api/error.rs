@@ -106,8 +106,16 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::Conflict => (
             S::CONFLICT,
             "The request contradicts the present state",
-            "Read the object again; a job must have ended, and nothing alive may need what is deleted.",
+            "Read the object again; a job must have ended, and nothing alive and no alias may need what is deleted.",
         ),
+        Code::PreconditionFailed => (
+            S::PRECONDITION_FAILED,
+            "The thing is not in the state that the request names",
+            "Read it again, decide again, and send the new ETag in If-Match; `If-None-Match: *` only makes what is not there.",
+        ),
+        Code::PreconditionRequired => {
+            (S::PRECONDITION_REQUIRED, "The request must say which state it changes", "Read it, and send its ETag in If-Match.")
+        }
         Code::AlreadyFinished => (S::CONFLICT, "The job has already ended", "There is nothing to cancel."),
         Code::QueueFull => (S::TOO_MANY_REQUESTS, "The queue is full", "Try again after Retry-After seconds."),
         Code::TooManyStreams => {

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::body;
 use super::error::Problem;
-use super::jobs::check_empty;
 use super::json::micros;
 use super::request::{Caller, Query};
 use super::state::Api;
@@ -77,7 +76,7 @@ fn take_some(mut query: Query) -> Result<JobFilter, Problem> {
 pub(crate) async fn cancel(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     let filter = take_some(query)?;
     let (head, body) = request.into_parts();
-    check_empty(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
+    body::check_empty(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
     let bulk = api.store.cancel_jobs(caller.project(), &filter).await?;
     tracing::info!(project = caller.project(), matched = bulk.matched, affected = bulk.affected, "cancel of many asked");
     Ok((StatusCode::ACCEPTED, Json(BulkOut::from(bulk))).into_response())

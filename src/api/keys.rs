@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::body;
 use super::error::Problem;
-use super::jobs::require_json;
 use super::json::{Raw, raw, rfc3339};
 use super::page;
 use super::request::{Caller, Query, Segments};
@@ -62,7 +61,7 @@ fn show(row: &KeyRow, now: i64, key: Option<&str>) -> Result<Raw, Problem> {
 pub(crate) async fn create(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     query.finish()?;
     let (head, body) = request.into_parts();
-    require_json(&head.headers)?;
+    body::require_json(&head.headers)?;
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;
     let new = parse(&json::document(&body, NODES_MAX)?, &caller)?;
     let (row, token) = api.store.add_key(new).await?;

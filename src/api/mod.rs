@@ -3,9 +3,11 @@
 //! Parses at the door, reads and writes the store, serves predictions from models in memory. Must never know SQL,
 //! solvers, training or workers.
 
+mod aliases;
 mod auth;
 mod body;
 mod cache;
+mod coefficients;
 mod datasets;
 mod digest;
 mod door;
@@ -22,6 +24,7 @@ mod models;
 mod operations;
 mod pace;
 mod page;
+mod precondition;
 mod predictions;
 mod promotions;
 mod rates;
@@ -29,6 +32,7 @@ mod reproduce;
 mod request;
 mod sse;
 mod state;
+mod submissions;
 mod uploads;
 mod watch;
 mod webhooks;
@@ -54,7 +58,7 @@ const UPLOAD_PATH: &str = "/api/v1/datasets";
 /// One line of the route table.
 #[derive(Debug)]
 pub struct Route {
-    /// `GET`, `POST`, `PATCH`, `DELETE`.
+    /// `GET`, `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// Path template, as in `openapi.yaml`.
     pub path: &'static str,
@@ -82,7 +86,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/datasets/{dataset}/versions/{version}", DATASETS_WRITE, datasets::remove),
         get("/api/v1/datasets/{dataset}/versions/{version}/rows", DATASETS_READ, datasets::rows),
         get("/api/v1/datasets/{dataset}/versions/{version}/features", DATASETS_READ, datasets::features),
-        post("/api/v1/jobs", JOBS_WRITE, jobs::submit),
+        post("/api/v1/jobs", JOBS_WRITE, submissions::submit),
         get("/api/v1/jobs", JOBS_READ, jobs::list),
         delete("/api/v1/jobs", JOBS_WRITE, job_filter::remove),
         post("/api/v1/jobs/cancel", JOBS_WRITE, job_filter::cancel),
@@ -91,13 +95,18 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
         get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
         get("/api/v1/events", JOBS_READ, events::of_project),
-        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::retry),
+        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, submissions::retry),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),
+        get("/api/v1/models/{model}/aliases", MODELS_READ, aliases::list),
+        get("/api/v1/models/{model}/aliases/{alias}", MODELS_READ, aliases::one),
+        put("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::put),
+        delete("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::remove),
+        get("/api/v1/models/{model}/aliases/{alias}/history", MODELS_READ, aliases::history),
         get("/api/v1/models/{model}/versions/{version}", MODELS_READ, models::version),
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
-        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients),
+        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, coefficients::list),
         get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
         post("/api/v1/models/{model}/versions/{version}/promote", MODELS_WRITE, promotions::promote),
         get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, reproduce::reproduce),
@@ -150,6 +159,10 @@ fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handl
 
 fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
     Route { method: "POST", path, access, handler: routing::post(handler) }
+}
+
+fn put<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: "PUT", path, access, handler: routing::put(handler) }
 }
 
 fn patch<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {

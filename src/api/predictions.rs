@@ -32,13 +32,7 @@ pub(crate) async fn by_reference(
     request: Request,
 ) -> Result<Response, Problem> {
     let reference = ModelRef::parse(&reference).ok_or_else(absent)?;
-    let version = match reference.pick {
-        Pick::Latest => None,
-        Pick::Version(number) => Some(number),
-        // no alias exists yet but `latest`
-        Pick::Alias(_) => return Err(absent()),
-    };
-    predict(&api, &caller, &reference.name, version, query, request).await
+    predict(&api, &caller, &reference, query, request).await
 }
 
 /// `POST /api/v1/models/{model}/versions/{version}/predict`.
@@ -49,27 +43,20 @@ pub(crate) async fn by_version(
     query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
-    let version = version_number(&version).ok_or_else(absent)?;
-    predict(&api, &caller, &name, Some(version), query, request).await
+    let pick = Pick::Version(version_number(&version).ok_or_else(absent)?);
+    predict(&api, &caller, &ModelRef { name, pick }, query, request).await
 }
 
 fn absent() -> Problem {
     Problem::not_found("model")
 }
 
-async fn predict(
-    api: &Api,
-    caller: &Caller,
-    name: &str,
-    version: Option<i64>,
-    query: Query,
-    request: Request,
-) -> Result<Response, Problem> {
+async fn predict(api: &Api, caller: &Caller, reference: &ModelRef, query: Query, request: Request) -> Result<Response, Problem> {
     let since = Instant::now();
     let (head, body) = request.into_parts();
     let format = format_of(&head.headers)?;
     let options = options_of(query)?;
-    let served = api.models.get(&api.store, caller.project(), name, version).await?.ok_or_else(absent)?;
+    let served = api.models.get(&api.store, caller.project(), &reference.name, &reference.pick).await?.ok_or_else(absent)?;
     let body = body::whole(&head.headers, body, api.limits.predict_bytes).await?;
     let predictions = compute(api, served.clone(), body, format, options).await?;
     api.measures.prediction(predictions.rows, predictions.unknown_features, since.elapsed());

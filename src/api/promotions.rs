@@ -10,7 +10,6 @@ use axum::response::Response;
 use super::body;
 use super::error::Problem;
 use super::idempotency::{self, Turn};
-use super::jobs::require_json;
 use super::models;
 use super::request::{Caller, Query, Segments};
 use super::state::Api;
@@ -67,7 +66,7 @@ pub(crate) async fn promote(
 ) -> Result<Response, Problem> {
     query.finish()?;
     let (head, body) = request.into_parts();
-    require_json(&head.headers)?;
+    body::require_json(&head.headers)?;
     let number = version_number(&number).ok_or_else(models::absent)?;
     let turn = Turn::begin(&api, &caller, ROUTE, &head.headers)?;
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;

@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 
 use super::body;
 use super::error::Problem;
-use super::jobs::require_json;
 use super::json::{Raw, raw, rfc3339};
 use super::page;
 use super::request::{Caller, Query, Segments};
@@ -128,7 +127,7 @@ pub(crate) fn of_job(api: &Api, hook: Option<Hook>) -> Result<Option<NewHook>, P
 pub(crate) async fn create(State(api): State<Api>, caller: Caller, query: Query, request: Request) -> Result<Response, Problem> {
     query.finish()?;
     let (head, body) = request.into_parts();
-    require_json(&head.headers)?;
+    body::require_json(&head.headers)?;
     let asked = spec::parse_endpoint(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
     judge(&api, &asked.hook.url, "#/url")?;
     let secret = Secret::new(&api.ambient).text();
@@ -177,7 +176,7 @@ pub(crate) async fn change(
     query.finish()?;
     let (head, body) = request.into_parts();
     let id = endpoint(&id)?;
-    require_json(&head.headers)?;
+    body::require_json(&head.headers)?;
     let asked = spec::parse_endpoint_change(&body::whole(&head.headers, body, api.limits.json_bytes).await?)?;
     if let Some(url) = &asked.url {
         judge(&api, url, "#/url")?;

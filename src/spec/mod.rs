@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
 //! body (`#/spec/penalty/l1_ratio`).
 
+mod alias;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -32,6 +33,7 @@ use crate::dataset::Class;
 use crate::hook::Hook;
 use crate::job::{JobKind, Priority};
 
+pub use alias::{check_alias, parse_alias_move};
 pub use estimate::{estimate, evaluation_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};

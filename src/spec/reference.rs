@@ -3,7 +3,7 @@
 use super::is_name;
 
 /// The alias that every model has: its newest version.
-const LATEST: &str = "latest";
+pub(super) const LATEST: &str = "latest";
 
 /// A model version by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct ModelRef {
 }
 
 /// Which version of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pick {
     /// The newest: `name`, or `name@latest`.
     Latest,

@@ -20,7 +20,7 @@ const JOBS_MAX: usize = 2000;
 pub(super) struct Hints {
     /// There is work to claim.
     pub(super) work: bool,
-    /// Models were published or deleted.
+    /// Models were published or deleted, or aliases moved.
     pub(super) models: bool,
     /// Anything may have changed.
     pub(super) all: bool,

@@ -84,8 +84,8 @@ impl Hub {
         Asking(asking)
     }
 
-    /// Grows with every model published or deleted in this process: what a cache of "latest" versions compares.
-    /// It has grown before the call that published or deleted returns.
+    /// Grows with every model published or deleted and every alias moved in this process: what a cache of "latest" versions and
+    /// of aliases compares. It has grown before the call that published, deleted or moved returns.
     pub fn models_epoch(&self) -> u64 {
         *self.models.borrow()
     }

@@ -4,6 +4,7 @@
 //! from the [`Ambient`] handed in (on PostgreSQL leases use the database's clock).
 
 mod again;
+mod aliases;
 mod away;
 mod blobs;
 mod bulk;
@@ -46,6 +47,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use aliases::{AliasChange, AliasMove, AliasPlace, AliasRow, Expected};
 pub use blobs::Incoming;
 pub use deliveries::{AtOnce, Attempt, DeliveryClaim, DeliveryRow, DeliveryState, Resent};
 pub use error::StoreError;

@@ -13,6 +13,7 @@ use super::{
 use crate::id::{Id, Kind};
 use crate::job::DatasetRef;
 use crate::model::{Card, Model, PathPoints};
+use crate::spec::Pick;
 
 /// The files of a model, durable, not yet named by a row; removed on drop.
 pub(super) struct Artefact {
@@ -67,15 +68,34 @@ impl Store {
         Ok(found.into_iter().map(|(version,)| version).collect())
     }
 
-    /// Deletes a version; its file goes with the next sweep.
+    /// The version that is meant, as of now.
+    pub async fn picked_model(&self, project: &str, name: &str, pick: &Pick) -> Result<Option<ModelRow>, StoreError> {
+        match pick {
+            Pick::Latest => self.model(project, name, None).await,
+            Pick::Version(number) => self.model(project, name, Some(*number)).await,
+            Pick::Alias(alias) => {
+                let mut session = self.read().await?;
+                let found = session.optional::<ModelRecord>(&queries::MODEL_OF_ALIAS, args![project, name, &**alias]).await?;
+                found.map(ModelRow::try_from).transpose()
+            }
+        }
+    }
+
+    /// Deletes a version that no alias points at; its file goes with the next sweep.
     pub async fn delete_model(&self, project: &str, name: &str, version: i64) -> Result<Deletion, StoreError> {
         let (store, project, name) = (self.clone(), project.to_owned(), name.to_owned());
         to_the_end(async move {
             let mut session = store.write().await?;
-            let deleted = session.execute(&queries::DELETE_MODEL, args![project, name, version]).await?;
+            let found = session.optional::<(String,)>(&queries::LOCK_MODEL_VERSION, args![&*project, &*name, version]).await?;
+            let deletion = match found {
+                None => Deletion::Absent,
+                Some(_) if session.execute(&queries::DELETE_MODEL, args![project, name, version]).await? == 1 => Deletion::Done,
+                Some(_) => Deletion::InUse,
+            };
             session.commit().await?;
+            // also of one that is absent: the answer to its deletion may have been lost
             store.hub().announce_models();
-            Ok(if deleted == 1 { Deletion::Done } else { Deletion::Absent })
+            Ok(deletion)
         })
         .await
     }
@@ -126,6 +146,7 @@ impl Store {
             dataset: new.dataset.clone(),
             card: Arc::new(card.clone()),
             size_bytes: u64::try_from(*length).unwrap_or(0),
+            aliases: Vec::new(),
             blob: draft.id.clone(),
             sha256: sha256.clone(),
             names: new.names.cloned(),

@@ -14,6 +14,30 @@ macro_rules! model_columns {
     };
 }
 
+/// The same of a model as it is shown: with the names that point at it.
+macro_rules! model_shown {
+    () => {
+        concat!(
+            model_columns!(),
+            ", (SELECT string_agg(a.name, ' ' ORDER BY a.name) FROM aliases AS a \
+             WHERE a.project = t.project AND a.model = t.name AND a.version = t.version) AS aliases"
+        )
+    };
+}
+
+macro_rules! alias_columns {
+    () => {
+        "project, model, name, version, moves, created_at, moved_at, moved_by"
+    };
+}
+
+/// The alias of this name, if it points anywhere.
+macro_rules! alias {
+    ($lock:literal) => {
+        concat!("SELECT ", alias_columns!(), " FROM aliases WHERE project = $1 AND model = $2 AND name = $3 AND version IS NOT NULL", $lock)
+    };
+}
+
 macro_rules! job_columns {
     () => {
         "id, project, kind, status, cancel_requested, reason, model, dataset_id, dataset_name, dataset_version, \
@@ -122,7 +146,7 @@ macro_rules! version {
             $columns,
             " FROM ",
             $table,
-            " WHERE project = $1 AND name = $2 \
+            " AS t WHERE project = $1 AND name = $2 \
              AND (CAST($3 AS BIGINT) IS NULL OR version = $3) ORDER BY version DESC LIMIT 1"
         )
     };

@@ -149,10 +149,43 @@ queries! {
         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)");
     /// The row as it is until the end of the transaction: no deletion in between.
     PIN_MODEL => "SELECT id FROM models WHERE id = $1", "SELECT id FROM models WHERE id = $1 FOR SHARE";
-    MODELS => latest!(model_columns!(), "models");
-    MODEL => version!(model_columns!(), "models");
+    MODELS => latest!(model_shown!(), "models");
+    MODEL => version!(model_shown!(), "models");
+    /// The version that an alias points at.
+    MODEL_OF_ALIAS => concat!("SELECT ", model_shown!(), " FROM models AS t WHERE project = $1 AND name = $2 AND version = \
+        (SELECT version FROM aliases WHERE project = $1 AND model = $2 AND name = $3)");
     MODEL_VERSIONS => "SELECT version FROM models WHERE project = $1 AND name = $2 ORDER BY version DESC";
-    DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3";
+    /// The version as it is until the end of the transaction: no deletion in between.
+    PIN_MODEL_VERSION => "SELECT id FROM models WHERE project = $1 AND name = $2 AND version = $3",
+                         "SELECT id FROM models WHERE project = $1 AND name = $2 AND version = $3 FOR SHARE";
+    /// The version as it is until the end of the transaction: no alias comes to it in between.
+    LOCK_MODEL_VERSION => "SELECT id FROM models WHERE project = $1 AND name = $2 AND version = $3",
+                          "SELECT id FROM models WHERE project = $1 AND name = $2 AND version = $3 FOR UPDATE";
+    DELETE_MODEL => "DELETE FROM models WHERE project = $1 AND name = $2 AND version = $3 AND NOT EXISTS \
+                     (SELECT 1 FROM aliases WHERE project = $1 AND model = $2 AND version = $3)";
+
+    ALIAS => alias!("");
+    /// The alias as it is until the end of the transaction: no other move in between.
+    HOLD_ALIAS => alias!(""), alias!(" FOR UPDATE");
+    ALIASES => concat!("SELECT ", alias_columns!(), " FROM aliases WHERE project = $1 AND model = $2 AND version IS NOT NULL \
+                       AND (created_at, name) < ($3, $4) ORDER BY created_at DESC, name DESC LIMIT $5");
+    COUNT_ALIASES => "SELECT COUNT(*) FROM aliases WHERE project = $1 AND model = $2 AND version IS NOT NULL";
+    /// Nothing when it is there already.
+    ADD_ALIAS => concat!(
+        "INSERT INTO aliases (", alias_columns!(), ") VALUES ($1, $2, $3, $4, 1, $5, $5, $6) ON CONFLICT (project, model, name) DO UPDATE \
+         SET version = excluded.version, moves = aliases.moves + 1, created_at = excluded.created_at, moved_at = excluded.moved_at, \
+         moved_by = excluded.moved_by WHERE aliases.version IS NULL RETURNING ", alias_columns!()
+    );
+    /// To no version: it is deleted.
+    MOVE_ALIAS => concat!(
+        "UPDATE aliases SET version = $4, moves = moves + 1, moved_at = $5, moved_by = $6 \
+         WHERE project = $1 AND model = $2 AND name = $3 AND version IS NOT NULL RETURNING ", alias_columns!()
+    );
+    NOTE_MOVE => "INSERT INTO alias_moves (project, model, alias, number, version, previous, moved_at, moved_by) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    MOVES => "SELECT number, version, previous, moved_at, moved_by FROM alias_moves \
+              WHERE project = $1 AND model = $2 AND alias = $3 AND number < $4 ORDER BY number DESC LIMIT $5";
+    FORGET_MOVES => "DELETE FROM alias_moves WHERE project = $1 AND model = $2 AND alias = $3 AND number <= $4";
 
     /// What a project has: bytes, data sets, models, jobs that may become models.
     USAGE => "SELECT CAST((SELECT COALESCE(SUM(stored_bytes), 0) FROM datasets WHERE project = $1) \

@@ -47,6 +47,8 @@ pub(super) struct ModelRecord {
     path_blob: Option<String>,
     path_sha256: Option<String>,
     path_bytes: i64,
+    /// Names between spaces.
+    aliases: Option<String>,
 }
 
 #[derive(Clone, FromRow)]
@@ -171,6 +173,7 @@ impl TryFrom<ModelRecord> for ModelRow {
                 (Some(blob), Some(sha256)) => Some(PathBlob { id: id(Kind::Blob, &blob)?, sha256, bytes: record.path_bytes }),
                 _ => return Err(StoreError::Row("the points of a path without their checksum".into())),
             },
+            aliases: record.aliases.iter().flat_map(|names| names.split(' ')).map(str::to_owned).collect(),
         })
     }
 }

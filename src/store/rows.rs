@@ -60,6 +60,8 @@ pub struct ModelRow {
     pub dataset: DatasetRef,
     pub card: Arc<Card>,
     pub size_bytes: u64,
+    /// Names that pointed at it when the row was read, sorted.
+    pub aliases: Vec<String>,
     /// File of the artefact.
     pub(super) blob: Id,
     pub(super) sha256: String,

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::db::{Session, args};
-use super::{Cursor, DatasetRow, Page, Store, StoreError, later, list_bounds, page, queries, records, to_the_end};
+use super::{AliasMove, Cursor, DatasetRow, Page, Store, StoreError, later, list_bounds, page, queries, records, to_the_end};
 use crate::ambient::Ambient;
 use crate::hook::{Event, Hook};
 use crate::id::{Id, Kind};
@@ -258,11 +258,32 @@ async fn tell(session: &mut Session, ambient: &Ambient, listener: &JobListener, 
 
 /// Records that a data set version is ready; in the transaction that adds it.
 pub(super) async fn record_dataset(session: &mut Session, ambient: &Ambient, row: &DatasetRow) -> Result<(), StoreError> {
-    let event = Event::DatasetReady;
-    for (holder, url, events) in session.all::<(String, String, String)>(&queries::LISTENERS_OF_PROJECT, args![&*row.project]).await? {
+    record_of(session, ambient, &row.project, Event::DatasetReady, row.created_at, &thin_dataset(row)).await
+}
+
+/// Records where an alias points now; in the transaction that moves it.
+pub(super) async fn record_alias(
+    session: &mut Session,
+    ambient: &Ambient,
+    (project, model, alias): (&str, &str, &str),
+    last: &AliasMove,
+) -> Result<(), StoreError> {
+    record_of(session, ambient, project, Event::AliasMoved, last.at, &thin_alias(model, alias, last)).await
+}
+
+/// Records for all of a project who listen what is about no job.
+async fn record_of(
+    session: &mut Session,
+    ambient: &Ambient,
+    project: &str,
+    event: Event,
+    now: i64,
+    data: &Value,
+) -> Result<(), StoreError> {
+    for (holder, url, events) in session.all::<(String, String, String)>(&queries::LISTENERS_OF_PROJECT, args![project]).await? {
         if listens(&events, event) {
-            let (id, body) = (Id::new(Kind::Message, ambient), message(event, row.created_at, &thin_dataset(row)));
-            let columns = args![&id, &*row.project, holder, url, event.as_str(), None::<&str>, body, row.created_at];
+            let (id, body) = (Id::new(Kind::Message, ambient), message(event, now, data));
+            let columns = args![&id, project, holder, url, event.as_str(), None::<&str>, body, now];
             session.execute(&queries::ADD_DELIVERY, columns).await?;
         }
     }
@@ -303,6 +324,19 @@ fn thin_dataset(row: &DatasetRow) -> Value {
         "nnz": row.meta.nnz,
         "sha256": row.meta.sha256,
         "href": format!("/api/v1/datasets/{}/versions/{}", row.name, row.version),
+    })
+}
+
+fn thin_alias(model: &str, alias: &str, last: &AliasMove) -> Value {
+    json!({
+        "id": format!("{model}@{alias}"),
+        "model": model,
+        "alias": alias,
+        "version": last.version,
+        "previous_version": last.previous,
+        "number": last.number,
+        "by": last.by,
+        "href": format!("/api/v1/models/{model}/aliases/{alias}"),
     })
 }
 

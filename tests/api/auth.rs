@@ -50,6 +50,8 @@ impl House {
         let app = TestApp::start_in(unlimited(), ambient).await;
         let hook = app.post("/api/v1/webhooks", &hook()).await.expect(201).json["id"].as_str().expect("an id").to_owned();
         with_model(&app).await;
+        let pointed = app.send("PUT", "/api/v1/models/m/aliases/production", &[("content-type", "application/json")], r#"{"version":1}"#);
+        pointed.await.expect(201);
         let message = app.get(&format!("/api/v1/webhooks/{hook}/deliveries")).await.expect(200).json["data"][0]["id"].clone();
         let job = app.get("/api/v1/jobs").await.expect(200).json["data"][0]["id"].as_str().expect("an id").to_owned();
         let wish = json!({ "name": "first", "scopes": Scopes::ALL.words() });
@@ -87,6 +89,7 @@ impl House {
             ("dataset", text("tiny")),
             ("version", text("1")),
             ("model", text("m")),
+            ("alias", text("production")),
             ("job", job),
             ("key", ids["target"].clone()),
         ];
@@ -94,6 +97,7 @@ impl House {
             ("dataset", text("none")),
             ("version", text("1")),
             ("model", text("none")),
+            ("alias", text("production")),
             ("job", text("job_01M85Q1GZFE8P80VXDZP7QS28Y")),
             ("key", text("key_01M85Q1GZFE8P80VXDZP7QS28Y")),
             ("webhook", text("wh_01M85Q1GZFE8P80VXDZP7QS28Y")),
@@ -139,6 +143,7 @@ fn body(route: &Route, objects: &BTreeMap<&str, String>) -> (&'static str, Strin
         ("PATCH", "webhooks/{webhook}") => ("application/json", json!({ "description": "mine now" }).to_string()),
         ("POST", "webhooks/{webhook}/rotate" | "webhooks/{webhook}/deliveries/{delivery}/resend") => nothing(),
         ("POST", "keys") => ("application/json", key()),
+        ("PUT", "models/{model}/aliases/{alias}") => ("application/json", json!({ "version": 1 }).to_string()),
         ("POST", "models/{model}/versions/{version}/promote") => ("application/json", json!({ "index": 0 }).to_string()),
         ("POST", "models/{model}/predict" | "models/{model}/versions/{version}/predict") => ("text/libsvm", "1 1:1\n".to_owned()),
         ("POST", "jobs/cancel" | "jobs/{job}/cancel" | "jobs/{job}/retry") | ("GET" | "DELETE", _) => nothing(),

@@ -171,7 +171,7 @@ async fn the_pool_of_a_server_works_the_queue_by_itself() {
 fn documented_successes() -> BTreeSet<(String, String, u16)> {
     let mut all = BTreeSet::new();
     for (path, item) in document()["paths"].as_object().expect("paths") {
-        for method in ["get", "post", "patch", "delete"] {
+        for method in ["get", "post", "put", "patch", "delete"] {
             for status in item.get(method).and_then(|operation| operation["responses"].as_object()).into_iter().flat_map(|all| all.keys()) {
                 if let Some(status) = status.parse().ok().filter(|status: &u16| *status < 400) {
                     all.insert((method.to_uppercase(), path.clone(), status));
@@ -251,6 +251,13 @@ async fn every_documented_success_can_be_had() {
         app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
     }
     app.post("/api/v1/models/m/versions/1/promote", &json!({ "index": 3 })).await.expect(201);
+    let alias = "/api/v1/models/m/aliases/production";
+    app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
+    app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);
+    unchanged(&app, alias).await;
+    app.get("/api/v1/models/m/aliases").await.expect(200);
+    app.get(&format!("{alias}/history")).await.expect(200);
+    app.send("DELETE", alias, &[("if-match", "*")], "").await.expect(204);
     app.delete("/api/v1/models/m/versions/1").await.expect(204);
     app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
     webhooks::every_success(&app).await;

@@ -2,6 +2,10 @@
 //!
 //! Every answer that comes through [`app::TestApp`] is validated against `openapi.yaml`.
 
+#[path = "../support/postgres.rs"]
+mod fixture;
+
+mod aliases;
 mod app;
 mod auth;
 mod bad_inputs;

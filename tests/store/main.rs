@@ -5,6 +5,7 @@ mod fixture;
 #[path = "../support/proxy.rs"]
 mod proxy;
 
+mod aliases;
 mod away;
 mod bulk;
 mod checkpoints;
@@ -75,6 +76,9 @@ on_both_engines! {
         no_message_is_claimed_twice_and_one_address_gets_a_few_at_once,
         a_project_whose_receivers_all_hang_leaves_places_to_others, only_the_present_attempt_settles_a_message,
         an_endpoint_that_wants_nothing_gets_nothing, a_rotated_secret_signs_beside_the_new_one, progress_is_told_now_and_then;
+    aliases: an_alias_is_made_moved_and_deleted_and_every_move_is_kept, of_many_who_saw_the_same_state_one_moves_it,
+        what_an_alias_points_at_is_not_deleted, an_alias_and_a_deletion_of_the_same_moment_agree,
+        a_move_and_its_message_are_committed_together_or_not_at_all, aliases_are_listed_newest_first_and_of_one_model_and_project;
     away: a_queue_has_no_more_than_its_bound_however_many_submit;
     checkpoints: parts_come_back_in_order_and_go_with_the_ending, only_the_holder_of_a_claim_adds_to_a_checkpoint,
         a_damaged_part_is_noticed_and_can_be_dropped, a_checkpoint_stays_while_its_job_may_go_on_and_is_swept_after;

@@ -20,6 +20,10 @@ pub(crate) async fn a_backup_taken_under_load_holds_everything_acknowledged_befo
     serving.fit("d", "m", 60).await;
     let predicted = serving.predict("m").await;
     assert_eq!(predicted.0, 200);
+    let (alias, json) = ("/api/v1/models/m/aliases/production", [("content-type", "application/json")]);
+    let pointed = serving.client.send("PUT", alias, &json, r#"{"version":1}"#.into()).await.unwrap();
+    assert_eq!(pointed.status.as_u16(), 201, "{}", pointed.text());
+    let told = [serving.get(alias).await, serving.get(&format!("{alias}/history")).await];
     let running = long_job(&serving).await;
 
     let load = Load::start(&serving).await;
@@ -46,6 +50,7 @@ pub(crate) async fn a_backup_taken_under_load_holds_everything_acknowledged_befo
         let job = serving.get(&format!("/api/v1/jobs/{running}")).await;
         assert_eq!((&job["status"], &job["attempt"]), (&json!("queued"), &json!(0)), "it waits again, no start spent");
         assert_eq!(serving.predict("m").await, predicted, "the same bits on {:?}", other.url());
+        assert_eq!([serving.get(alias).await, serving.get(&format!("{alias}/history")).await], told);
         assert!(badly(&other, "restore", &["--from", utf8(&to)]).contains("not empty"));
         // and life goes on, under numbers never given before
         serving.kill();
@@ -53,6 +58,7 @@ pub(crate) async fn a_backup_taken_under_load_holds_everything_acknowledged_befo
         assert_eq!(serving.upload("d", 1).await["version"], json!(2));
         serving.client.send("POST", &format!("/api/v1/jobs/{running}/cancel"), &[], Vec::new().into()).await.unwrap();
         assert_eq!(serving.fit("d", "m", 60).await["status"], json!("succeeded"));
+        assert_eq!(serving.predict("m@production").await, predicted, "the alias stays where it was");
         well(&other, "check", &["--deep"]);
     }
 }

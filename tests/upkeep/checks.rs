@@ -55,6 +55,10 @@ async fn each_kind_of_damage_is_found() {
         ("UPDATE models SET size_bytes = size_bytes + 1", "bytes instead of"),
         ("UPDATE datasets SET names_blob = 'blob_01JZZZZZZZZZZZZZZZZZZZZZZZ'", "cannot be found"),
         ("DELETE FROM models", "its model is gone"),
+        (
+            "PRAGMA foreign_keys = OFF; INSERT INTO aliases VALUES ('default', 'm', 'a', 99, 1, 0, 0, NULL)",
+            "a row of aliases refers to a row",
+        ),
     ];
     let database = house.data_dir().join("store.sqlite");
     let whole = fs::read(&database).unwrap();

@@ -58,7 +58,7 @@ async function start() {
   document.getElementById("about").textContent = root.info.description || "";
   const contents = element("ul");
   for (const [path, item] of Object.entries(root.paths)) {
-    for (const method of ["get", "post", "put", "delete"].filter((name) => item[name])) {
+    for (const method of ["get", "post", "put", "patch", "delete"].filter((name) => item[name])) {
       const link = element("a", `${method.toUpperCase()} ${path}`);
       link.href = `#${anchor(method, path)}`;
       contents.append(element("li", "", [link]));

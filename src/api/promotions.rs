@@ -78,8 +78,11 @@ pub(crate) async fn promote(
     }
     let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(models::absent)?;
     let points = points(&api, &row).await?;
-    if points.spec.pointer("/penalty/adaptive").is_some_and(|adaptive| !adaptive.is_null()) {
-        return Err(Problem::new(Code::Conflict, "the factors of an adaptive penalty are not kept: its points are shown and not promoted"));
+    if points.pilot.is_none() && points.spec.pointer("/penalty/adaptive").is_some_and(|adaptive| !adaptive.is_null()) {
+        return Err(Problem::new(
+            Code::Conflict,
+            "the factors of this adaptive penalty were not kept: its points are shown and not promoted",
+        ));
     }
     let index = spec::parse_promotion(&body, points.points.len() as u64)?;
     let model = made(&api, &row, points, usize::try_from(index).unwrap_or(usize::MAX)).await?;

@@ -26,7 +26,7 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
-pub use points::{PathCoefficients, PathPoint, PathPoints};
+pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.

@@ -117,7 +117,7 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
     let intercepts = model.card.intercepts.iter().flatten().chain([&model.card.intercept]);
     let finite = intercepts.chain(&model.values).all(|value| value.is_finite());
-    if finite && let Some(points) = promote::points(dataset, spec, &path) {
+    if finite && let Some(points) = promote::points(dataset, spec, &path, pilot, rows.loss) {
         (run.points)(points);
     }
     finite.then_some(model).ok_or_else(|| unfit("numerical_error", "A coefficient is not a finite number."))
@@ -141,6 +141,15 @@ impl<'a> Inputs<'a> {
             max_epochs: spec.solver.max_epochs,
         };
         Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), options }
+    }
+
+    /// The problem with a penalty of this ratio and these factors.
+    fn problem<'p>(&self, l1_ratio: f64, factors: Option<&'p [f64]>, observe: &solver::Observe<'_>) -> Result<Problem<'p>, Unfit>
+    where
+        'a: 'p,
+    {
+        let penalty = solver::Penalty { l1_ratio, factors, shape: self.shape };
+        self.loss.problem(self.data, penalty, self.options, observe)
     }
 }
 
@@ -177,8 +186,9 @@ impl<'f> Fitter<'f> {
         }
         let twin = Twin::of(&solved);
         let index = twin.as_ref().map_or(solved.points.len() - 1, |twin| twin.index);
-        let adapted: Adapted = adaptive::factors(&problem, &solved.points[index], given, adaptive);
-        Ok((Some(Pilot { adapted, l1_ratio: arm.l1_ratio }), twin.filter(|_| self.spec.compare_ridge && arm.l1_ratio == 0.0)))
+        let point = solved.points[index].clone();
+        let adapted: Adapted = adaptive::factors(&problem, &point, given, adaptive);
+        Ok((Some(Pilot { adapted, l1_ratio: arm.l1_ratio, point }), twin.filter(|_| self.spec.compare_ridge && arm.l1_ratio == 0.0)))
     }
 
     /// Every path that may become the model. When the time is up, those that are done choose among themselves; of the
@@ -243,9 +253,7 @@ impl<'f> Fitter<'f> {
             return Ok(problem);
         }
         let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
-        let Inputs { data, loss, shape, options } = *self.inputs;
-        let penalty = solver::Penalty { l1_ratio, factors, shape };
-        Ok(loss.problem(data, penalty, options, &|at| self.tracker.finishing(at))?)
+        Ok(self.inputs.problem(l1_ratio, factors, &|at| self.tracker.finishing(at))?)
     }
 }
 

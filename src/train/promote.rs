@@ -4,23 +4,29 @@ use std::ops::ControlFlow;
 
 use super::arm::Solved;
 use super::choice::Chosen;
-use super::target::{self, Rows};
-use super::{Inputs, Observe, TrainError, card, go_on, unfit};
+use super::plan::{Plan, Role};
+use super::selected::Pilot;
+use super::target::{self, Compared, Rows};
+use super::{Inputs, Observe, TrainError, adaptive, card, go_on, unfit};
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::model::{Model, PathPoint, PathPoints};
 use crate::solver::{self, Point, Stop};
-use crate::spec::{Loss, ResolvedFit};
+use crate::spec::ResolvedFit;
 
 /// Points are kept up to this many bytes; what is more cannot be promoted.
 const KEPT_MAX: usize = 32 << 20;
 
-/// The points of a path as they are kept; `None` for a single one, where they take too much, and for those of many
-/// classes, which their stored form does not know.
-pub(super) fn points(dataset: &Dataset, spec: &ResolvedFit, path: &Solved) -> Option<PathPoints> {
+/// The points of a path as they are kept; `None` for a single one, and where they take too much.
+pub(super) fn points(dataset: &Dataset, spec: &ResolvedFit, path: &Solved, pilot: Option<&Pilot>, loss: Compared) -> Option<PathPoints> {
     let points = &path.points;
-    let nonzeros: usize = points.iter().map(|point| point.values.len()).sum();
-    if points.len() < 2 || spec.loss == Loss::Multinomial || PathPoints::bytes_of(points.len(), nonzeros) > KEPT_MAX {
+    let n_classes = match loss {
+        Compared::One(_) => 0,
+        Compared::Classes(n) => n,
+    };
+    let all = || points.iter().chain(pilot.map(|pilot| &pilot.point));
+    let nonzeros: usize = all().map(|point| point.values.len()).sum();
+    if points.len() < 2 || PathPoints::bytes_of(all().count(), nonzeros, n_classes) > KEPT_MAX {
         return None;
     }
     let features = dataset.x.view().features;
@@ -33,11 +39,19 @@ pub(super) fn points(dataset: &Dataset, spec: &ResolvedFit, path: &Solved) -> Op
         epochs: point.epochs,
         converged: point.stop == Stop::Converged,
         indices: point.columns.iter().map(|&column| features[column as usize]).collect(),
+        classes: point.classes.clone(),
         values: point.values.clone(),
+        intercepts: point.intercepts.clone(),
     };
-    // plain data with text keys always become JSON
-    let spec = serde_json::to_value(spec).ok()?;
-    Some(PathPoints { spec, l1_ratio: path.l1_ratio, n_features: dataset.meta.shape[1], points: points.iter().map(kept).collect() })
+    Some(PathPoints {
+        // plain data with text keys always become JSON
+        spec: serde_json::to_value(spec).ok()?,
+        l1_ratio: path.l1_ratio,
+        n_features: dataset.meta.shape[1],
+        n_classes: n_classes as u64,
+        points: points.iter().map(kept).collect(),
+        pilot: pilot.map(|pilot| kept(&pilot.point)),
+    })
 }
 
 /// The model of point `index` of the path that `base` was chosen from. `dataset` is the one it was fitted on.
@@ -57,10 +71,10 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
         Some(Point {
             lambda: kept.lambda,
             columns,
-            classes: Vec::new(),
+            classes: kept.classes.clone(),
             values: kept.values.clone(),
             intercept: kept.intercept,
-            intercepts: Vec::new(),
+            intercepts: kept.intercepts.clone(),
             relative_gap: kept.relative_gap,
             deviance: kept.deviance,
             epochs: kept.epochs,
@@ -74,20 +88,27 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
     }
     let look = |_: &solver::Progress| look_once(observe);
     let rows = Rows::of(dataset, &spec)?;
-    if spec.penalty.adaptive.is_some() {
-        return Err(unfit("invalid_parameter", "The factors of an adaptive penalty are not kept."));
-    }
-    let factors = target::factors(dataset, &spec)?;
+    let given = target::factors(dataset, &spec)?;
     let groups = target::Groups::of(dataset, &spec)?;
     let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref());
-    let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref(), shape: inputs.shape };
-    let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &look)?;
+    let pilot = match (&spec.penalty.adaptive, &kept.pilot) {
+        (None, _) => None,
+        (Some(adaptive), Some(kept)) => {
+            let point = point(kept).ok_or_else(strange)?;
+            let l1_ratio = Plan::of(&spec).of_role(Role::Pilot).next().ok_or_else(strange)?.l1_ratio;
+            let adapted = adaptive::factors(&inputs.problem(l1_ratio, None, &look)?, &point, given.as_deref(), adaptive);
+            Some(Pilot { adapted, l1_ratio, point })
+        }
+        (Some(_), None) => return Err(unfit("invalid_parameter", "The factors of this adaptive penalty were not kept.")),
+    };
+    let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
+    let problem = inputs.problem(kept.l1_ratio, factors, &look)?;
     // the table is of the path only where no share of a refit was chosen with it
     let cv = base.cv.clone().filter(|_| base.card.refit.is_none());
     let chosen = Chosen { arm: 0, index, gamma: 1.0, cv, criterion: None, candidates: None, scores: Vec::new(), cut: None };
     let null_deviance = problem.null_deviance();
     let path = Solved { l1_ratio: kept.l1_ratio, points, bracket: None, null_deviance, held_out: None, cut: None };
-    let (pilot, twin, groups) = (None, None, groups.as_ref());
+    let (pilot, twin, groups) = (pilot.as_ref(), None, groups.as_ref());
     let parts = card::Parts { dataset, spec: &spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
     let mut model = card::model(&parts, chosen, &look)?;
     go_on(look_once(observe))?;

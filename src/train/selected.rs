@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 use super::adaptive::Adapted;
 use super::arm::Solved;
 use super::choice::{Chosen, Score, Series, largest_within_se, least};
-use crate::solver::Refit;
+use crate::solver::{Point, Refit};
 use crate::spec::{ResolvedFit, Selection};
 
 /// The fit that gave the factors of an adaptive penalty.
 pub(super) struct Pilot {
     pub(super) adapted: Adapted,
     pub(super) l1_ratio: f64,
+    pub(super) point: Point,
 }
 
 /// Ridge, with the λ of its least deviance.

@@ -73,6 +73,24 @@ async fn a_point_of_the_path_becomes_a_certified_version() {
 }
 
 #[tokio::test]
+async fn points_of_classes_and_of_an_adaptive_penalty_are_shown_and_promoted() {
+    let app = TestApp::start().await;
+    let rows: String = (0..60).map(|i| format!("{} 1:{} 2:{} 3:{}\n", (i % 7 + i / 10) / 4, i % 7, i / 10, (i * 5) % 3)).collect();
+    app.send("POST", "/api/v1/datasets?name=three&target_kind=multiclass", &[("content-type", "text/libsvm")], rows).await.expect(201);
+    let lambda = json!({ "mode": "path", "n": 8, "min_ratio": 0.01 });
+    let spec = json!({ "lambda": lambda, "selection": { "method": "cv", "folds": 3 }, "penalty": { "type": "l1", "adaptive": {} } });
+    app.submit("three", spec).await.expect(202);
+    app.work().await;
+    let block = app.get("/api/v1/models/m/versions/1/path?coefficients=true").await.expect(200).json["coefficients"].clone();
+    assert_eq!(block["classes"].as_array().map(Vec::len), block["values"].as_array().map(Vec::len));
+    let fitted = app.get("/api/v1/models/m/versions/1").await.expect(200).json;
+    let made = app.post("/api/v1/models/m/versions/1/promote", &json!({ "index": 7 })).await.expect(201).json;
+    assert_eq!((&made["intercepts"], &made["certificate"]["status"]), (&block["intercepts"][7], &json!("certified")));
+    assert_eq!((&made["adaptive"], made["adaptive"].is_object()), (&fitted["adaptive"], true));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_promoted_is_refused_with_its_reason() {
     let app = with_path(Limits::default()).await;
     let before = (app.stored().await, app.files().len());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::PathPoints;
+use crate::spec::{Adaptive, Pilot};
 
 /// A fit and the points it kept.
 fn kept(fixture: &Fixture, spec: &ResolvedFit) -> (Model, Option<PathPoints>) {
@@ -41,6 +42,40 @@ fn a_promoted_point_is_what_a_fit_would_have_made_of_it() {
     assert_eq!(other.card.metrics["cv"]["deviance"], serde_json::json!(base.cv.as_ref().expect("a table").rows[29].mean));
     assert_eq!(other.card.sparsity, last.card.sparsity);
     assert_eq!(other.card.certificate.status, CertificateStatus::Certified);
+}
+
+/// Promotes what was chosen, and looks for a difference.
+fn same_again(fixture: &Fixture, spec: &ResolvedFit) -> Model {
+    let (base, points) = kept(fixture, spec);
+    let points = PathPoints::decode(&points.expect("a path").encode()).expect("it survives its stored form");
+    let chosen = base.card.selection.as_ref().expect("a selection")["index"].as_u64().expect("an index") as usize;
+    let same = promoted(fixture, &points, &base, chosen);
+    assert_eq!((&same.indices, &same.classes, &same.values), (&base.indices, &base.classes, &base.values));
+    assert_eq!((&same.path, &same.cv), (&base.path, &base.cv));
+    assert_eq!((same.card.intercept, &same.card.intercepts), (base.card.intercept, &base.card.intercepts));
+    assert_eq!((&same.card.certificate, &same.card.metrics), (&base.card.certificate, &base.card.metrics));
+    // what the choice warned of is not said of what was asked for
+    let of_the_point =
+        |model: &Model| model.card.warnings.iter().filter(|warning| warning.code != "lambda_at_path_end").cloned().collect::<Vec<_>>();
+    assert_eq!((of_the_point(&same), &same.card.adaptive), (of_the_point(&base), &base.card.adaptive));
+    same
+}
+
+#[test]
+fn points_of_several_classes_are_promoted() {
+    let three = noisy(|signal| if signal > 0.7 { "\"a\"" } else { ["\"b\"", "\"c\""][usize::from(signal < -0.7)] }.into());
+    let same = same_again(&three, &ResolvedFit { loss: Loss::Multinomial, ..path_with_cv(Rule::Min) });
+    assert!(!same.classes.is_empty() && same.card.intercepts.is_some());
+}
+
+#[test]
+fn points_of_an_adaptive_penalty_are_promoted_with_the_factors_of_their_pilot() {
+    for pilot in [Pilot::Ridge, Pilot::L1] {
+        let mut spec = path_with_cv(Rule::Min);
+        spec.penalty.adaptive = Some(Adaptive { gamma: 1.0, pilot });
+        let same = same_again(&noisy(|signal| signal.to_string()), &spec);
+        assert_eq!((same.card.certificate.status, same.card.adaptive.is_some()), (CertificateStatus::Certified, true));
+    }
 }
 
 #[test]

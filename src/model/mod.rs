@@ -175,6 +175,9 @@ pub struct Card {
     /// The version, `name:n`, from whose path it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<String>,
+    /// The version, `name:n`, whose coefficients the fit began at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<String>,
 }
 
 impl Card {

@@ -23,6 +23,7 @@ mod resolve_selection;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod warm_start;
 mod work;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,7 @@ pub struct FitSpec {
     weights: AskedWeights,
     solver: Solver,
     limits: RunLimits,
+    warm_start: Option<ModelRef>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -193,6 +195,18 @@ impl Loss {
         }
     }
 
+    /// How it is called in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Squared => "squared",
+            Self::Huber { .. } => "huber",
+            Self::Logistic { .. } => "logistic",
+            Self::SquaredHinge { .. } => "squared_hinge",
+            Self::Multinomial => "multinomial",
+            Self::Poisson => "poisson",
+        }
+    }
+
     /// Whether rows are of classes, whose shares folds may keep.
     pub fn has_classes(&self) -> bool {
         self.positive_class().is_some() || *self == Self::Multinomial
@@ -247,6 +261,9 @@ pub struct ResolvedFit {
     /// Whether stored sample weights are used.
     pub weights: bool,
     pub solver: Solver,
+    /// The model version, `name:n`, that the fit begins at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     pub limits: RunLimits,
 }
 

@@ -8,6 +8,7 @@ use super::parse_penalty::parse_penalty;
 use super::parse_refit::parse_refit;
 use super::parse_selection::parse_selection;
 use super::resolve_selection::check_repeats;
+use super::warm_start::{check_warm_start, parse_warm_start};
 use super::{
     AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, RunLimits, Solver, SpecLimits, Standardize,
 };
@@ -40,6 +41,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
     let solver = spec
         .take("solver")
         .map_or_else(|| Some(solver(TOL, tol_kind, MAX_EPOCHS)), |value| parse_solver(value, tol_kind, limits, problems));
+    let warm_start = parse_warm_start(&mut spec, problems);
     let run =
         spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
     spec.close(problems);
@@ -55,6 +57,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
         weights: weights?,
         solver: solver?,
         limits: run?,
+        warm_start: warm_start?,
     };
     check_together(&fit, limits, problems);
     Some(fit)
@@ -70,6 +73,7 @@ pub(super) fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 
 /// What contradicts itself only in combination.
 fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
+    check_warm_start(fit, problems);
     let ridge = fit.penalty.may_be_ridge() && !fit.penalty.l1_ratio.is_several();
     if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && ridge {
         problems.add("#/spec/lambda", "conflict", "target_nonzeros needs a penalty with an l1 part: ridge keeps every coefficient");

@@ -3,6 +3,7 @@
 mod classes;
 mod evaluate;
 mod penalties;
+mod warm_start;
 
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use super::held_out::{self, HeldOut};
 use super::plan::{Arm, Role};
 use super::progress::Tracker;
 use super::target::Rows;
-use super::{Done, Inputs, Run, TrainError};
-use crate::solver::{self, Point, Problem, Shape, Stop};
+use super::{Done, Inputs, Run, TrainError, warm};
+use crate::solver::{self, Point, Problem, Shape, Start, Stop};
 use crate::spec::Lambda;
 
 /// A path, or what there is of it.
@@ -24,10 +24,12 @@ pub(super) struct Solved {
 }
 
 /// Solves a path and measures it. What a stop leaves is given on when it is wanted and worth something.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn solve<'i>(
     inputs: &Inputs<'i>,
     factors: Option<&'i [f64]>,
     arm: &Arm<'_>,
+    begin: Option<&Point>,
     rows: &Rows<'_>,
     run: &Run<'_>,
     tracker: &Tracker<'_>,
@@ -38,7 +40,8 @@ pub(super) fn solve<'i>(
     let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &|at| tracker.preparing(at))?;
     super::go_on(tracker.prepared(arm.position))?;
     let reachable = factors.is_none_or(|factors| factors.iter().any(|factor| *factor > 0.0 && *factor < EXCLUDED));
-    let mut solved = path_of(&problem, reachable, arm, run, tracker)?;
+    let begin = begin.zip(arm.first()).and_then(|(begin, first)| warm::start(&problem, begin, first));
+    let mut solved = path_of(&problem, reachable, arm, begin.as_ref(), run, tracker)?;
     let told = tracker.path_done(arm.position, solved.points.len());
     if told.is_break() && !tracker.best_is_wanted() {
         return Err(TrainError::Cancelled);
@@ -51,21 +54,28 @@ pub(super) fn solve<'i>(
 }
 
 /// The λ asked for, solved in falling order.
-fn path_of(problem: &Problem<'_>, reachable: bool, arm: &Arm<'_>, run: &Run<'_>, tracker: &Tracker<'_>) -> Result<Solved, TrainError> {
+fn path_of(
+    problem: &Problem<'_>,
+    reachable: bool,
+    arm: &Arm<'_>,
+    begin: Option<&Point>,
+    run: &Run<'_>,
+    tracker: &Tracker<'_>,
+) -> Result<Solved, TrainError> {
     let observe = |at: &solver::Progress| tracker.path(arm.position, at);
     let (mut points, bracket, total) = match &arm.lambda {
-        Lambda::Value { value } => (vec![solver::solve(problem, *value, None, &observe)], None, 1),
+        Lambda::Value { value } => (vec![solver::solve(problem, *value, begin, &observe)], None, 1),
         Lambda::TargetNonzeros { k } => {
             let found = solver::target_nonzeros(problem, usize::try_from(*k).unwrap_or(usize::MAX), &observe);
             (vec![found.point], Some(found.bracket), if found.whole { 1 } else { 2 })
         }
-        Lambda::Values { values } => (path(problem, arm, values, run, &observe), None, values.len()),
+        Lambda::Values { values } => (path(problem, arm, values, begin, run, &observe), None, values.len()),
         Lambda::Path { n, min_ratio } => {
             // A constant target has λ_max = 0 and every λ gives w = 0, as it does where every column is excluded: any
             // falling grid says so.
             let top = if problem.lambda_max() > 0.0 && reachable { problem.lambda_max() } else { 1.0 };
             let n = usize::try_from(*n).unwrap_or(usize::MAX);
-            (path(problem, arm, &solver::lambda_grid(top, *min_ratio, n), run, &observe), None, n)
+            (path(problem, arm, &solver::lambda_grid(top, *min_ratio, n), None, run, &observe), None, n)
         }
     };
     let solved =
@@ -91,11 +101,22 @@ fn path_of(problem: &Problem<'_>, reachable: bool, arm: &Arm<'_>, run: &Run<'_>,
     Ok(solved(points, Some(cut)))
 }
 
-fn path(problem: &Problem<'_>, arm: &Arm<'_>, lambdas: &[f64], run: &Run<'_>, observe: &solver::Observe<'_>) -> Vec<Point> {
+/// Goes on from what was done before; where nothing was, it begins at `begin`, if its first λ has another solution than the null model.
+fn path(
+    problem: &Problem<'_>,
+    arm: &Arm<'_>,
+    lambdas: &[f64],
+    begin: Option<&Point>,
+    run: &Run<'_>,
+    observe: &solver::Observe<'_>,
+) -> Vec<Point> {
     let before = run.resume.as_ref().map(|before| before.arm(arm.position));
     let mut points = before.map_or_else(Vec::new, |before| before.points.clone());
     if points.len() < lambdas.len() {
-        solver::path(problem, lambdas, before.and_then(ArmDone::start), observe, &mut |index, point, trail| {
+        let trail = begin.map(warm::trail);
+        let below = lambdas.first().is_some_and(|first| *first < problem.lambda_max());
+        let begin = begin.zip(trail.as_ref()).filter(|_| below).map(|(point, trail)| Start { done: 0, point, trail });
+        solver::path(problem, lambdas, before.and_then(ArmDone::start).or(begin), observe, &mut |index, point, trail| {
             if point.stop != Stop::Cancelled {
                 (run.keep)(Done::Path { arm: arm.position, index, point: point.clone(), trail });
             }

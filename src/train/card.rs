@@ -65,7 +65,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
     let comparable = refit.is_none() && inputs.shape == solver::Shape::Net;
     let card = Card {
         kind: "linear".into(),
-        loss: loss_name(spec).into(),
+        loss: spec.loss.name().into(),
         classes: rows.classes.clone(),
         objective: objective(spec),
         lambda: point.lambda,
@@ -88,21 +88,11 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
         promoted_from: None,
+        started_from: spec.begins_at().map(str::to_owned),
     };
     let path =
         path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
     Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv })
-}
-
-fn loss_name(spec: &ResolvedFit) -> &'static str {
-    match spec.loss {
-        Loss::Squared => "squared",
-        Loss::Huber { .. } => "huber",
-        Loss::Logistic { .. } => "logistic",
-        Loss::SquaredHinge { .. } => "squared_hinge",
-        Loss::Multinomial => "multinomial",
-        Loss::Poisson => "poisson",
-    }
 }
 
 /// The sentence every library scales differently, in the words of the public contract, and what its signs stand for here.

@@ -23,17 +23,19 @@ mod selected;
 mod target;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use evaluate::{Evaluation, evaluate};
 pub use promote::promote;
+pub use warm::Begin;
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::model::{Model, PathPoints};
-use crate::solver::{self, Data, Problem, Unfit};
+use crate::solver::{self, Data, Point, Problem, Unfit};
 use crate::spec::{ResolvedFit, Standardize};
 
 use adaptive::Adapted;
@@ -52,6 +54,8 @@ pub struct Run<'a> {
     pub observe: &'a Observe<'a>,
     /// What was done before.
     pub resume: Option<Checkpoint>,
+    /// The model that the specification says to begin at.
+    pub begin: Option<Begin<'a>>,
     /// Told of each λ that is done; may be called from several threads.
     pub keep: &'a (dyn Fn(Done) + Sync),
     /// Told of the points of a path, once a model was made of one of them.
@@ -75,7 +79,7 @@ pub enum Leave {
 impl<'a> Run<'a> {
     /// A fit from its beginning that nobody keeps anything of.
     pub fn new(threads: usize, observe: &'a Observe<'a>) -> Self {
-        Self { threads, observe, resume: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
+        Self { threads, observe, resume: None, begin: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
     }
 }
 
@@ -104,7 +108,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let given = target::factors(dataset, spec)?;
     let groups = target::Groups::of(dataset, spec)?;
     let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref());
-    let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
+    let begin = warm::columns(dataset, spec, run.begin.as_ref())?;
+    let fitter = Fitter { spec, begin: begin.as_ref(), plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
     let Candidates { mut solved, last, cut } = fitter.candidates(factors)?;
@@ -156,6 +161,8 @@ struct Candidates<'p> {
 /// Walks the plan.
 struct Fitter<'f> {
     spec: &'f ResolvedFit,
+    /// Where paths that may become the model begin.
+    begin: Option<&'f Point>,
     plan: &'f Plan<'f>,
     inputs: &'f Inputs<'f>,
     rows: &'f Rows<'f>,
@@ -170,7 +177,7 @@ impl<'f> Fitter<'f> {
         let (Some(arm), Some(adaptive)) = (self.plan.of_role(Role::Pilot).next(), &self.spec.penalty.adaptive) else {
             return Ok((None, None));
         };
-        let (solved, problem) = arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker)?;
+        let (solved, problem) = arm::solve(self.inputs, given, arm, None, self.rows, self.run, self.tracker)?;
         if solved.cut.is_some() {
             // without its factors there is no model of the kind asked for
             return Err(TrainError::Cancelled);
@@ -193,7 +200,7 @@ impl<'f> Fitter<'f> {
             // one problem at a time: it has the length of the columns
             drop(last.take());
             let begun = solved.len();
-            let (path, problem) = match arm::solve(self.inputs, factors, arm, self.rows, self.run, self.tracker) {
+            let (path, problem) = match arm::solve(self.inputs, factors, arm, self.begin, self.rows, self.run, self.tracker) {
                 Ok((path, _)) if path.cut.is_some() && begun > 0 => {
                     return Ok(Candidates { solved, last: None, cut: Some(ratios_done(begun, all)) });
                 }
@@ -218,7 +225,7 @@ impl<'f> Fitter<'f> {
             return Ok(ridge);
         }
         let Some(arm) = self.plan.of_role(Role::Twin).next().filter(|_| chosen.cut.is_none()) else { return Ok(None) };
-        match arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker) {
+        match arm::solve(self.inputs, given, arm, None, self.rows, self.run, self.tracker) {
             Ok((solved, _)) if solved.cut.is_none() => Ok(Twin::of(&solved)),
             Err(error) if error != TrainError::Cancelled || !self.tracker.best_is_wanted() => Err(error),
             _ => {

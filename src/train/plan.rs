@@ -81,6 +81,15 @@ impl Arm<'_> {
         }
     }
 
+    /// The λ it begins with, where that is known without the data.
+    pub(super) fn first(&self) -> Option<f64> {
+        match &self.lambda {
+            Lambda::Value { value } => Some(*value),
+            Lambda::Values { values } => values.first().copied(),
+            Lambda::Path { .. } | Lambda::TargetNonzeros { .. } => None,
+        }
+    }
+
     /// Folds of all repeats.
     pub(super) fn n_folds(&self) -> usize {
         self.splits.map_or(0, |splits| splits.all_folds() as usize)

@@ -69,6 +69,7 @@ pub(crate) fn model() -> Model {
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "two columns are equal".into(), features: vec!["0".into()] }],
         engine: json!({ "version": "0", "seed": 0, "deterministic": true }),
         promoted_from: None,
+        started_from: None,
     };
     let row = PathRow {
         index: 0,

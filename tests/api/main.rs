@@ -26,4 +26,5 @@ mod schema;
 mod selection;
 mod shutdown;
 mod traces;
+mod warm_start;
 mod webhooks;

@@ -227,6 +227,7 @@ pub(crate) fn model() -> Arc<Model> {
         warnings: vec![warning("submitted"), warning("support_not_unique")],
         engine: json!({"version": "0.1.0"}),
         promoted_from: None,
+        started_from: None,
     };
     let row = PathRow {
         index: 0,

@@ -115,5 +115,5 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         index_1se: 0,
         rows,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv) }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv), stability: None }
 }

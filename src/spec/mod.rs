@@ -21,6 +21,7 @@ mod reference;
 mod resolve;
 mod resolve_selection;
 mod selection;
+mod stability;
 #[cfg(test)]
 mod tests;
 mod warm_start;
@@ -43,6 +44,7 @@ pub use promote::parse_promotion;
 pub use reference::{ModelRef, Pick, version_number};
 pub use resolve::{PILOT_FOLDS, feature_index};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
+pub use stability::Stability;
 pub use work::{Asked, Work};
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
@@ -121,6 +123,7 @@ enum AskedLambda {
 enum AskedSelection {
     None,
     Held(AskedHeld),
+    Stability(stability::AskedStability),
     Criterion(Selection),
 }
 

@@ -84,12 +84,22 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     }
     let chooses = !matches!(fit.selection, None | Some(AskedSelection::None));
     if chooses && !path {
-        let how = if matches!(fit.selection, Some(AskedSelection::Held(_))) { "holding rows out" } else { "a criterion" };
+        let how = match fit.selection {
+            Some(AskedSelection::Held(_)) => "holding rows out",
+            Some(AskedSelection::Stability(_)) => "stability selection",
+            _ => "a criterion",
+        };
         problems.add("#/spec/selection", "conflict", format!("{how} chooses from a path; this lambda leaves nothing to choose"));
     }
     let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Huber { .. } | AskedLoss::Poisson));
     if no_classes && matches!(&fit.selection, Some(AskedSelection::Held(held)) if held.stratify == Some(true)) {
         problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
+    }
+    if let Some(AskedSelection::Stability(asked)) = &fit.selection {
+        if no_classes && asked.stratify == Some(true) {
+            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
+        }
+        check_stability(fit, problems);
     }
     let criterion = matches!(fit.selection, Some(AskedSelection::Criterion(_)));
     if criterion && fit.penalty.may_be_ridge() {
@@ -108,7 +118,8 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
         problems.add("#/spec/selection/method", "conflict", detail);
     }
     let holds_out = path && matches!(fit.selection, None | Some(AskedSelection::Held(_)));
-    if fit.penalty.l1_ratio.is_several() && !(path && (chooses || fit.selection.is_none())) {
+    let several = fit.penalty.l1_ratio.is_several() && !matches!(fit.selection, Some(AskedSelection::Stability(_)));
+    if several && !(path && (chooses || fit.selection.is_none())) {
         let detail = "several ratios need a path of lambda and a selection that chooses among them";
         problems.add("#/spec/penalty/l1_ratio", "conflict", detail);
     }
@@ -128,6 +139,22 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
             problems.add("#/spec/refit/relaxed_gamma", "conflict", detail);
         }
     }
+}
+
+/// What has no features to choose, or chooses them by other rows than those of a half.
+fn check_stability(fit: &FitSpec, problems: &mut Problems) {
+    let detail = if fit.penalty.l1_ratio.is_several() {
+        "frequencies do not choose among ratios; give one"
+    } else if fit.penalty.is_grouped() {
+        "stability selection chooses features one by one, and those of a group come together"
+    } else if fit.penalty.adaptive.is_some() {
+        "adaptive factors come from all rows, so that halves would not choose by themselves"
+    } else if fit.penalty.may_be_ridge() {
+        "ridge keeps every feature: nothing is chosen"
+    } else {
+        return;
+    };
+    problems.add("#/spec/selection/method", "conflict", detail);
 }
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {

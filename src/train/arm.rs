@@ -5,6 +5,7 @@ use super::checkpoint::ArmDone;
 use super::held_out::{self, HeldOut};
 use super::plan::{Arm, Role};
 use super::progress::Tracker;
+use super::stability::{self, Found};
 use super::target::Rows;
 use super::{Done, Inputs, Run, TrainError, warm};
 use crate::solver::{self, Point, Problem, Shape, Start, Stop};
@@ -17,8 +18,11 @@ pub(super) struct Solved {
     /// λ_low and λ_high of a search for a number of non-zeros.
     pub(super) bracket: Option<[f64; 2]>,
     pub(super) null_deviance: f64,
+    pub(super) lambda_max: f64,
     /// Deviances of rows held out, if rows are.
     pub(super) held_out: Option<HeldOut>,
+    /// What halves of the rows chose, if they did.
+    pub(super) stability: Option<Found>,
     /// Why it is not all that was asked for.
     pub(super) cut: Option<String>,
 }
@@ -50,6 +54,9 @@ pub(super) fn solve<'i>(
         let (held_out, cut) = held_out::measure(inputs, penalty, arm, splits, rows, &solved.points, run, tracker)?;
         (solved.held_out, solved.cut) = (held_out, cut);
     }
+    if let (Some(stability), None) = (arm.stability, &solved.cut) {
+        (solved.stability, solved.cut) = stability::measure(inputs, penalty, arm, stability, rows, &solved.points, run, tracker)?;
+    }
     Ok((solved, problem))
 }
 
@@ -78,8 +85,16 @@ fn path_of(
             (path(problem, arm, &solver::lambda_grid(top, *min_ratio, n), None, run, &observe), None, n)
         }
     };
-    let solved =
-        |points, cut| Solved { l1_ratio: arm.l1_ratio, points, bracket, null_deviance: problem.null_deviance(), held_out: None, cut };
+    let solved = |points, cut| Solved {
+        l1_ratio: arm.l1_ratio,
+        points,
+        bracket,
+        null_deviance: problem.null_deviance(),
+        lambda_max: problem.lambda_max(),
+        held_out: None,
+        stability: None,
+        cut,
+    };
     let cut = points.len() < total || points.iter().any(|point| point.stop == Stop::Cancelled);
     if !cut {
         return Ok(solved(points, None));

@@ -1,6 +1,6 @@
 //! Data set + specification → model, data set + model → measures: the one place that turns enums into solver types.
 //!
-//! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation.
+//! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation, or of halves of the rows.
 
 mod adaptive;
 mod arm;
@@ -19,7 +19,9 @@ mod progress;
 mod promote;
 mod ranking;
 mod relaxed;
+mod restricted;
 mod selected;
+mod stability;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -114,12 +116,17 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
     let Candidates { mut solved, last, cut } = fitter.candidates(factors)?;
     let mut chosen = choice::choose(spec, &rows, inputs.data.x.len(), &solved, cut)?;
+    let restricted = chosen.stability.as_ref().map(|found| restricted::factors(factors, &found.stable, inputs.data.x.len()));
     let twin = fitter.twin(given.as_deref(), ridge, &mut chosen)?;
-    let problem = fitter.problem_of(&chosen, solved.len(), last, factors)?;
+    let last = last.filter(|_| restricted.is_none());
+    let problem = fitter.problem_of(&chosen, solved.len(), last, restricted.as_deref().or(factors))?;
     let path = solved.swap_remove(chosen.arm);
+    let finish = |at: &solver::Progress| tracker.finishing(at);
+    let restricted = restricted.as_ref().map(|_| restricted::solve(&problem, &path.points, chosen.index, spec, &finish)).transpose()?;
     let (pilot, groups) = (pilot.as_ref(), groups.as_ref());
-    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
-    let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
+    let parts =
+        card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, restricted, pilot, twin, groups };
+    let model = card::model(&parts, chosen, &finish)?;
     let intercepts = model.card.intercepts.iter().flatten().chain([&model.card.intercept]);
     let finite = intercepts.chain(&model.values).all(|value| value.is_finite());
     if finite && let Some(points) = promote::points(dataset, spec, &path) {

@@ -8,6 +8,7 @@ mod penalties;
 mod promote;
 mod resume;
 mod selection;
+mod stability;
 mod warm;
 
 use std::collections::BTreeMap;

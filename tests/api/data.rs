@@ -81,7 +81,7 @@ pub(crate) fn model() -> Model {
         cv_se: None,
         criterion: None,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None }
 }
 
 fn class(number: f64) -> sparsefit::dataset::Class {

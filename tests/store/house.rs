@@ -239,5 +239,5 @@ pub(crate) fn model() -> Arc<Model> {
         cv_se: None,
         criterion: None,
     };
-    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None })
+    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None })
 }

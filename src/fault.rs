@@ -97,6 +97,8 @@ codes! {
     NotFound => "not_found",
     /// The model was not chosen by cross-validation.
     NoCv => "no_cv",
+    /// The features of the model were not chosen by stability selection.
+    NoStability => "no_stability",
     /// The coefficients of the model's path are not stored.
     NoPath => "no_path",
     /// The route exists, but not for this method.

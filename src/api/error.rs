@@ -97,6 +97,9 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests", "Try again after Retry-After seconds."),
         Code::NotFound => (S::NOT_FOUND, "Not found", "Check the path; names and ids are case-sensitive."),
         Code::NoCv => (S::NOT_FOUND, "The model was not chosen by cross-validation", "Fit with `\"selection\": {\"method\": \"cv\"}`."),
+        Code::NoStability => {
+            (S::NOT_FOUND, "The features were not chosen by stability selection", "Fit with `\"selection\": {\"method\": \"stability\"}`.")
+        }
         Code::NoPath => (
             S::NOT_FOUND,
             "The coefficients of the path are not stored",

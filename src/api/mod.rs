@@ -31,6 +31,7 @@ mod rates;
 mod reproduce;
 mod request;
 mod sse;
+mod stability;
 mod state;
 mod submissions;
 mod uploads;
@@ -112,6 +113,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, reproduce::reproduce),
         get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, held_out::cv),
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
+        get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

@@ -71,6 +71,8 @@ struct ModelOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     promoted_from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    started_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<&'a [i64]>,
 }
 
@@ -123,6 +125,7 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         size_bytes: row.size_bytes,
         etag: format!("\"{}\"", tag(row)),
         promoted_from: card.promoted_from.as_deref(),
+        started_from: card.started_from.as_deref(),
         versions,
     })
 }

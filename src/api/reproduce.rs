@@ -35,6 +35,9 @@ pub(crate) async fn reproduce(
         return Err(Problem::new(Code::Conflict, format!("there is no script for models of {} loss", row.card.loss)));
     }
     let spec = fitted(&api, &row).await?;
+    if row.card.selection.as_ref().is_some_and(|selection| selection["rule"] == "threshold") {
+        return Err(Problem::new(Code::Conflict, "there is no script for models of stable features alone"));
+    }
     if spec.penalty.adaptive.is_some() || row.card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
         return Err(Problem::new(Code::Conflict, "there is no script for adaptive penalties and relaxed fits"));
     }

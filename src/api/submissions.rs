@@ -21,8 +21,8 @@ use super::webhooks;
 use crate::dataset::Names;
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, Status, Warning};
-use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, Work};
-use crate::store::{Answer, DatasetRow, Enqueued, Keyed, NewJob, Once, StoreError};
+use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, Work};
+use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
 /// Where submissions keep their answers.
 const SUBMIT: &str = "POST /api/v1/jobs";
@@ -119,7 +119,7 @@ fn no_dataset() -> Problem {
 /// Fills every default from the data set, and from the model where the job reads one.
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
     let (work, warnings) = match &asked.work {
-        Asked::Fit(fit) => resolve_fit(api, fit, &asked.spec, dataset).await?,
+        Asked::Fit(fit) => resolve_fit(api, project, fit, &asked.spec, dataset).await?,
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
@@ -144,21 +144,36 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
 }
 
 /// The data set's files are opened only when the request speaks of features by name.
-async fn resolve_fit(api: &Api, fit: &FitSpec, spec: &Value, dataset: &DatasetRow) -> Result<(Work, Vec<Warning>), Problem> {
+async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, dataset: &DatasetRow) -> Result<(Work, Vec<Warning>), Problem> {
     let names_some = |pointer: &str| spec.pointer(pointer).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
     let by_name = names_some("/penalty/factors") || names_some("/penalty/groups");
     let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
-    let (fit, warnings) = fit.resolve(&dataset.meta, names)?;
-    Ok((Work::Fit(Box::new(fit)), warnings))
+    let (mut resolved, mut warnings) = fit.resolve(&dataset.meta, names)?;
+    if let Some(start) = fit.warm_start() {
+        let row = named(api, project, start, "#/spec/warm_start").await?;
+        let reference = row.reference();
+        warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference), &dataset.meta)?);
+    }
+    Ok((Work::Fit(Box::new(resolved)), warnings))
 }
 
 async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
-    let row = api.store.picked_model(project, &asked.model.name, &asked.model.pick).await?;
-    let row = row.ok_or_else(|| Problem::from(Fault::at_pointer(Code::NotFound, "#/spec/model", "there is no such model version")))?;
-    let (reference, named) = (row.reference(), row.is_named());
-    let known = KnownModel { reference: &reference, loss: &row.card.loss, classes: row.card.classes.as_deref(), named };
-    Ok(Work::Evaluate(asked.resolve(&known, &dataset.meta)?))
+    let row = named(api, project, &asked.model, "#/spec/model").await?;
+    let reference = row.reference();
+    Ok(Work::Evaluate(asked.resolve(&known(&row, &reference), &dataset.meta)?))
+}
+
+/// The model version that a specification names at `pointer`.
+async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Result<ModelRow, Problem> {
+    let row = api.store.picked_model(project, &model.name, &model.pick).await?;
+    row.ok_or_else(|| Fault::at_pointer(Code::NotFound, pointer, "there is no such model version").into())
+}
+
+/// What a specification may know of it.
+fn known<'r>(row: &'r ModelRow, reference: &'r str) -> KnownModel<'r> {
+    let card = &row.card;
+    KnownModel { reference, kind: &card.kind, loss: &card.loss, classes: card.classes.as_deref(), named: row.is_named() }
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.

@@ -8,7 +8,7 @@
 //! reserved    u32, 0
 //! head        u64, bytes of the JSON that follows the lengths
 //! nonzeros    u64
-//! JSON        {"card":…,"path":[…],"cv":…}, then zeros up to a multiple of 8
+//! JSON        {"card":…,"path":[…],"cv":…,"stability":…}, then zeros up to a multiple of 8
 //! indices     u32 each, rising, then zeros up to a multiple of 8
 //! classes     of version 2: u32 each, rising within an index, then zeros up to a multiple of 8
 //! values      f64 each
@@ -21,7 +21,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Card, Cv, Model, PathRow};
+use super::{Card, Cv, Model, PathRow, Stability};
 use crate::dataset::Damaged;
 
 const MAGIC: &[u8; 8] = b"SPFMODEL";
@@ -36,6 +36,8 @@ struct HeadOut<'a> {
     card: &'a Card,
     path: &'a [PathRow],
     cv: &'a Option<Cv>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stability: &'a Option<Stability>,
 }
 
 /// The JSON part as it is read.
@@ -45,6 +47,8 @@ struct HeadIn {
     card: Card,
     path: Vec<PathRow>,
     cv: Option<Cv>,
+    #[serde(default)]
+    stability: Option<Stability>,
 }
 
 impl Model {
@@ -58,7 +62,7 @@ impl Model {
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&[0; 20]);
-        let head = HeadOut { card: &self.card, path: &self.path, cv: &self.cv };
+        let head = HeadOut { card: &self.card, path: &self.path, cv: &self.cv, stability: &self.stability };
         serde_json::to_writer(&mut bytes, &head).expect("plain structs with text keys always serialise into memory");
         let head_length = (bytes.len() - HEADER) as u64;
         bytes[16..24].copy_from_slice(&head_length.to_le_bytes());
@@ -81,7 +85,7 @@ impl Model {
         let numbers = |range: std::ops::Range<usize>| bytes[range].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
         let (indices, classes) = (numbers(layout.indices.clone()), numbers(layout.classes.clone()));
         let values = bytes[layout.values.clone()].as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        let model = Self { card: head.card, indices, classes, values, path: head.path, cv: head.cv };
+        let model = Self { card: head.card, indices, classes, values, path: head.path, cv: head.cv, stability: head.stability };
         model.check().map_err(damaged)?;
         Ok(model)
     }
@@ -105,6 +109,16 @@ impl Model {
         }
         if self.values.iter().any(|value| !value.is_finite() || *value == 0.0) {
             return Err("a coefficient is zero or not finite");
+        }
+        let frequencies = |stability: &Stability| {
+            let lengths = stability.indices.len() == stability.counts.len();
+            let inside = stability.indices.iter().all(|index| u64::from(*index) < self.card.sparsity.n_features);
+            let numbers = [stability.threshold, stability.expected_false, stability.features_selected, stability.false_bound];
+            let counts = stability.counts.iter().all(|count| (1..=stability.resamples).contains(&u64::from(*count)));
+            lengths && inside && counts && numbers.iter().all(|number| number.is_finite())
+        };
+        if !self.stability.as_ref().is_none_or(frequencies) {
+            return Err("its frequencies are none");
         }
         if !self.numbers().all(f64::is_finite) {
             return Err("a number is not finite");

@@ -175,6 +175,9 @@ pub struct Card {
     /// The version, `name:n`, from whose path it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<String>,
+    /// The version, `name:n`, whose coefficients the fit began at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<String>,
 }
 
 impl Card {
@@ -246,6 +249,32 @@ pub struct Model {
     pub path: Vec<PathRow>,
     /// The cross-validation that chose λ.
     pub cv: Option<Cv>,
+    /// The halves of the rows that chose the features.
+    pub stability: Option<Stability>,
+}
+
+/// How often halves of the rows chose each feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Stability {
+    /// Halves.
+    pub resamples: u64,
+    pub seed: u64,
+    pub stratify: bool,
+    /// Least share of the halves that makes a feature stable.
+    pub threshold: f64,
+    pub expected_false: f64,
+    /// Features that a half chose, on the average.
+    pub features_selected: f64,
+    pub features_stable: u64,
+    /// Features that any half chose; of no more than the most frequent ones it is kept how often.
+    pub features_ever: u64,
+    /// Bound on the expected number of false choices.
+    pub false_bound: f64,
+    /// Features, most often chosen first.
+    pub indices: Vec<u32>,
+    /// The most halves that chose each at one λ.
+    pub counts: Vec<u32>,
 }
 
 /// A histogram of the non-zero coefficients.

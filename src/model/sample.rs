@@ -99,6 +99,7 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "ä".into(), features: vec!["1".into()] }],
         engine: json!({"version": "0", "seed": 18446744073709551615u64}),
         promoted_from: None,
+        started_from: None,
     };
     let rows = vec![CvRow { index: 0, lambda: 0.1, mean: 0.7, se: Some(0.1), per_fold: vec![0.6, 0.8] }];
     let cv = Cv {
@@ -114,5 +115,5 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         index_1se: 0,
         rows,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv) }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv), stability: None }
 }

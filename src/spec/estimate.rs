@@ -75,7 +75,10 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
         [problems + alone.0, most].map(|of_thread| threads * of_thread + NULL * of_classes)
     };
     let splits = fit.selection.splits();
-    let solves = splits.map_or(1.0, |splits| splits.all_folds() as f64 + 1.0);
+    let stability = fit.selection.stability();
+    // half of the rows, and seldom the whole path
+    let halves = stability.map_or(0.0, |stability| 0.5 * stability.resamples as f64);
+    let solves = splits.map_or(1.0 + halves, |splits| splits.all_folds() as f64 + 1.0);
     // every ratio has a path of its own, and so have the ridge that is compared with and the pilot, which has folds always
     let paths = fit.penalty.l1_ratio.all().len() as f64 + f64::from(u8::from(fit.compare_ridge));
     let pilot = if fit.penalty.adaptive.is_some() { solves.max(PILOT_FOLDS as f64 + 1.0) } else { 0.0 };
@@ -83,7 +86,14 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let refitted = if fit.refit.is_some() { 3.0 } else { 1.0 };
     let solves = refitted * paths * solves + pilot;
     let folds = splits.map(|splits| splits.folds).or((pilot > 0.0).then_some(PILOT_FOLDS));
-    let [low, high] = folds.map_or([alone.0, alone.0 + alone.1], held_out);
+    // each half by itself, as many at once as there are threads
+    let of_halves = |resamples: u64| {
+        let at_once = threads.clamp(1, resamples) as f64;
+        let half = mib(&FOLD, more) + alone.0;
+        [at_once * half, at_once * (half + alone.1) + NULL * of_classes]
+    };
+    let single = stability.map_or([alone.0, alone.0 + alone.1], |stability| of_halves(stability.resamples));
+    let [low, high] = folds.map_or(single, held_out);
     let memory_mb = [(BASE_MIB + mib(&PROBLEM, 0.0) + low) / 1.5, BASE_MIB + mib(&PROBLEM, 0.0) + high];
 
     let passes = match &fit.lambda {

@@ -34,6 +34,8 @@ pub struct ResolvedEvaluate {
 pub struct KnownModel<'a> {
     /// `name:n`.
     pub reference: &'a str,
+    /// `linear`, …
+    pub kind: &'a str,
     /// `squared`, `logistic`, …
     pub loss: &'a str,
     /// Its classes; `None` in their place = the rest.

@@ -16,6 +16,17 @@ pub(super) fn folds(n_rows: usize, strata: Option<&[f64]>, folds: u64, seed: u64
     fold_of_row
 }
 
+/// 0 or 1 for the rows of two halves of equal size, dealt out as [`folds`] does; −1 for the last row where their number is odd.
+pub(super) fn halves(n_rows: usize, strata: Option<&[f64]>, seed: u64) -> Vec<i32> {
+    let mut half_of_row = vec![-1; n_rows];
+    for pair in shuffled(n_rows, strata, seed).chunks_exact(2) {
+        for (row, half) in pair.iter().zip(0..) {
+            half_of_row[*row as usize] = half;
+        }
+    }
+    half_of_row
+}
+
 /// Fold 0 for the rows held out, −1 for the others: of the order that [`folds`] deals from, as many rows as `fraction`
 /// rounds to, evenly spread over it, so that each stratum gives its share to within one row. At least one row is held
 /// out, and at least one is not.
@@ -170,6 +181,21 @@ mod tests {
                 for class in 0..4 {
                     prop_assert!(spread(&|row| classes[row] == class) <= 1);
                 }
+            }
+        }
+
+        #[test]
+        fn halves_are_equal_disjoint_and_fair_to_each_stratum(
+            classes in proptest::collection::vec(0u8..4, 2..200), seed in any::<u64>(), stratify in any::<bool>(),
+        ) {
+            let strata: Vec<f64> = classes.iter().map(|class| f64::from(*class)).collect();
+            let n = strata.len();
+            let of_row = halves(n, stratify.then_some(&strata[..]), seed);
+            let size = |half: i32, rows: &dyn Fn(usize) -> bool| (0..n).filter(|row| rows(*row) && of_row[*row] == half).count();
+            prop_assert_eq!([size(0, &|_| true), size(1, &|_| true), size(-1, &|_| true)], [n / 2, n / 2, n % 2]);
+            for class in 0..4 {
+                let of_class = |row: usize| classes[row] == class;
+                prop_assert!(!stratify || size(0, &of_class).abs_diff(size(1, &of_class)) <= 1);
             }
         }
 

@@ -22,8 +22,10 @@ mod reference;
 mod resolve;
 mod resolve_selection;
 mod selection;
+mod stability;
 #[cfg(test)]
 mod tests;
+mod warm_start;
 mod work;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,7 @@ pub use promote::parse_promotion;
 pub use reference::{ModelRef, Pick, version_number};
 pub use resolve::{PILOT_FOLDS, feature_index};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
+pub use stability::Stability;
 pub use work::{Asked, Work};
 
 /// `POST /jobs`, parsed but not yet compared with the data set.
@@ -90,6 +93,7 @@ pub struct FitSpec {
     weights: AskedWeights,
     solver: Solver,
     limits: RunLimits,
+    warm_start: Option<ModelRef>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +125,7 @@ enum AskedLambda {
 enum AskedSelection {
     None,
     Held(AskedHeld),
+    Stability(stability::AskedStability),
     Criterion(Selection),
 }
 
@@ -195,6 +200,18 @@ impl Loss {
         }
     }
 
+    /// How it is called in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Squared => "squared",
+            Self::Huber { .. } => "huber",
+            Self::Logistic { .. } => "logistic",
+            Self::SquaredHinge { .. } => "squared_hinge",
+            Self::Multinomial => "multinomial",
+            Self::Poisson => "poisson",
+        }
+    }
+
     /// Whether rows are of classes, whose shares folds may keep.
     pub fn has_classes(&self) -> bool {
         self.positive_class().is_some() || *self == Self::Multinomial
@@ -249,6 +266,9 @@ pub struct ResolvedFit {
     /// Whether stored sample weights are used.
     pub weights: bool,
     pub solver: Solver,
+    /// The model version, `name:n`, that the fit begins at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<String>,
     pub limits: RunLimits,
 }
 

@@ -8,6 +8,7 @@ use super::parse_penalty::parse_penalty;
 use super::parse_refit::parse_refit;
 use super::parse_selection::parse_selection;
 use super::resolve_selection::check_repeats;
+use super::warm_start::{check_warm_start, parse_warm_start};
 use super::{
     AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, RunLimits, Solver, SpecLimits, Standardize,
 };
@@ -40,6 +41,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
     let solver = spec
         .take("solver")
         .map_or_else(|| Some(solver(TOL, tol_kind, MAX_EPOCHS)), |value| parse_solver(value, tol_kind, limits, problems));
+    let warm_start = parse_warm_start(&mut spec, problems);
     let run =
         spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
     spec.close(problems);
@@ -55,6 +57,7 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
         weights: weights?,
         solver: solver?,
         limits: run?,
+        warm_start: warm_start?,
     };
     check_together(&fit, limits, problems);
     Some(fit)
@@ -70,6 +73,7 @@ pub(super) fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 
 /// What contradicts itself only in combination.
 fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
+    check_warm_start(fit, problems);
     let ridge = fit.penalty.may_be_ridge() && !fit.penalty.l1_ratio.is_several();
     if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && ridge {
         problems.add("#/spec/lambda", "conflict", "target_nonzeros needs a penalty with an l1 part: ridge keeps every coefficient");
@@ -80,12 +84,22 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     }
     let chooses = !matches!(fit.selection, None | Some(AskedSelection::None));
     if chooses && !path {
-        let how = if matches!(fit.selection, Some(AskedSelection::Held(_))) { "holding rows out" } else { "a criterion" };
+        let how = match fit.selection {
+            Some(AskedSelection::Held(_)) => "holding rows out",
+            Some(AskedSelection::Stability(_)) => "stability selection",
+            _ => "a criterion",
+        };
         problems.add("#/spec/selection", "conflict", format!("{how} chooses from a path; this lambda leaves nothing to choose"));
     }
     let no_classes = matches!(fit.loss, Some(AskedLoss::Squared | AskedLoss::Huber { .. } | AskedLoss::Poisson));
     if no_classes && matches!(&fit.selection, Some(AskedSelection::Held(held)) if held.stratify == Some(true)) {
         problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
+    }
+    if let Some(AskedSelection::Stability(asked)) = &fit.selection {
+        if no_classes && asked.stratify == Some(true) {
+            problems.add("#/spec/selection/stratify", "conflict", "only classes can be stratified; this loss has none");
+        }
+        check_stability(fit, problems);
     }
     let criterion = matches!(fit.selection, Some(AskedSelection::Criterion(_)));
     if criterion && fit.penalty.may_be_ridge() {
@@ -104,7 +118,8 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
         problems.add("#/spec/selection/method", "conflict", detail);
     }
     let holds_out = path && matches!(fit.selection, None | Some(AskedSelection::Held(_)));
-    if fit.penalty.l1_ratio.is_several() && !(path && (chooses || fit.selection.is_none())) {
+    let several = fit.penalty.l1_ratio.is_several() && !matches!(fit.selection, Some(AskedSelection::Stability(_)));
+    if several && !(path && (chooses || fit.selection.is_none())) {
         let detail = "several ratios need a path of lambda and a selection that chooses among them";
         problems.add("#/spec/penalty/l1_ratio", "conflict", detail);
     }
@@ -124,6 +139,22 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
             problems.add("#/spec/refit/relaxed_gamma", "conflict", detail);
         }
     }
+}
+
+/// What has no features to choose, or chooses them by other rows than those of a half.
+fn check_stability(fit: &FitSpec, problems: &mut Problems) {
+    let detail = if fit.penalty.l1_ratio.is_several() {
+        "frequencies do not choose among ratios; give one"
+    } else if fit.penalty.is_grouped() {
+        "stability selection chooses features one by one, and those of a group come together"
+    } else if fit.penalty.adaptive.is_some() {
+        "adaptive factors come from all rows, so that halves would not choose by themselves"
+    } else if fit.penalty.may_be_ridge() {
+        "ridge keeps every feature: nothing is chosen"
+    } else {
+        return;
+    };
+    problems.add("#/spec/selection/method", "conflict", detail);
 }
 
 fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
+use super::stability::parse_keys;
 use super::{AskedHeld, AskedSelection, Rule, Selection, SpecLimits};
 
 const POINTER: &str = "#/spec/selection";
@@ -12,23 +13,39 @@ const POINTER: &str = "#/spec/selection";
 const FRACTION: f64 = 0.2;
 /// γ of the extended criterion, unless told.
 const EBIC_GAMMA: f64 = 1.0;
-const KEYS: [&str; 11] =
-    ["folds", "stratify", "seed", "metric", "rule", "within_pct", "repeats", "groups", "fold_of_row", "fraction", "ebic_gamma"];
+const KEYS: [&str; 14] = [
+    "folds",
+    "stratify",
+    "seed",
+    "metric",
+    "rule",
+    "within_pct",
+    "repeats",
+    "groups",
+    "fold_of_row",
+    "fraction",
+    "ebic_gamma",
+    "resamples",
+    "threshold",
+    "expected_false",
+];
 
 /// The keys that mean something for a method.
 fn keys_of(method: &str) -> &'static [&'static str] {
     match method {
         "cv" => &KEYS[..9],
         "holdout" => &["stratify", "seed", "metric", "rule", "within_pct", "groups", "fraction"],
-        "ebic" => &KEYS[10..],
+        "ebic" => &["ebic_gamma"],
+        "stability" => &["stratify", "seed", "resamples", "threshold", "expected_false"],
         _ => &[],
     }
 }
 
 pub(super) fn parse_selection(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedSelection> {
     let mut selection = Fields::open(value, POINTER, problems)?;
-    let methods = ["cv", "holdout", "aic", "bic", "ebic", "none"];
+    let methods = ["cv", "holdout", "stability", "aic", "bic", "ebic", "none"];
     let method = selection.need("method", problems).and(selection.word("method", &methods, problems));
+    let stable = parse_keys(&mut selection, value, limits, problems);
     let ebic_gamma = selection.number("ebic_gamma", "from 0 to 1", |gamma| (0.0..=1.0).contains(&gamma), problems);
     let fraction = selection.number("fraction", "between 0 and 1, both excluded", |share| share > 0.0 && share < 1.0, problems);
     let held = AskedHeld {
@@ -49,13 +66,14 @@ pub(super) fn parse_selection(value: &Value, limits: &SpecLimits, problems: &mut
         for key in KEYS.into_iter().filter(|key| value.get(key).is_some() && !own.contains(key)) {
             problems.add(&selection.at(key), "conflict", format!("has no meaning with the method {method}"));
         }
-        if !own.is_empty() {
+        if matches!(method, "cv" | "holdout") {
             check_together(&held, value, problems);
         }
     }
     selection.close(problems);
     Some(match method? {
         "none" => AskedSelection::None,
+        "stability" => AskedSelection::Stability(stable.asked(held.seed, held.stratify, limits)),
         "aic" => AskedSelection::Criterion(Selection::Aic),
         "bic" => AskedSelection::Criterion(Selection::Bic),
         "ebic" => AskedSelection::Criterion(Selection::Ebic { ebic_gamma: ebic_gamma.unwrap_or(EBIC_GAMMA) }),

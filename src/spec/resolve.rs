@@ -58,6 +58,8 @@ impl FitSpec {
             standardize: self.standardize,
             weights: self.weights != AskedWeights::Ignored && meta.weighted,
             solver: self.solver.clone(),
+            // which version that is only the store knows
+            warm_start: None,
             limits: self.limits.clone(),
         };
         Ok((fit, warnings))

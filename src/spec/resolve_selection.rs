@@ -3,11 +3,14 @@
 use super::fields::Problems;
 use super::resolve::smallest_side;
 use super::selection::{CrossValidation, Holdout};
-use super::{AskedHeld, AskedLambda, AskedSelection, FitSpec, Loss, Rule, Selection, SpecLimits};
+use super::stability::AskedStability;
+use super::{AskedHeld, AskedLambda, AskedSelection, FitSpec, Loss, Rule, Selection, SpecLimits, Stability};
 use crate::dataset::Meta;
 use crate::job::Warning;
 
 const FOLDS: u64 = 5;
+/// Rows, and rows of each class, that leave two halves something, also when one row is left over.
+const ROWS_TO_HALVE: u64 = 4;
 const POINTER: &str = "#/spec/selection";
 
 impl FitSpec {
@@ -17,6 +20,7 @@ impl FitSpec {
         let held = match self.selection.clone().unwrap_or(usual) {
             AskedSelection::None => return Selection::None,
             AskedSelection::Criterion(criterion) => return criterion,
+            AskedSelection::Stability(asked) => return resolve_stability(&asked, meta, loss, problems),
             AskedSelection::Held(held) => held,
         };
         let n_rows = meta.shape[0];
@@ -72,6 +76,21 @@ impl FitSpec {
             fold_of_row: held.fold_of_row.unwrap_or_default(),
         })
     }
+}
+
+/// Halves that every class is in.
+fn resolve_stability(asked: &AskedStability, meta: &Meta, loss: &Loss, problems: &mut Problems) -> Selection {
+    let classes = loss.has_classes();
+    if asked.stratify == Some(true) && !classes {
+        problems.add(&at("stratify"), "conflict", "only classes can be stratified; this loss has none");
+    }
+    if meta.shape[0] < ROWS_TO_HALVE {
+        problems.add(POINTER, "conflict", format!("halves of the rows choose; {} rows are too few for halves", meta.shape[0]));
+    } else if smallest_side(meta, loss).is_some_and(|rows| rows < ROWS_TO_HALVE) {
+        problems.add(POINTER, "conflict", format!("both halves of the rows need rows of every class; one has fewer than {ROWS_TO_HALVE}"));
+    }
+    let &AskedStability { resamples, seed, stratify, threshold, expected_false } = asked;
+    Selection::Stability(Stability { resamples, seed, stratify: stratify.unwrap_or(classes), threshold, expected_false })
 }
 
 /// Folds of all repeats are bounded as folds are.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::folds;
+use super::{Stability, folds};
 
 /// How λ is chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Selection {
     Cv(CrossValidation),
     /// One part of the rows is held out once.
     Holdout(Holdout),
+    /// The features that halves of the rows choose again and again.
+    Stability(Stability),
     /// Akaike's information criterion.
     Aic,
     /// Schwarz's information criterion.
@@ -131,8 +133,13 @@ impl Selection {
                 groups: &holdout.groups,
                 fold_of_row: &[],
             }),
-            Self::None | Self::Aic | Self::Bic | Self::Ebic { .. } => None,
+            Self::None | Self::Stability(_) | Self::Aic | Self::Bic | Self::Ebic { .. } => None,
         }
+    }
+
+    /// The halves of the rows that choose; `None` where none do.
+    pub fn stability(&self) -> Option<&Stability> {
+        if let Self::Stability(stability) = self { Some(stability) } else { None }
     }
 
     /// How it is called in JSON.
@@ -141,6 +148,7 @@ impl Selection {
             Self::None => "none",
             Self::Cv(_) => "cv",
             Self::Holdout(_) => "holdout",
+            Self::Stability(_) => "stability",
             Self::Aic => "aic",
             Self::Bic => "bic",
             Self::Ebic { .. } => "ebic",

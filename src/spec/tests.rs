@@ -3,6 +3,8 @@
 mod classes;
 mod evaluate;
 mod penalties;
+mod stability;
+mod warm_start;
 
 use serde_json::{Value, json};
 
@@ -94,6 +96,8 @@ fn a_resolved_fit_survives_json_and_can_be_posted_again() {
         json!({"selection": {"method": "cv", "folds": 7, "seed": 9007199254740991u64, "rule": "1se", "stratify": false},
                "solver": {"tol": 1e-9, "max_epochs": 5}, "limits": {"max_runtime_s": 1.5}}),
         json!({"selection": {"method": "aic"}}),
+        json!({"selection": {"method": "stability"}}),
+        json!({"selection": {"method": "stability", "resamples": 20, "seed": 3, "threshold": 0.9, "expected_false": 2.5, "stratify": false}}),
         json!({"selection": {"method": "ebic"}, "penalty": {"type": "elastic_net", "l1_ratio": [1, 0.5, 0.5]}}),
         json!({"selection": {"method": "holdout", "rule": "sparsest_within_pct", "within_pct": 5}}),
         json!({"selection": {"method": "cv", "repeats": 3, "groups": (0..100).map(|row| format!("g{}", row / 10)).collect::<Vec<_>>()}}),
@@ -211,7 +215,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"limits":{"on_limit":"keep_worst"}}"#, "#/spec/limits/on_limit unknown_value"),
         (r#"{"max_itre":3}"#, "#/spec/max_itre unknown_field"),
         (r#"{"alpha":3}"#, "#/spec/alpha unknown_field"),
-        (r#"{"warm_start":"m"}"#, "#/spec/warm_start unknown_field"),
+        (r#"{"cold_start":"m"}"#, "#/spec/cold_start unknown_field"),
         (r#"{"refit":{}}"#, "#/spec/refit/relaxed_gamma missing"),
         (r#"{"refit":{"relaxed_gamma":[]}}"#, "#/spec/refit/relaxed_gamma out_of_range"),
         (r#"{"refit":{"relaxed_gamma":1.5}}"#, "#/spec/refit/relaxed_gamma out_of_range"),

@@ -17,6 +17,9 @@ use crate::spec::{Loss, ResolvedFit, Standardize};
 /// A warning names no more features than this.
 const WARNING_FEATURES_MAX: usize = 1000;
 
+/// What its objective says besides.
+const STABLE_ALONE: &str = "; w_j = 0 for features that are not stable";
+
 /// What a card is made of.
 pub(super) struct Parts<'p> {
     pub(super) dataset: &'p Dataset,
@@ -25,6 +28,8 @@ pub(super) struct Parts<'p> {
     pub(super) inputs: &'p Inputs<'p>,
     pub(super) problem: &'p Problem<'p>,
     pub(super) path: &'p Solved,
+    /// The point chosen, with the stable features alone; then the problem is theirs.
+    pub(super) restricted: Option<Point>,
     pub(super) pilot: Option<&'p Pilot>,
     pub(super) twin: Option<Twin>,
     pub(super) groups: Option<&'p Groups>,
@@ -33,7 +38,7 @@ pub(super) struct Parts<'p> {
 /// Everything about the chosen point. `observe` hears of every look at the matrix and may stop it.
 pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe<'_>) -> Result<Model, TrainError> {
     let Parts { dataset, spec, rows, inputs, problem, path, .. } = *parts;
-    let penalised = &path.points[chosen.index];
+    let penalised = parts.restricted.as_ref().unwrap_or(&path.points[chosen.index]);
     let mixed = if chosen.gamma < 1.0 { Some(relaxed::mix(parts.inputs, penalised, chosen.gamma, observe)?) } else { None };
     let (point, refit) = mixed.as_ref().map_or((penalised, None), |(point, refit)| (point, Some(refit)));
     let features = dataset.x.view().features;
@@ -42,7 +47,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
     let name_of = |feature: u32| display_name(dataset, feature);
     let proof = solver::certify(problem, penalised, observe).ok_or(TrainError::Cancelled)?;
     let mut certificate = certificate(proof, penalised, spec, |column| name_of(features[column as usize]));
-    let mut warnings = warnings(dataset, problem, &path.points, &chosen, &certificate, observe)?;
+    let mut warnings = warnings(dataset, problem, penalised, &path.points, &chosen, &certificate, observe)?;
     if refit.is_some() && certificate.status != CertificateStatus::NotConverged {
         // it is the penalised part that the numbers are of
         certificate.status = CertificateStatus::NotApplicable;
@@ -62,14 +67,14 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         Compared::One(_) => Sparsity::of(dataset.meta.shape[1], &indices, &point.values, name_of),
         Compared::Classes(n) => Sparsity::of_classes(dataset.meta.shape[1], n as u64, &indices, &point.values, name_of),
     };
-    let comparable = refit.is_none() && inputs.shape == solver::Shape::Net;
+    let comparable = refit.is_none() && parts.restricted.is_none() && inputs.shape == solver::Shape::Net;
     let card = Card {
         kind: "linear".into(),
-        loss: loss_name(spec).into(),
+        loss: spec.loss.name().into(),
         classes: rows.classes.clone(),
-        objective: objective(spec),
+        objective: if parts.restricted.is_some() { objective(spec) + STABLE_ALONE } else { objective(spec) },
         lambda: point.lambda,
-        lambda_max: problem.lambda_max(),
+        lambda_max: if parts.restricted.is_some() { path.lambda_max } else { problem.lambda_max() },
         l1_ratio: path.l1_ratio,
         intercept: point.intercept,
         intercepts: (!point.intercepts.is_empty()).then(|| point.intercepts.clone()),
@@ -81,28 +86,23 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         },
         sparsity: Sparsity { groups_active: parts.groups.map(|groups| groups.active(&point.columns)), ..sparsity },
         metrics,
-        selection: selected::selection(spec, path, &chosen),
+        selection: match (&chosen.stability, spec.selection.stability()) {
+            (Some(found), Some(asked)) => Some(selected::stability(asked, found, penalised, path)),
+            _ => selected::selection(spec, path, &chosen),
+        },
         adaptive: parts.pilot.and_then(|pilot| selected::adaptive(spec, pilot)),
         refit: spec.refit.as_ref().map(|_| selected::refit(chosen.gamma, refit)),
         warnings,
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
         promoted_from: None,
+        started_from: spec.begins_at().map(str::to_owned),
     };
     let path =
         path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
-    Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv })
-}
-
-fn loss_name(spec: &ResolvedFit) -> &'static str {
-    match spec.loss {
-        Loss::Squared => "squared",
-        Loss::Huber { .. } => "huber",
-        Loss::Logistic { .. } => "logistic",
-        Loss::SquaredHinge { .. } => "squared_hinge",
-        Loss::Multinomial => "multinomial",
-        Loss::Poisson => "poisson",
-    }
+    let asked = spec.selection.stability().zip(chosen.stability.as_ref());
+    let stability = asked.map(|(asked, found)| selected::frequencies(asked, found, features));
+    Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv, stability })
 }
 
 /// The sentence every library scales differently, in the words of the public contract, and what its signs stand for here.
@@ -146,7 +146,7 @@ fn objective_of_classes(spec: &ResolvedFit) -> String {
 }
 
 fn seed(spec: &ResolvedFit) -> Option<u64> {
-    spec.selection.splits().map(|splits| splits.seed)
+    spec.selection.splits().map(|splits| splits.seed).or(spec.selection.stability().map(|stability| stability.seed))
 }
 
 fn certificate(proof: solver::Certificate, point: &Point, spec: &ResolvedFit, name_of: impl Fn(u32) -> String) -> Certificate {
@@ -196,12 +196,12 @@ fn path_row(index: usize, point: &Point, folded: bool, null_deviance: f64, chose
 fn warnings(
     dataset: &Dataset,
     problem: &Problem<'_>,
+    point: &Point,
     points: &[Point],
     chosen: &Chosen,
     certificate: &Certificate,
     observe: &solver::Observe<'_>,
 ) -> Result<Vec<Warning>, TrainError> {
-    let point = &points[chosen.index];
     let warn = |code: &str, detail: String, features: Vec<String>| Warning { code: code.into(), detail, features };
     let mut warnings = Vec::new();
     if let Some(cut) = &chosen.cut {

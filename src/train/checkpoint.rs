@@ -5,12 +5,13 @@
 //! fingerprint it carries; one that belongs to another is refused, and so is one that does not follow the part before.
 //!
 //! ```text
-//! "SPFCKPT4"   8 bytes, the version with it
+//! "SPFCKPT5"   8 bytes, the version with it
 //! fingerprint  32 bytes
 //! paths        u64, then for each: u64 its position in the plan, and
 //!   path       u64 λ done before, u64 points, the points, the trail if there is a point
 //!   folds      u64, then for each: u64 fold, u64 λ done before, u64 rows, (f64 deviance, u64 non-zeros) each,
 //!              u64 deviances of refits, f64 each, the last point, its trail
+//!   halves     u64, then for each: u64 half, u64 λ, for each λ u64 columns that came or went, u32 each
 //! point        f64 λ, intercept, gap, deviance; u64 epochs; f64 passes; u64 1 = converged, 0 = not;
 //!              u64 non-zeros, u32 columns, f64 values; u64 classes of non-zeros (none, or as many), u32 each;
 //!              u64 intercepts of classes, f64 each
@@ -29,8 +30,9 @@ use crate::solver::{FoldPath, FoldRow, Point, Reference, Start, Stop, Trail};
 use crate::spec::{Loss, ResolvedFit};
 
 use super::plan::{Arm, Plan};
+use super::stability::Flips;
 
-const MAGIC: &[u8; 8] = b"SPFCKPT4";
+const MAGIC: &[u8; 8] = b"SPFCKPT5";
 
 /// One λ that is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +65,15 @@ pub enum Done {
         /// What the next λ depends on.
         trail: Trail,
     },
+    /// A half of the rows, with all its λ.
+    Resample {
+        /// Which path of the plan.
+        arm: usize,
+        /// Which half.
+        resample: usize,
+        /// For each λ the columns that came or went, rising.
+        flips: Vec<Vec<u32>>,
+    },
 }
 
 /// λ that were done one after the other, of each path and of each fold.
@@ -80,6 +91,7 @@ struct ArmPart {
     points: Vec<Point>,
     trail: Trail,
     folds: BTreeMap<usize, FoldPart>,
+    resamples: BTreeMap<usize, Flips>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,6 +116,8 @@ pub(super) struct ArmDone {
     pub(super) folds: Vec<FoldPath>,
     /// Of each fold, for each λ done, the deviance of each share of a refit.
     pub(super) relaxed: Vec<Vec<f64>>,
+    /// Halves of the rows that are done.
+    pub(super) resamples: BTreeMap<usize, Flips>,
 }
 
 /// What a part must belong to: the data, the specification and the program that computes.
@@ -121,10 +135,14 @@ pub fn fingerprint(dataset: &Dataset, spec: &ResolvedFit) -> [u8; 32] {
 impl Part {
     /// Takes one more λ; those of each path and of each fold come in order.
     pub fn add(&mut self, done: Done) {
-        let (Done::Path { point, trail, .. } | Done::Fold { point, trail, .. }) = &done;
-        let referred: usize = [&trail.reference, &trail.bend, &trail.before].into_iter().flatten().map(|then| then.columns.len()).sum();
-        self.bytes +=
-            288 + 12 * (point.columns.len() + referred) + 4 * (trail.gram.len() + point.classes.len()) + 8 * point.intercepts.len();
+        self.bytes += match &done {
+            Done::Path { point, trail, .. } | Done::Fold { point, trail, .. } => {
+                let then = [&trail.reference, &trail.bend, &trail.before].into_iter().flatten();
+                let referred: usize = then.map(|then| then.columns.len()).sum();
+                288 + 12 * (point.columns.len() + referred) + 4 * (trail.gram.len() + point.classes.len()) + 8 * point.intercepts.len()
+            }
+            Done::Resample { flips, .. } => 64 + flips.iter().map(|columns| 8 + 4 * columns.len()).sum::<usize>(),
+        };
         match done {
             Done::Path { arm, index, point, trail } => {
                 let arm = self.arms.entry(arm).or_default();
@@ -141,6 +159,9 @@ impl Part {
                 part.path.rows.push(row);
                 part.relaxed.extend(relaxed);
                 part.path.last = Some((point, trail));
+            }
+            Done::Resample { arm, resample, flips } => {
+                self.arms.entry(arm).or_default().resamples.insert(resample, flips);
             }
         }
     }
@@ -197,7 +218,9 @@ impl Checkpoint {
             Loss::Multinomial => dataset.meta.target.classes.as_ref().map_or(0, Vec::len),
             _ => 0,
         };
-        let fits = |arm: &Arm<'_>, done: &ArmDone| done.fits((n_columns, n_classes), arm.n_lambdas(), arm.gammas.len());
+        let fits = |arm: &Arm<'_>, done: &ArmDone| {
+            done.fits((n_columns, n_classes), arm.n_lambdas(), arm.gammas.len()) && done.halves_fit(n_columns, arm)
+        };
         let legal = plan.arms.iter().zip(&whole.arms).all(|(arm, done)| fits(arm, done));
         if legal { Ok(whole) } else { Err("its numbers do not fit the data") }
     }
@@ -212,6 +235,11 @@ impl Checkpoint {
         self.arms.iter().flat_map(|arm| &arm.folds).map(|fold| fold.rows.len()).sum()
     }
 
+    /// Halves of the rows that are done.
+    pub fn resamples_done(&self) -> usize {
+        self.arms.iter().map(|arm| arm.resamples.len()).sum()
+    }
+
     /// What was done of the path at this position of the plan.
     pub(super) fn arm(&self, position: usize) -> &ArmDone {
         const NOTHING: &ArmDone = &ArmDone {
@@ -219,6 +247,7 @@ impl Checkpoint {
             trail: Trail { seen: None, gram: Vec::new(), reference: None, bend: None, before: None },
             folds: Vec::new(),
             relaxed: Vec::new(),
+            resamples: BTreeMap::new(),
         };
         self.arms.get(position).unwrap_or(NOTHING)
     }
@@ -239,6 +268,11 @@ impl ArmDone {
             done.rows.extend(part.path.rows);
             done.last = part.path.last;
             self.relaxed.get_mut(fold).ok_or(GAP)?.extend(part.relaxed);
+        }
+        for (which, flips) in part.resamples {
+            if self.resamples.insert(which, flips).is_some() {
+                return Err("a half of the rows occurs twice");
+            }
         }
         Ok(())
     }
@@ -266,6 +300,13 @@ impl ArmDone {
         let path = self.points.len() <= n_lambdas && self.points.iter().all(point) && trail(&self.trail);
         let relaxed = self.folds.iter().zip(&self.relaxed).all(|(fold, relaxed)| relaxed.len() == fold.rows.len() * n_shares);
         path && relaxed && self.folds.iter().all(fold)
+    }
+
+    fn halves_fit(&self, n_columns: usize, arm: &Arm<'_>) -> bool {
+        let inside =
+            |columns: &Vec<u32>| columns.is_sorted_by(|a, b| a < b) && columns.last().is_none_or(|&last| (last as usize) < n_columns);
+        let legal = |flips: &Flips| flips.len() <= arm.n_lambdas() && flips.iter().all(inside);
+        self.resamples.iter().all(|(which, flips)| *which < arm.n_resamples() && legal(flips))
     }
 
     /// Where the path goes on.
@@ -315,6 +356,11 @@ impl Writer {
                 self.point(point);
                 self.trail(trail);
             }
+        }
+        self.count(arm.resamples.len());
+        for (&which, flips) in &arm.resamples {
+            [which, flips.len()].into_iter().for_each(|number| self.count(number));
+            flips.iter().for_each(|columns| self.columns(columns));
         }
     }
 
@@ -440,6 +486,14 @@ impl Reader<'_> {
             }
             path.last = Some((self.point()?, self.trail()?));
             arm.folds.insert(fold, FoldPart { from, path, relaxed });
+        }
+        for _ in 0..self.count()? {
+            let (which, lambdas) = (self.count()?, self.count()?);
+            let mut flips = Flips::new();
+            for _ in 0..lambdas {
+                flips.push(self.columns()?);
+            }
+            arm.resamples.insert(which, flips);
         }
         Some(arm)
     }

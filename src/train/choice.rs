@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::arm::Solved;
+use super::stability::Found;
 use super::target::Rows;
 use super::{TrainError, criteria, selected};
 use crate::model::{Cv, CvRow};
@@ -41,6 +42,8 @@ pub(super) struct Chosen {
     pub(super) candidates: Option<Value>,
     /// What was measured along the path chosen, with the share chosen.
     pub(super) scores: Vec<Score>,
+    /// What halves of the rows chose, if they did; then the model has the features that are stable, and no others.
+    pub(super) stability: Option<Found>,
     /// Why it is not chosen as was asked for.
     pub(super) cut: Option<String>,
 }
@@ -71,8 +74,10 @@ pub(super) fn choose(
         }
     }
     if series.is_empty() {
-        let index = solved.first().map_or(0, |path| path.points.len().saturating_sub(1));
-        return Ok(Chosen { arm: 0, index, gamma, cv: None, criterion: None, candidates: None, scores: Vec::new(), cut });
+        let last = solved.first().map_or(0, |path| path.points.len().saturating_sub(1));
+        let stability = solved.first().and_then(|path| path.stability.clone());
+        let index = stability.as_ref().map_or(last, |found| found.index);
+        return Ok(Chosen { arm: 0, index, gamma, cv: None, criterion: None, candidates: None, scores: Vec::new(), stability, cut });
     }
     let (which, index) = best(&series, spec.selection.rule());
     let Series { arm, gamma, scores } = &series[which];
@@ -82,7 +87,7 @@ pub(super) fn choose(
     let table = solved[arm].held_out.as_ref().and_then(|held_out| held_out.series.iter().find(|(share, _)| *share == gamma));
     let cv = table.and_then(|(_, table)| cv(&spec.selection, table.clone(), scores));
     let candidates = selected::candidates(spec, solved, &series);
-    Ok(Chosen { arm, index, gamma, cv, criterion, candidates, scores: scores.clone(), cut })
+    Ok(Chosen { arm, index, gamma, cv, criterion, candidates, scores: scores.clone(), stability: None, cut })
 }
 
 fn cv(selection: &Selection, rows: Vec<CvRow>, scores: &[Score]) -> Option<Cv> {

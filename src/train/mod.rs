@@ -1,6 +1,6 @@
 //! Data set + specification → model, data set + model → measures: the one place that turns enums into solver types.
 //!
-//! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation.
+//! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation, or of halves of the rows.
 
 mod adaptive;
 mod arm;
@@ -19,21 +19,25 @@ mod progress;
 mod promote;
 mod ranking;
 mod relaxed;
+mod restricted;
 mod selected;
+mod stability;
 mod target;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use evaluate::{Evaluation, evaluate};
 pub use promote::promote;
+pub use warm::Begin;
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::model::{Model, PathPoints};
-use crate::solver::{self, Data, Problem, Unfit};
+use crate::solver::{self, Data, Point, Problem, Unfit};
 use crate::spec::{ResolvedFit, Standardize};
 
 use adaptive::Adapted;
@@ -52,6 +56,8 @@ pub struct Run<'a> {
     pub observe: &'a Observe<'a>,
     /// What was done before.
     pub resume: Option<Checkpoint>,
+    /// The model that the specification says to begin at.
+    pub begin: Option<Begin<'a>>,
     /// Told of each λ that is done; may be called from several threads.
     pub keep: &'a (dyn Fn(Done) + Sync),
     /// Told of the points of a path, once a model was made of one of them.
@@ -75,7 +81,7 @@ pub enum Leave {
 impl<'a> Run<'a> {
     /// A fit from its beginning that nobody keeps anything of.
     pub fn new(threads: usize, observe: &'a Observe<'a>) -> Self {
-        Self { threads, observe, resume: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
+        Self { threads, observe, resume: None, begin: None, keep: &|_| (), points: &|_| (), on_thread: &|| () }
     }
 }
 
@@ -104,17 +110,23 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let given = target::factors(dataset, spec)?;
     let groups = target::Groups::of(dataset, spec)?;
     let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref());
-    let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
+    let begin = warm::columns(dataset, spec, run.begin.as_ref())?;
+    let fitter = Fitter { spec, begin: begin.as_ref(), plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
     let Candidates { mut solved, last, cut } = fitter.candidates(factors)?;
     let mut chosen = choice::choose(spec, &rows, inputs.data.x.len(), &solved, cut)?;
+    let restricted = chosen.stability.as_ref().map(|found| restricted::factors(factors, &found.stable, inputs.data.x.len()));
     let twin = fitter.twin(given.as_deref(), ridge, &mut chosen)?;
-    let problem = fitter.problem_of(&chosen, solved.len(), last, factors)?;
+    let last = last.filter(|_| restricted.is_none());
+    let problem = fitter.problem_of(&chosen, solved.len(), last, restricted.as_deref().or(factors))?;
     let path = solved.swap_remove(chosen.arm);
+    let finish = |at: &solver::Progress| tracker.finishing(at);
+    let restricted = restricted.as_ref().map(|_| restricted::solve(&problem, &path.points, chosen.index, spec, &finish)).transpose()?;
     let (pilot, groups) = (pilot.as_ref(), groups.as_ref());
-    let parts = card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
-    let model = card::model(&parts, chosen, &|at| tracker.finishing(at))?;
+    let parts =
+        card::Parts { dataset, spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, restricted, pilot, twin, groups };
+    let model = card::model(&parts, chosen, &finish)?;
     let intercepts = model.card.intercepts.iter().flatten().chain([&model.card.intercept]);
     let finite = intercepts.chain(&model.values).all(|value| value.is_finite());
     if finite && let Some(points) = promote::points(dataset, spec, &path, pilot, rows.loss) {
@@ -165,6 +177,8 @@ struct Candidates<'p> {
 /// Walks the plan.
 struct Fitter<'f> {
     spec: &'f ResolvedFit,
+    /// Where paths that may become the model begin.
+    begin: Option<&'f Point>,
     plan: &'f Plan<'f>,
     inputs: &'f Inputs<'f>,
     rows: &'f Rows<'f>,
@@ -179,7 +193,7 @@ impl<'f> Fitter<'f> {
         let (Some(arm), Some(adaptive)) = (self.plan.of_role(Role::Pilot).next(), &self.spec.penalty.adaptive) else {
             return Ok((None, None));
         };
-        let (solved, problem) = arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker)?;
+        let (solved, problem) = arm::solve(self.inputs, given, arm, None, self.rows, self.run, self.tracker)?;
         if solved.cut.is_some() {
             // without its factors there is no model of the kind asked for
             return Err(TrainError::Cancelled);
@@ -203,7 +217,7 @@ impl<'f> Fitter<'f> {
             // one problem at a time: it has the length of the columns
             drop(last.take());
             let begun = solved.len();
-            let (path, problem) = match arm::solve(self.inputs, factors, arm, self.rows, self.run, self.tracker) {
+            let (path, problem) = match arm::solve(self.inputs, factors, arm, self.begin, self.rows, self.run, self.tracker) {
                 Ok((path, _)) if path.cut.is_some() && begun > 0 => {
                     return Ok(Candidates { solved, last: None, cut: Some(ratios_done(begun, all)) });
                 }
@@ -228,7 +242,7 @@ impl<'f> Fitter<'f> {
             return Ok(ridge);
         }
         let Some(arm) = self.plan.of_role(Role::Twin).next().filter(|_| chosen.cut.is_none()) else { return Ok(None) };
-        match arm::solve(self.inputs, given, arm, self.rows, self.run, self.tracker) {
+        match arm::solve(self.inputs, given, arm, None, self.rows, self.run, self.tracker) {
             Ok((solved, _)) if solved.cut.is_none() => Ok(Twin::of(&solved)),
             Err(error) if error != TrainError::Cancelled || !self.tracker.best_is_wanted() => Err(error),
             _ => {

@@ -4,7 +4,7 @@
 //! with ridge one more after them. Checkpoints and progress name a path by its position here, which depends on the
 //! specification alone.
 
-use crate::spec::{Lambda, PILOT_FOLDS, Pilot, ResolvedFit, Splits};
+use crate::spec::{Lambda, PILOT_FOLDS, Pilot, ResolvedFit, Splits, Stability};
 
 /// λ of a path that the specification does not describe, and the span of it relative to λ_max.
 const OWN_PATH: (u64, f64) = (100, 1e-4);
@@ -27,6 +27,8 @@ pub(super) struct Arm<'s> {
     pub(super) splits: Option<Splits<'s>>,
     /// Shares of penalised coefficients that are measured on the rows held out beside the penalised fit itself.
     pub(super) gammas: &'s [f64],
+    /// Halves of the rows that choose; `None` = none do.
+    pub(super) stability: Option<&'s Stability>,
 }
 
 /// What a path is for.
@@ -46,7 +48,8 @@ impl<'s> Plan<'s> {
         let mut arms = Vec::new();
         let mut add = |role, l1_ratio, lambda, splits, gammas| {
             let position = arms.len();
-            arms.push(Arm { position, role, l1_ratio, lambda, splits, gammas });
+            let stability = spec.selection.stability().filter(|_| role == Role::Candidate);
+            arms.push(Arm { position, role, l1_ratio, lambda, splits, gammas, stability });
         };
         if let Some(adaptive) = &spec.penalty.adaptive {
             let l1_ratio = if adaptive.pilot == Pilot::Ridge { 0.0 } else { 1.0 };
@@ -79,6 +82,20 @@ impl Arm<'_> {
             Lambda::Values { values } => values.len(),
             Lambda::Value { .. } | Lambda::TargetNonzeros { .. } => 0,
         }
+    }
+
+    /// The λ it begins with, where that is known without the data.
+    pub(super) fn first(&self) -> Option<f64> {
+        match &self.lambda {
+            Lambda::Value { value } => Some(*value),
+            Lambda::Values { values } => values.first().copied(),
+            Lambda::Path { .. } | Lambda::TargetNonzeros { .. } => None,
+        }
+    }
+
+    /// Halves of the rows.
+    pub(super) fn n_resamples(&self) -> usize {
+        self.stability.map_or(0, |stability| usize::try_from(stability.resamples).unwrap_or(usize::MAX))
     }
 
     /// Folds of all repeats.

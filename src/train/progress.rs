@@ -14,6 +14,8 @@ use crate::spec::{Lambda, ResolvedFit};
 
 /// 1 is said with the stored model, by the store.
 const FRACTION_MAX: f64 = 0.99;
+/// Share of a half of the rows that is never whole before it is kept.
+const WITHIN_MAX: f64 = 0.99;
 /// A search for a number of non-zeros takes about this many λ.
 const SEARCH_LAMBDAS: f64 = 20.0;
 
@@ -34,6 +36,8 @@ struct Counts {
     prepared: bool,
     path: f64,
     folds: Vec<f64>,
+    /// Of each half of the rows the share that is done.
+    resamples: Vec<f64>,
 }
 
 impl<'a> Tracker<'a> {
@@ -42,11 +46,13 @@ impl<'a> Tracker<'a> {
         let counts = plan.arms.iter().map(|arm| {
             let before = run.resume.as_ref().map(|before| before.arm(arm.position));
             let fold = |fold: usize| before.and_then(|before| before.folds.get(fold)).map_or(0.0, |fold| fold.rows.len() as f64);
+            let resample = |which: usize| before.map_or(0.0, |before| f64::from(u8::from(before.resamples.contains_key(&which))));
             Counts {
                 n_lambdas: arm.n_lambdas().max(1) as u64,
                 prepared: false,
                 path: before.map_or(0.0, |before| before.points.len() as f64),
                 folds: (0..arm.n_folds()).map(fold).collect(),
+                resamples: (0..arm.n_resamples()).map(resample).collect(),
             }
         });
         Self {
@@ -125,6 +131,27 @@ impl<'a> Tracker<'a> {
         });
     }
 
+    /// Progress within a half of the rows.
+    pub(super) fn resample(&self, arm: usize, which: usize, at: &solver::Progress) -> ControlFlow<()> {
+        self.tell(Some(&solver::Progress { fold: Some(which), ..*at }), |counts| {
+            let share = self.lambdas_done(at, counts[arm].n_lambdas) / counts[arm].n_lambdas as f64;
+            if let Some(done) = counts[arm].resamples.get_mut(which) {
+                // whole only once it is kept
+                *done = done.max(share.min(WITHIN_MAX));
+            }
+        })
+    }
+
+    /// A half of the rows has come to its end.
+    pub(super) fn resample_done(&self, arm: usize, which: usize) {
+        // whether to go on is asked again with the next step
+        let _ = self.tell(None, |counts| {
+            if let Some(done) = counts[arm].resamples.get_mut(which) {
+                *done = 1.0;
+            }
+        });
+    }
+
     /// λ before this one and the share of this one by its gap, which falls about geometrically towards the tolerance.
     fn lambdas_done(&self, at: &solver::Progress, n_lambdas: u64) -> f64 {
         let gap = at.relative_gap.filter(|gap| *gap > 0.0).map_or(0.0, |gap| gap.ln() / self.tol.ln());
@@ -142,7 +169,12 @@ impl<'a> Tracker<'a> {
         let prepared: f64 = counts.iter().map(|arm| f64::from(u8::from(arm.prepared))).sum();
         let path: f64 = counts.iter().map(|arm| arm.path).sum();
         let (mut n_lambdas, mut in_folds, mut whole, mut folds_done) = (0, 0_u64, 0.0, 0.0);
+        let (mut resamples, mut resampled, mut halves_done, mut in_halves) = (0, 0.0, 0.0, 0.0);
         for arm in counts.iter() {
+            resamples += arm.resamples.len() as u64;
+            resampled += arm.resamples.iter().map(|share| share.floor()).sum::<f64>();
+            halves_done += arm.n_lambdas as f64 * arm.resamples.iter().sum::<f64>();
+            in_halves += (arm.n_lambdas as f64) * arm.resamples.len() as f64;
             n_lambdas += arm.n_lambdas;
             in_folds = in_folds.saturating_add(arm.n_lambdas.saturating_mul(arm.folds.len() as u64));
             // A λ counts in whole folds only, as the sum of their parts would count λ that no fold has done.
@@ -153,9 +185,12 @@ impl<'a> Tracker<'a> {
         if in_folds > 0 {
             steps.push(step("cv", whole, in_folds));
         }
+        if resamples > 0 {
+            steps.push(step("resamples", resampled, resamples));
+        }
         // Reading the columns twice weighs about as much as one λ.
-        let done = prepared + path + folds_done;
-        let total = counts.len() as f64 + n_lambdas as f64 + in_folds as f64;
+        let done = prepared + path + folds_done + halves_done;
+        let total = counts.len() as f64 + n_lambdas as f64 + in_folds as f64 + in_halves;
         let progress = Progress {
             fraction: (done / total).min(FRACTION_MAX),
             eta_s: None,

@@ -105,15 +105,36 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
     let problem = inputs.problem(kept.l1_ratio, factors, &look)?;
     // the table is of the path only where no share of a refit was chosen with it
     let cv = base.cv.clone().filter(|_| base.card.refit.is_none());
-    let chosen = Chosen { arm: 0, index, gamma: 1.0, cv, criterion: None, candidates: None, scores: Vec::new(), cut: None };
+    let chosen =
+        Chosen { arm: 0, index, gamma: 1.0, cv, criterion: None, candidates: None, scores: Vec::new(), stability: None, cut: None };
     let null_deviance = problem.null_deviance();
-    let path = Solved { l1_ratio: kept.l1_ratio, points, bracket: None, null_deviance, held_out: None, cut: None };
+    let path = Solved {
+        l1_ratio: kept.l1_ratio,
+        points,
+        bracket: None,
+        null_deviance,
+        lambda_max: problem.lambda_max(),
+        held_out: None,
+        stability: None,
+        cut: None,
+    };
     let (pilot, twin, groups) = (pilot.as_ref(), None, groups.as_ref());
-    let parts = card::Parts { dataset, spec: &spec, rows: &rows, inputs: &inputs, problem: &problem, path: &path, pilot, twin, groups };
+    let parts = card::Parts {
+        dataset,
+        spec: &spec,
+        rows: &rows,
+        inputs: &inputs,
+        problem: &problem,
+        path: &path,
+        restricted: None,
+        pilot,
+        twin,
+        groups,
+    };
     let mut model = card::model(&parts, chosen, &look)?;
     go_on(look_once(observe))?;
     // what was measured of the path, and what the rule would have chosen, stays as it was
-    (model.path, model.cv) = (base.path.clone(), base.cv.clone());
+    (model.path, model.cv, model.stability) = (base.path.clone(), base.cv.clone(), base.stability.clone());
     model.card.selection = base.card.selection.clone();
     if let Some(selection) = model.card.selection.as_mut().and_then(|selection| selection.as_object_mut()) {
         selection.insert("rule".into(), "promoted".into());

@@ -5,8 +5,13 @@ use serde_json::{Map, Value, json};
 use super::adaptive::Adapted;
 use super::arm::Solved;
 use super::choice::{Chosen, Score, Series, largest_within_se, least};
+use super::stability::Found;
+use crate::model;
 use crate::solver::{Point, Refit};
-use crate::spec::{ResolvedFit, Selection};
+use crate::spec::{ResolvedFit, Selection, Stability};
+
+/// Features of which a model keeps how often they were chosen: a bound on its size, whatever chance chose.
+const FREQUENCIES_MAX: usize = 10_000;
 
 /// The fit that gave the factors of an adaptive penalty.
 pub(super) struct Pilot {
@@ -29,7 +34,7 @@ impl Twin {
     /// Of a path that was measured on rows held out.
     pub(super) fn of(solved: &Solved) -> Option<Self> {
         let (_, table) = solved.held_out.as_ref()?.series.first()?;
-        let score = |row: &crate::model::CvRow| Score { value: row.mean, se: row.se, nonzeros: 0 };
+        let score = |row: &model::CvRow| Score { value: row.mean, se: row.se, nonzeros: 0 };
         let index = least(&table.iter().map(score).collect::<Vec<_>>());
         let point = &solved.points[index];
         let deviance_ratio = if solved.null_deviance > 0.0 { 1.0 - point.deviance / solved.null_deviance } else { 0.0 };
@@ -119,6 +124,45 @@ pub(super) fn candidates(spec: &ResolvedFit, solved: &[Solved], series: &[Series
         row
     };
     Some(series.iter().map(row).collect())
+}
+
+/// As [`selection`], of the features that halves of the rows chose.
+pub(super) fn stability(asked: &Stability, found: &Found, point: &Point, path: &Solved) -> Value {
+    json!({
+        "method": "stability",
+        "rule": "threshold",
+        "index": found.index,
+        "index_min": found.index,
+        "lambda_min": path.points[found.index].lambda,
+        "nonzeros_at_min": point.columns.len(),
+        "resamples": found.resamples,
+        "threshold": asked.threshold,
+        "expected_false": asked.expected_false,
+        "features_selected": found.selected,
+        "features_stable": found.stable.len(),
+        "false_bound": found.bound,
+    })
+}
+
+/// How often halves of the rows chose each feature: the features most often chosen, and all that are stable.
+pub(super) fn frequencies(asked: &Stability, found: &Found, features: &[u32]) -> model::Stability {
+    let mut counts = found.counts.clone();
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let ever = counts.len() as u64;
+    counts.truncate(FREQUENCIES_MAX.max(found.stable.len()));
+    model::Stability {
+        resamples: found.resamples as u64,
+        seed: asked.seed,
+        stratify: asked.stratify,
+        threshold: asked.threshold,
+        expected_false: asked.expected_false,
+        features_selected: found.selected,
+        features_stable: found.stable.len() as u64,
+        features_ever: ever,
+        false_bound: found.bound,
+        indices: counts.iter().map(|(column, _)| features[*column as usize]).collect(),
+        counts: counts.iter().map(|(_, count)| *count).collect(),
+    }
 }
 
 fn finite(value: f64) -> Option<f64> {

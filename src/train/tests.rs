@@ -8,6 +8,8 @@ mod penalties;
 mod promote;
 mod resume;
 mod selection;
+mod stability;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +88,7 @@ fn spec() -> ResolvedFit {
         standardize: Standardize::None,
         weights: true,
         solver: Solver { kind: "auto".into(), tol: 1e-10, tol_kind: "relative_gap".into(), max_epochs: 10_000 },
+        warm_start: None,
         limits: RunLimits::default(),
     }
 }

@@ -17,9 +17,9 @@ use crate::dataset::Dataset;
 use crate::job::{self, Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{Model, PathPoints};
 use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, Work};
-use crate::store::{Beat, Claim, Ending, Finished, Store, StoreError};
+use crate::store::{Beat, Claim, Ending, Finished, OpenedModel, Store, StoreError};
 use crate::trace::{Side, Span};
-use crate::train::{self, Checkpoint, Run, TrainError};
+use crate::train::{self, Begin, Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -239,28 +239,9 @@ async fn open_and_evaluate(
     shared: &Arc<Shared>,
     loading: Span,
 ) -> Result<Outcome, StoreError> {
-    let reference = ModelRef::parse(&spec.model);
-    let opened = async {
-        let Some((reference, version)) = reference.and_then(|reference| Some((reference.name.clone(), reference.version()?))) else {
-            return Ok(None);
-        };
-        match worker.store.model(&claim.job.project, &reference, Some(version)).await? {
-            Some(row) => worker.store.open_model(&row).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let opened = tokio::select! {
-        opened = opened => opened,
-        () = shared.until_halted() => return Ok(Outcome::Stopped),
-    };
-    let opened = match opened {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return Ok(Outcome::Unfit { code: "not_found", detail: format!("The model version {} has been deleted.", spec.model) }),
-        Err(StoreError::Damaged(damage)) => {
-            tracing::error!(job = %claim.job.id, model = spec.model, %damage, "a stored model is damaged");
-            return Ok(Outcome::Unfit { code: "artifact_corrupt", detail: "The stored model does not have its checksum.".into() });
-        }
-        Err(error) => return Err(error),
+    let opened = match open_model(worker, claim, &spec.model, shared).await? {
+        Ok(opened) => opened,
+        Err(outcome) => return Ok(outcome),
     };
     drop(loading);
     let _evaluating = part(worker, claim, "evaluate");
@@ -280,6 +261,36 @@ async fn open_and_evaluate(
     .await
 }
 
+/// Opens the model version `name:n`, or says how the job ends without it.
+async fn open_model(
+    worker: &Worker,
+    claim: &Claim,
+    reference: &str,
+    shared: &Arc<Shared>,
+) -> Result<Result<OpenedModel, Outcome>, StoreError> {
+    let place = ModelRef::parse(reference);
+    let opened = async {
+        let Some((name, version)) = place.and_then(|place| Some((place.name.clone(), place.version()?))) else { return Ok(None) };
+        match worker.store.model(&claim.job.project, &name, Some(version)).await? {
+            Some(row) => worker.store.open_model(&row).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let opened = tokio::select! {
+        opened = opened => opened,
+        () = shared.until_halted() => return Ok(Err(Outcome::Stopped)),
+    };
+    match opened {
+        Ok(Some(opened)) => Ok(Ok(opened)),
+        Ok(None) => Ok(Err(Outcome::Unfit { code: "not_found", detail: format!("The model version {reference} has been deleted.") })),
+        Err(StoreError::Damaged(damage)) => {
+            tracing::error!(job = %claim.job.id, model = reference, %damage, "a stored model is damaged");
+            Ok(Err(Outcome::Unfit { code: "artifact_corrupt", detail: "The stored model does not have its checksum.".into() }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Fits, and keeps what is done so that another attempt can go on with it.
 async fn keep_and_fit(
     worker: &Worker,
@@ -293,11 +304,18 @@ async fn keep_and_fit(
         found = Keeper::find(&worker.store, claim, &dataset, &spec) => found,
         () = shared.until_halted() => return Ok(Outcome::Stopped),
     };
+    let begin = match spec.begins_at() {
+        Some(reference) => match open_model(worker, claim, reference, shared).await? {
+            Ok(opened) => Some(opened),
+            Err(outcome) => return Ok(outcome),
+        },
+        None => None,
+    };
     let keeper = Arc::new(keeper);
     drop(loading);
     let fitting = part(worker, claim, "fit");
     let outcome = tokio::select! {
-        outcome = fit_on_a_thread(worker, claim, dataset, spec, shared, &keeper, before) => outcome?,
+        outcome = fit_on_a_thread(worker, claim, dataset, spec, shared, &keeper, Before { checkpoint: before, begin }) => outcome?,
         never = keeper.keep(worker.keep_every) => match never {},
     };
     drop(fitting);
@@ -315,7 +333,7 @@ async fn fit_on_a_thread(
     spec: ResolvedFit,
     shared: &Arc<Shared>,
     keeper: &Arc<Keeper>,
-    before: Option<Checkpoint>,
+    before: Before,
 ) -> Result<Outcome, StoreError> {
     let (worker, shared, keeper) = (worker.clone(), Arc::clone(shared), Arc::clone(keeper));
     on_a_thread(claim, move || fit(&worker, &dataset, &spec, &shared, &keeper, before)).await
@@ -351,12 +369,20 @@ fn yield_to_others() {
     }
 }
 
-fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared, keeper: &Keeper, before: Option<Checkpoint>) -> Outcome {
+/// What a fit goes on from, and what it begins at.
+struct Before {
+    checkpoint: Option<Checkpoint>,
+    begin: Option<OpenedModel>,
+}
+
+fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared, keeper: &Keeper, before: Before) -> Outcome {
     let keep = |done| keeper.take(done);
     let observe = |progress: &Progress| shared.observe(progress);
     let path = Mutex::new(None);
     let points = |points| *path.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
-    let run = Run { resume: before, keep: &keep, points: &points, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
+    let begin = before.begin.as_ref().map(|opened| Begin { model: &opened.model, names: opened.names.as_deref() });
+    let resume = before.checkpoint;
+    let run = Run { resume, begin, keep: &keep, points: &points, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
     match (worker.fit)(dataset, spec, &run) {
         Ok(model) => match model.check() {
             Ok(()) => Outcome::Model(Box::new(model), path.into_inner().unwrap_or_else(PoisonError::into_inner)),

@@ -65,8 +65,8 @@ impl Keeper {
                 let read = tokio::task::spawn_blocking(move || Checkpoint::read(&parts, &dataset, &spec)).await;
                 match read.unwrap_or(Err("it could not be read")) {
                     Ok(found) => {
-                        let (lambda_index, in_folds) = (found.done(), found.done_in_folds());
-                        tracing::info!(%job, attempt = claim.job.attempt, lambda_index, in_folds, "resumed at λ index {lambda_index}");
+                        let (lambda_index, in_folds, resamples) = (found.done(), found.done_in_folds(), found.resamples_done());
+                        tracing::info!(%job, attempt = claim.job.attempt, lambda_index, in_folds, resamples, "resumed at λ index {lambda_index}");
                         return (keeper, Some(found));
                     }
                     Err(why) => why.to_owned(),

@@ -172,8 +172,9 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         warnings: vec![Warning { code: "w".into(), detail: "d".into(), features: vec![] }],
         engine: json!({}),
         promoted_from: None,
+        started_from: None,
     };
-    Ok(Model { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None })
+    Ok(Model { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None, stability: None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

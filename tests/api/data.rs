@@ -69,6 +69,7 @@ pub(crate) fn model() -> Model {
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "two columns are equal".into(), features: vec!["0".into()] }],
         engine: json!({ "version": "0", "seed": 0, "deterministic": true }),
         promoted_from: None,
+        started_from: None,
     };
     let row = PathRow {
         index: 0,
@@ -80,7 +81,7 @@ pub(crate) fn model() -> Model {
         cv_se: None,
         criterion: None,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None }
+    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None }
 }
 
 fn class(number: f64) -> sparsefit::dataset::Class {

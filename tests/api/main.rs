@@ -30,4 +30,5 @@ mod schema;
 mod selection;
 mod shutdown;
 mod traces;
+mod warm_start;
 mod webhooks;

@@ -140,3 +140,43 @@ async fn what_is_validated_only_is_estimated_with_all_its_paths() {
     assert_eq!(many["spec_resolved"]["penalty"]["l1_ratio"], json!([0.2, 0.5, 1.0]));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn features_that_halves_of_the_rows_choose_are_told_with_their_frequency() {
+    let app = TestApp::start().await;
+    let rows: String = (0..40).map(|i| format!("{} 1:{} 2:{} 3:{}\n", i % 7 + i / 10, i % 7, i / 10, (i * 5) % 3)).collect();
+    app.upload("d", &rows).await.expect(201);
+    let selection = json!({ "method": "stability", "resamples": 10, "seed": 4, "threshold": 0.7, "expected_false": 5 });
+    app.submit("d", json!({ "selection": selection, "lambda": { "mode": "path", "n": 10, "min_ratio": 0.01 } })).await.expect(202);
+    app.work().await;
+    let (model, told) = (read(&app, "").await, read(&app, "/stability").await);
+    assert_eq!((&told["object"], &told["resamples"], &told["threshold"]), (&json!("stability"), &json!(10), &json!(0.7)), "{told}");
+    let data = told["data"].as_array().expect("rows");
+    let frequency = |row: &Value| row["frequency"].as_f64().expect("a share");
+    assert!(data.windows(2).all(|pair| frequency(&pair[0]) >= frequency(&pair[1])), "{told}");
+    let stable: Vec<&Value> = data.iter().filter(|row| frequency(row) >= 0.7).map(|row| &row["index"]).collect();
+    assert_eq!(
+        (stable.len() as u64, data[0]["name"].as_str()),
+        (told["features_stable"].as_u64().expect("a count"), data[0]["index"].as_u64().map(|i| i.to_string()).as_deref())
+    );
+    assert!(stable.contains(&&json!(0)) && stable.contains(&&json!(1)), "{told}");
+    let coefficients = read(&app, "/coefficients").await;
+    assert!(coefficients["indices"].as_array().expect("indices").iter().all(|index| stable.contains(&index)), "{coefficients}");
+    let chosen = &model["selection"];
+    assert_eq!(
+        (&chosen["method"], &chosen["rule"], &chosen["false_bound"]),
+        (&json!("stability"), &json!("threshold"), &told["false_bound"])
+    );
+    assert_eq!(model["certificate"]["status"], "certified");
+    app.get(&format!("{MODEL}/cv")).await.expect_problem(404, "no_cv");
+    // a point of the path has all its features again
+    let promoted = app.post(&format!("{MODEL}/promote"), &json!({ "index": 9 })).await.expect(201).json;
+    assert_eq!(
+        (&promoted["selection"]["rule"], &promoted["sparsity"]["nonzeros"]),
+        (&json!("promoted"), &read(&app, "/path").await["data"][9]["nonzeros"])
+    );
+    app.submit("d", json!({ "selection": { "method": "bic" } })).await.expect(202);
+    app.work().await;
+    app.get("/api/v1/models/m/versions/3/stability").await.expect_problem(404, "no_stability");
+    app.stop().await;
+}

@@ -227,6 +227,7 @@ pub(crate) fn model() -> Arc<Model> {
         warnings: vec![warning("submitted"), warning("support_not_unique")],
         engine: json!({"version": "0.1.0"}),
         promoted_from: None,
+        started_from: None,
     };
     let row = PathRow {
         index: 0,
@@ -238,5 +239,5 @@ pub(crate) fn model() -> Arc<Model> {
         cv_se: None,
         criterion: None,
     };
-    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None })
+    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None })
 }

@@ -29,7 +29,7 @@ fn an_evaluation_names_a_model_and_registers_none() {
 fn an_evaluation_meets_the_data_set() {
     let Asked::Evaluate(asked) = evaluation(r#"{"model":"m"}"#, "").unwrap().work else { panic!("an evaluation") };
     let classes = [Some(Class::Number(0.0)), Some(Class::Number(1.0))];
-    let numbers = KnownModel { reference: "m:7", loss: "squared", classes: None, named: false };
+    let numbers = KnownModel { reference: "m:7", kind: "linear", loss: "squared", classes: None, named: false };
     let sides = KnownModel { loss: "logistic", classes: Some(&classes), ..numbers };
     let resolved = asked.resolve(&numbers, &regression()).unwrap();
     assert_eq!(resolved.model, "m:7");

@@ -37,6 +37,8 @@ fn fit_for(fixture: &Fixture, spec: &ResolvedFit, threads: usize, kept: &mut Kep
         kept.done.push(match &done {
             Done::Path { arm, index, .. } => (*arm, None, *index),
             Done::Fold { arm, fold, index, .. } => (*arm, Some(*fold), *index),
+            // told apart from the λ of a path or a fold
+            Done::Resample { arm, resample, .. } => (*arm, Some(*resample), usize::MAX),
         });
         part.add(done);
         if kept.done.len().is_multiple_of(3) {
@@ -88,6 +90,7 @@ fn specs() -> Vec<(Fixture, ResolvedFit)> {
         (classes(), of_classes(factored)),
     ];
     all.extend(selection::interesting());
+    all.extend(stability::interesting());
     all
 }
 
@@ -125,7 +128,7 @@ fn what_is_done_is_not_done_again() {
         let once: HashSet<_> = kept.done.iter().collect();
         assert_eq!(once.len(), kept.done.len(), "{:?}", kept.done);
         let before = Checkpoint::read(&kept.parts, &fixture.data, &spec).expect("understood");
-        assert_eq!(before.done() + before.done_in_folds(), kept.done.len());
+        assert_eq!(before.done() + before.done_in_folds() + before.resamples_done(), kept.done.len());
         let mut again = Kept { parts: kept.parts, ..Kept::default() };
         fit_for(&fixture, &spec, 1, &mut again, u64::MAX).expect("a model");
         assert_eq!(again.done, [], "a fit that had only to be finished");

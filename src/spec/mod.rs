@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQL or solvers. Answers bad input with a [`Fault`] that lists JSON pointers into the job's
 //! body (`#/spec/penalty/l1_ratio`).
 
+mod bounds;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -32,6 +33,7 @@ use crate::dataset::Class;
 use crate::hook::Hook;
 use crate::job::{JobKind, Priority};
 
+pub use bounds::Bounds;
 pub use estimate::{estimate, evaluation_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
@@ -79,6 +81,8 @@ impl JobRequest {
 pub struct FitSpec {
     loss: Option<AskedLoss>,
     penalty: Penalty,
+    bounds: Bounds,
+    non_negative: bool,
     lambda: AskedLambda,
     selection: Option<AskedSelection>,
     refit: Option<Refit>,
@@ -234,6 +238,12 @@ pub struct ResolvedFit {
     pub kind: String,
     pub loss: Loss,
     pub penalty: Penalty,
+    /// Where coefficients must stay, by feature.
+    #[serde(default, skip_serializing_if = "Bounds::is_empty")]
+    pub bounds: Bounds,
+    /// Whether every coefficient must be at least 0 besides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub non_negative: bool,
     pub lambda: Lambda,
     pub selection: Selection,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -103,7 +103,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let rows = Rows::of(dataset, spec)?;
     let given = target::factors(dataset, spec)?;
     let groups = target::Groups::of(dataset, spec)?;
-    let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref());
+    let intervals = target::Intervals::of(dataset, spec)?;
+    let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref(), intervals.as_ref());
     let fitter = Fitter { spec, plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
     let factors = pilot.as_ref().map(|pilot| pilot.adapted.factors.as_slice()).or(given.as_deref());
@@ -129,18 +130,27 @@ struct Inputs<'a> {
     loss: Compared,
     /// The form of the penalty asked for.
     shape: solver::Shape<'a>,
+    /// Where coefficients must stay, those of a pilot and of a ridge to compare with too.
+    bounds: Option<solver::Bounds<'a>>,
     options: solver::Options,
 }
 
 impl<'a> Inputs<'a> {
-    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>, groups: Option<&'a target::Groups>) -> Self {
+    fn of(
+        dataset: &'a Dataset,
+        spec: &ResolvedFit,
+        rows: &'a Rows<'_>,
+        groups: Option<&'a target::Groups>,
+        intervals: Option<&'a target::Intervals>,
+    ) -> Self {
         let options = solver::Options {
             intercept: spec.intercept,
             standardize: spec.standardize == Standardize::Scale,
             tol: spec.solver.tol,
             max_epochs: spec.solver.max_epochs,
         };
-        Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), options }
+        let bounds = intervals.map(target::Intervals::bounds);
+        Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), bounds, options }
     }
 }
 
@@ -243,8 +253,8 @@ impl<'f> Fitter<'f> {
             return Ok(problem);
         }
         let l1_ratio = self.plan.of_role(Role::Candidate).nth(chosen.arm).map_or(1.0, |arm| arm.l1_ratio);
-        let Inputs { data, loss, shape, options } = *self.inputs;
-        let penalty = solver::Penalty { l1_ratio, factors, shape };
+        let Inputs { data, loss, shape, bounds, options } = *self.inputs;
+        let penalty = solver::Penalty { l1_ratio, factors, shape, bounds };
         Ok(loss.problem(data, penalty, options, &|at| self.tracker.finishing(at))?)
     }
 }

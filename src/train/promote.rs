@@ -79,8 +79,9 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
     }
     let factors = target::factors(dataset, &spec)?;
     let groups = target::Groups::of(dataset, &spec)?;
-    let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref());
-    let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref(), shape: inputs.shape };
+    let intervals = target::Intervals::of(dataset, &spec)?;
+    let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref(), intervals.as_ref());
+    let penalty = solver::Penalty { l1_ratio: kept.l1_ratio, factors: factors.as_deref(), shape: inputs.shape, bounds: inputs.bounds };
     let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &look)?;
     // the table is of the path only where no share of a refit was chosen with it
     let cv = base.cv.clone().filter(|_| base.card.refit.is_none());

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use sparsefit::matrix::{Columns, Values};
-use sparsefit::solver::{Data, Groups, Loss, Options, Penalty, Point, Problem, Shape, Stop, certify, solve};
+use sparsefit::solver::{Bounds, Data, Groups, Loss, Options, Penalty, Point, Problem, Shape, Stop, certify, solve};
 
 #[derive(Deserialize)]
 struct References {
@@ -222,7 +222,7 @@ fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
             ("scad", Some(gamma)) => Shape::Scad { gamma },
             _ => Shape::Groups(Groups { of_column: &of_column, sizes: &sizes }),
         };
-        let penalty = Penalty { l1_ratio: if case.kind == "group" { 0.0 } else { 1.0 }, factors: None, shape };
+        let penalty = Penalty { l1_ratio: if case.kind == "group" { 0.0 } else { 1.0 }, factors: None, shape, bounds: None };
         let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
         let go_on = |_: &_| ControlFlow::Continue(());
         let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, false, 1e-12), &go_on).unwrap();
@@ -235,6 +235,48 @@ fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
         for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
             assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
         }
+    }
+}
+
+#[derive(Deserialize)]
+struct Bounded {
+    name: String,
+    loss: String,
+    l1_ratio: f64,
+    lambda: f64,
+    intercept: bool,
+    bounds: Vec<[Option<f64>; 2]>,
+    x: Vec<Vec<f64>>,
+    y: Vec<f64>,
+    coefficients: Vec<f64>,
+    intercept_value: f64,
+    objective: f64,
+}
+
+#[test]
+fn bounded_coefficients_are_those_scikit_learn_and_scipy_find() {
+    let cases: Vec<Bounded> = serde_json::from_slice(&file("bounds.json")).unwrap();
+    assert!(cases.len() >= 8);
+    for case in cases {
+        let (name, p) = (&case.name, case.coefficients.len());
+        let entries = case.x.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
+        let x = columns(case.y.len(), entries.collect());
+        let low: Vec<f64> = case.bounds.iter().map(|ends| ends[0].unwrap_or(f64::NEG_INFINITY)).collect();
+        let high: Vec<f64> = case.bounds.iter().map(|ends| ends[1].unwrap_or(f64::INFINITY)).collect();
+        let penalty = Penalty { l1_ratio: case.l1_ratio, bounds: Some(Bounds { low: &low, high: &high }), ..Penalty::default() };
+        let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
+        let go_on = |_: &_| ControlFlow::Continue(());
+        let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, case.intercept, 1e-12), &go_on).unwrap();
+        let point = solve(&problem, case.lambda, None, &go_on);
+        assert_eq!(point.stop, Stop::Converged, "{name}");
+        let certificate = certify(&problem, &point, &go_on).unwrap();
+        assert!(close(certificate.primal, case.objective, 1e-9), "{name}: objective {} is not {}", certificate.primal, case.objective);
+        let mut w = vec![0.0; p];
+        coefficients(&x, &point).into_iter().for_each(|(j, value)| w[j as usize] = value);
+        for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
+            assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
+        }
+        assert!((point.intercept - case.intercept_value).abs() <= 1e-5, "{name}: {}", point.intercept);
     }
 }
 

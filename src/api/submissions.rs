@@ -146,7 +146,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
 /// The data set's files are opened only when the request speaks of features by name.
 async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, dataset: &DatasetRow) -> Result<(Work, Vec<Warning>), Problem> {
     let names_some = |pointer: &str| spec.pointer(pointer).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
-    let by_name = names_some("/penalty/factors") || names_some("/penalty/groups");
+    let by_name = ["/penalty/factors", "/penalty/groups", "/bounds"].into_iter().any(names_some);
     let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
     let (mut resolved, mut warnings) = fit.resolve(&dataset.meta, names)?;

@@ -92,6 +92,11 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         Some(Self { problem, point, x, s, sigma, eta, w })
     }
 
+    /// Where w_j must stay.
+    fn interval(&self, j: usize) -> (f64, f64) {
+        self.problem.penalty.bounds.map_or((f64::NEG_INFINITY, f64::INFINITY), |bounds| (bounds.low[j], bounds.high[j]))
+    }
+
     fn factor(&self, j: usize) -> f64 {
         self.problem.penalty.factors.map_or(1.0, |f| f[j])
     }
@@ -152,6 +157,9 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let u = self.w[j] * self.sigma[j];
             self.factor(j) * (ratio * u.abs() + (1.0 - ratio) / 2.0 * u * u)
         };
+        if (0..self.w.len()).any(|j| self.w[j] < self.interval(j).0 || self.w[j] > self.interval(j).1) {
+            return f64::INFINITY;
+        }
         let penalty = match self.problem.penalty.shape {
             Shape::Net => self.point.lambda * (0..self.w.len()).map(each).sum::<f64>(),
             shape => self.penalty_of(shape),
@@ -185,7 +193,11 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let (c, u) = (products[j] / self.sigma[j], self.w[j] * self.sigma[j]);
             let bound = lambda * self.factor(j) * ratio;
             let pull = lambda * self.factor(j) * (1.0 - ratio) * u;
-            let distance = if u == 0.0 { (c.abs() - bound).max(0.0) } else { (c - pull - bound * u.signum()).abs() };
+            // the subdifferential is an interval: of the kink a whole one, and at an end of the bounds open to that side
+            let (low, high) = self.interval(j);
+            let least = if self.w[j] <= low { f64::NEG_INFINITY } else { pull + if u > 0.0 { bound } else { -bound } };
+            let most = if self.w[j] >= high { f64::INFINITY } else { pull + if u < 0.0 { -bound } else { bound } };
+            let distance = (least - c).max(c - most).max(0.0);
             if distance > worst {
                 (worst, place) = (distance, Some(j as u32));
             }
@@ -218,7 +230,7 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             basis.push(Array1::ones(n));
         }
         for (j, column) in self.x.iter().flat_map(|x| x.outer_iterator()).enumerate() {
-            if self.factor(j) == 0.0 && self.sigma[j] > 0.0 && !self.is_grouped() {
+            if self.factor(j) == 0.0 && self.sigma[j] > 0.0 && !self.is_grouped() && self.interval(j) != (0.0, 0.0) {
                 let mut dense = Array1::zeros(n);
                 column.iter().for_each(|(i, &v)| dense[i] = v.into());
                 basis.push(dense);
@@ -251,16 +263,21 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         Some(theta)
     }
 
-    /// The better of the dual values at θ and at θ scaled to the L1 bounds.
+    /// The better of the dual values at θ and at θ scaled to the L1 bounds, of those columns that no interval holds back.
     fn dual(&self, theta: &Array1<f64>, products: &Array1<f64>, clock: &mut Clock) -> f64 {
         let (ratio, lambda, data) = (self.problem.penalty.l1_ratio, self.point.lambda, &self.problem.data);
         let sides = || {
             (0..self.w.len()).filter(|&j| self.sigma[j] > 0.0 && self.factor(j) > 0.0 && !self.is_grouped()).map(|j| {
                 let weight = lambda * self.factor(j);
-                ((products[j] / self.sigma[j]).abs(), weight * ratio, weight * (1.0 - ratio))
+                let c = products[j] / self.sigma[j];
+                let (low, high) = self.interval(j);
+                // how far |u| may go to the side of c
+                let end = if c < 0.0 { -low } else { high } * self.sigma[j];
+                (c.abs(), weight * ratio, weight * (1.0 - ratio), end)
             })
         };
-        let fits = sides().map(|(c, l1, _)| if c > 0.0 { l1 / c } else { f64::INFINITY }).fold(f64::INFINITY, f64::min);
+        let fits = sides().filter(|side| side.3.is_infinite());
+        let fits = fits.map(|(c, l1, ..)| if c > 0.0 { l1 / c } else { f64::INFINITY }).fold(f64::INFINITY, f64::min);
         let fits = if let Shape::Groups(groups) = self.problem.penalty.shape { self.fit_of_groups(groups, products, clock) } else { fits };
         let mut value = |t: f64| {
             let one = |i: usize| {
@@ -271,9 +288,13 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             let mut conjugates = 0.0;
             clock.rows(theta.len(), 16, |rows| conjugates += rows.filter(|&i| self.s[i] > 0.0).map(one).sum::<f64>());
             let over: f64 = sides()
-                .map(|(c, l1, l2)| ((t * c - l1).max(0.0), l2))
-                .filter(|(over, _)| *over > 0.0)
-                .map(|(over, l2)| if l2 > 0.0 { over * over / (2.0 * l2) } else { f64::INFINITY })
+                .map(|(c, l1, l2, end)| ((t * c - l1).max(0.0), l2, end))
+                .filter(|(over, ..)| *over > 0.0)
+                .map(|(over, l2, end)| {
+                    // over·u − l2/2·u² at its top, or at the end before it
+                    let top = if l2 > 0.0 { (over / l2).min(end) } else { end };
+                    if top.is_infinite() { f64::INFINITY } else { top * (over - l2 * top / 2.0) }
+                })
                 .sum();
             -conjugates - over
         };
@@ -287,12 +308,23 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
             _ => edge,
         };
         let mut scales = vec![edge.min(1.0)];
-        if ratio < 1.0 && !self.is_grouped() {
+        let bounded = self.problem.penalty.bounds.is_some();
+        if bounded {
+            // what is hardly above its bound is brought to it, what is far above stands at an end of its interval
+            let nearly =
+                sides().filter(|(c, l1, _, end)| *c > 0.0 && *end > 0.0 && *l1 > 0.9 * c).map(|(c, l1, ..)| l1 / c).fold(1.0, f64::min);
+            scales.push(nearly.min(edge));
+        }
+        if (ratio < 1.0 || bounded) && !self.is_grouped() {
             scales.push(1.0);
         }
         if matches!(self.problem.loss, Loss::Squared | Loss::Huber { .. } | Loss::SquaredHinge) && edge.is_finite() {
             // Along t·θ the loss part is a parabola with its top at Σθ(y − o) / Σθ²/s, for the squared hinge at twice that if t ≥ 0.
-            let (least, high) = if self.problem.loss == Loss::SquaredHinge { (0.0, 2.0) } else { (-edge, 1.0) };
+            // With bounds θ and −θ press on different sides of the intervals.
+            let (least, high) = match self.problem.loss {
+                Loss::SquaredHinge => (0.0, 2.0),
+                _ => (if bounded { 0.0 } else { -edge }, 1.0),
+            };
             let used = || (0..theta.len()).filter(|&i| self.s[i] > 0.0);
             let slope: f64 = used().map(|i| theta[i] * (data.y[i] - data.offset.map_or(0.0, |o| o[i]))).sum();
             let bend: f64 = used().map(|i| theta[i] * theta[i] / self.s[i]).sum();

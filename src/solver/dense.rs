@@ -2,12 +2,12 @@
 //! columns, whatever the number of rows.
 //!
 //! Cyclic coordinate descent, Anderson acceleration (Bertrand & Massias, AISTATS 2021), and Newton steps on the support:
-//! one factor serves a whole search, in which a coefficient that would change its sign stops at 0 and is then held there
+//! one factor serves a whole search, in which a coefficient that would change its sign, or pass a bound, stops there and is then held
 //! by a border of the system (a Schur complement) instead of a new factor.
 
 use super::clock::Clock;
 use super::gram::Products;
-use super::inner::{Coordinates, Estimate, Fall, MEMORY, Pace, combine, prox, small_fall};
+use super::inner::{Coordinates, Estimate, Fall, MEMORY, Pace, combine, small_fall};
 use super::linear;
 
 /// Supports up to this size get Newton steps.
@@ -73,7 +73,7 @@ impl<'g> Dense<'g> {
         let better = 0.5 * bend - slope + at.change(d) < 0.0;
         if better {
             self.gradient.iter_mut().zip(&moved).for_each(|(c, x)| *c -= x);
-            at.w.iter_mut().zip(d).for_each(|(w, d)| *w += d);
+            at.go(d);
         }
         better
     }
@@ -113,7 +113,7 @@ impl<'g> Dense<'g> {
             if gap <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
                 return;
             }
-            let support: Vec<usize> = active.into_iter().filter(|&k| at.w[k] != 0.0 || at.is_free(k)).collect();
+            let support: Vec<usize> = active.into_iter().filter(|&k| self.is_in_support(at, k)).collect();
             let s = support.len();
             if s == 0 || s > NEWTON_LIMIT || expected < newton_price(s).saturating_mul(doubt) {
                 continue;
@@ -129,7 +129,7 @@ impl<'g> Dense<'g> {
 
     /// Newton steps on the support alone; whether any was taken.
     pub(crate) fn polish(&mut self, at: &mut Coordinates, clock: &mut Clock) -> bool {
-        let moves = |&k: &usize| self.curvature(k) + at.l2[k] > 0.0 && (at.w[k] != 0.0 || at.is_free(k));
+        let moves = |&k: &usize| self.curvature(k) + at.l2[k] > 0.0 && self.is_in_support(at, k);
         let support: Vec<usize> = (0..at.w.len()).filter(moves).collect();
         !support.is_empty() && support.len() <= NEWTON_LIMIT && self.newton(at, &support, clock)
     }
@@ -139,7 +139,7 @@ impl<'g> Dense<'g> {
         let (mut fallen, mut steps) = (0.0, 0);
         for &k in order {
             let curvature = self.curvature(k);
-            let target = prox(self.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
+            let target = at.prox(k, self.gradient(k) + curvature * at.w[k], curvature + at.l2[k]);
             let step = target - at.w[k];
             if step != 0.0 {
                 if !clock.work(self.step_cost()) {
@@ -200,7 +200,7 @@ impl<'g> Dense<'g> {
             let mut crossed: Vec<usize> = crossed.into_iter().filter(|i| !dependent.contains(i)).collect();
             if crossed.is_empty() && whole {
                 // at the end of this face; only along what depends on the rest may it go on
-                let off = |i: usize| if at.w[support[i]] == 0.0 { 0.0 } else { self.downhill(at, support[i]).abs() };
+                let off = |i: usize| if self.is_in_support(at, support[i]) { self.downhill(at, support[i]).abs() } else { 0.0 };
                 let Some(&worst) = dependent.iter().max_by(|&&a, &&b| off(a).total_cmp(&off(b))) else { return true };
                 if off(worst) <= 1e-7 * at.l1[support[worst]] {
                     return true;
@@ -218,6 +218,11 @@ impl<'g> Dense<'g> {
         any
     }
 
+    /// Whether coordinate `k` is not at 0, and not held by a bound either.
+    fn is_in_support(&self, at: &Coordinates, k: usize) -> bool {
+        (at.w[k] != 0.0 || at.is_free(k)) && !at.is_held(k, self.gradient(k))
+    }
+
     /// The descent direction of coordinate `k`, penalty included.
     fn downhill(&self, at: &Coordinates, k: usize) -> f64 {
         let kink = if at.w[k] == 0.0 { 0.0 } else { at.l1[k] * at.w[k].signum() };
@@ -225,7 +230,7 @@ impl<'g> Dense<'g> {
     }
 
     /// Moves along the combination of unknown `i` with those it depends on that leaves the model as it is: downhill by the
-    /// penalty, until one of them comes to 0. Which one, if any does.
+    /// penalty, until one of them comes to 0 or to its bound. Which one, if any does.
     fn slide(
         &mut self,
         at: &mut Coordinates,
@@ -247,17 +252,18 @@ impl<'g> Dense<'g> {
         let slope: f64 = support.iter().zip(&x).map(|(&k, x)| x * self.downhill(at, k)).sum();
         let reach = |(i, (&k, x)): (usize, (&usize, &f64))| {
             let falls = at.l1[k] > 0.0 && at.w[k] * x * slope < 0.0;
-            falls.then(|| (i, -at.w[k] / x))
+            let end = if falls { 0.0 } else { at.end(k, x * slope) };
+            (x * slope != 0.0 && end.is_finite()).then(|| (i, end, (end - at.w[k]) / x))
         };
         let reached = support.iter().zip(&x).enumerate().filter_map(reach);
-        let (stopped, length) = reached.min_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+        let (stopped, end, length) = reached.min_by(|a, b| a.2.abs().total_cmp(&b.2.abs()))?;
         let mut d = vec![0.0; at.w.len()];
         support.iter().zip(&x).for_each(|(&k, x)| d[k] = length * x);
-        d[support[stopped]] = -at.w[support[stopped]];
+        d[support[stopped]] = end - at.w[support[stopped]];
         self.take_if_better(at, &d, clock).then_some(stopped)
     }
 
-    /// Shrinks the step until the objective falls; which of the support stopped at 0 and whether the step was a full one,
+    /// Shrinks the step until the objective falls; which of the support stopped at 0 or at a bound and whether the step was a full one,
     /// or `None`.
     fn arc(&mut self, at: &mut Coordinates, support: &[usize], step: &[f64], clock: &mut Clock) -> Option<(Vec<usize>, bool)> {
         let mut length = 1.0;
@@ -267,10 +273,12 @@ impl<'g> Dense<'g> {
             for (i, (&k, step)) in support.iter().zip(step).enumerate() {
                 let target = at.w[k] + length * step;
                 let crosses = !at.is_free(k) && at.l1[k] > 0.0 && target * at.w[k] <= 0.0 && at.w[k] != 0.0;
-                if crosses {
+                let end = if crosses { 0.0 } else { at.stop(k, target) };
+                let stops = end != target;
+                if crosses || stops {
                     crossed.push(i);
                 }
-                d[k] = if crosses { -at.w[k] } else { length * step };
+                d[k] = if crosses || stops { end - at.w[k] } else { length * step };
             }
             if clock.cancelled {
                 return None;
@@ -291,7 +299,7 @@ fn is_rounding(step: &[f64], support: &[usize], at: &Coordinates) -> bool {
     step.iter().all(|d| d.abs() <= 1e-14 * size)
 }
 
-/// Solves with a factor while some unknowns are held at 0.
+/// Solves with a factor while some unknowns, the steps of coefficients that were stopped, are held at 0.
 struct Border {
     s: usize,
     held: Vec<usize>,

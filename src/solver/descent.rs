@@ -74,7 +74,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut w = vec![0.0; problem.scale.len()];
         for (&j, &value) in point.columns.iter().zip(&point.values) {
             if problem.scale.get(j as usize).is_some_and(|s| *s > 0.0) {
-                w[j as usize] = value;
+                w[j as usize] = problem.within(j as usize, value);
             }
         }
         let mut engine = Self::blank(problem, values, clock, w, point.intercept);
@@ -161,7 +161,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             if self.clock.cancelled {
                 break Stop::Cancelled;
             }
-            best_dual = best_dual.max(self.dual_of_all());
+            let dual = self.dual_of_all();
+            // within bounds a dual point may be far better than that of the next coefficients, which is the one a certificate knows
+            best_dual = if self.problem.is_bounded() { dual } else { best_dual.max(dual) };
             if self.clock.cancelled {
                 break Stop::Cancelled;
             }
@@ -345,7 +347,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     pub(super) fn coordinates(&self, set: &[u32]) -> Coordinates {
         let pick = |from: &[f64], by: f64| set.iter().map(|&j| by * from[j as usize]).collect();
-        Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda) }
+        let bounds = self.problem.bounds_of(set);
+        Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda), bounds }
     }
 
     fn improve_quadratic(&mut self, set: &[u32], goal: f64, doubted: bool, max_epochs: u64) {
@@ -422,7 +425,10 @@ pub(super) fn dual_over(
 ) -> f64 {
     let sides = set.filter_map(move |j| {
         let (l1, l2) = (lambda * problem.l1[j as usize], lambda * problem.l2[j as usize]);
-        (l1 > 0.0 || l2 > 0.0).then(|| Side { l1, l2, c: c(j) })
+        (l1 > 0.0 || l2 > 0.0).then(|| {
+            let c = c(j);
+            Side { l1, l2, c, reach: problem.reach(j as usize, c) }
+        })
     });
     dual_value(problem, dual, sides, slack, clock)
 }

@@ -2,19 +2,25 @@
 //!
 //! For coefficients w and θ = −share·loss'(η) the dual value at t·θ is
 //! −Σ share·loss*(−tθ/share) − t·Σθ·offset − Σ pen*(t·c), c = Xᵀθ (Ndiaye et al., JMLR 2017). Columns without an L2
-//! part need t·|c| ≤ their bound; columns with one need nothing. θ must sum to 0 when there is an intercept and be
+//! part need t·|c| ≤ their bound; columns with one, or whose coefficient may not go far, need nothing. θ must sum to 0 when there is an intercept and be
 //! orthogonal to the unpenalised columns.
 
+use super::bounds::conjugate_within;
 use super::clock::Clock;
 use super::{Loss, Problem};
 
-/// Bound, L2 part and product c of one penalised column.
+/// Bound, L2 part and product c of one penalised column, and how far its coefficient may go to that side.
 #[derive(Clone, Copy)]
 pub(crate) struct Side {
     pub(crate) l1: f64,
     pub(crate) l2: f64,
     pub(crate) c: f64,
+    /// ∞ = as far as it likes.
+    pub(crate) reach: f64,
 }
+
+/// A product above its bound and this near to it belongs to a coefficient between its ends, but for what is still to be done.
+pub(super) const CLOSE: f64 = 0.9;
 
 /// The best dual value among a few rescalings of `theta` by at most `slack`, given the penalised columns; worth nothing
 /// when `clock` said stop. A `slack` of 0 says that `theta` is not feasible: then the point 0 gives the value.
@@ -25,21 +31,28 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
     }
     // where the loss part has its top, if it is a parabola
     let best = if line.square > 0.0 { (line.linear / line.square).clamp(-slack, slack) } else { 0.0 };
-    let best = if problem.loss == Loss::SquaredHinge { best.max(0.0) } else { best };
+    // with bounds the other side of a product is another constraint
+    let best = if problem.loss == Loss::SquaredHinge || problem.is_bounded() { best.max(0.0) } else { best };
     let reach = best.abs().max(1.0);
-    // the tightest of l1/|c| over the columns without an L2 part, and over all that have an L1 part
-    let (mut hard, mut soft) = (Tightest::default(), Tightest::default());
+    // the tightest of l1/|c| over the columns that nothing else holds back, neither an L2 part nor a bound, and over all that have an L1 part
+    let (mut hard, mut soft, mut close) = (Tightest::default(), Tightest::default(), Tightest::default());
     let mut over = Vec::new();
-    let mut has_l2 = false;
+    let mut is_soft = false;
     for side in sides {
         let c = side.c.abs();
-        if side.l2 > 0.0 {
-            has_l2 = true;
+        if side.reach == 0.0 {
+            continue;
+        }
+        if side.l2 > 0.0 || side.reach < f64::INFINITY {
+            is_soft = true;
             if side.l1 < reach * c {
                 over.push(side);
             }
             if side.l1 > 0.0 {
                 soft.see(side.l1, c);
+            }
+            if side.l1 > CLOSE * c {
+                close.see(side.l1, c);
             }
         } else {
             hard.see(side.l1, c);
@@ -50,16 +63,20 @@ pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<
     let mut scales = vec![1.0f64.min(hard)];
     if line.parabola {
         scales.push(best.clamp(-hard, hard));
-        if has_l2 && soft > 0.0 {
+        if is_soft && soft > 0.0 {
             scales.push(best.clamp(-soft, soft));
         }
     }
-    if has_l2 && soft > 0.0 {
+    if is_soft && soft > 0.0 {
         scales.push(1.0f64.min(soft));
+    }
+    if problem.is_bounded() {
+        // coefficients at their bounds keep the others from being scaled to theirs
+        scales.push(1.0f64.min(close.ratio()).min(hard));
     }
     let penalty = |t: f64| -> f64 {
         let excess = |s: &Side| ((t * s.c).abs() - s.l1).max(0.0);
-        over.iter().map(|s| excess(s) * excess(s) / (2.0 * s.l2)).sum()
+        over.iter().map(|s| conjugate_within(excess(s), s.l2, s.reach)).sum()
     };
     scales.into_iter().map(|t| line.value(t, clock) - penalty(t)).fold(f64::NEG_INFINITY, f64::max)
 }

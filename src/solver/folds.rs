@@ -209,6 +209,7 @@ fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(P
         && last.is_none_or(|(_, trail)| trail.before.is_some())
         && matches!(problem.loss, Loss::Squared | Loss::Logistic | Loss::Poisson)
         && problem.penalty.shape == Shape::Net
+        && !problem.is_bounded()
         && problem.free.is_empty()
         && problem.penalty.l1_ratio > 0.0
         && all < 1.9 * kept

@@ -2,7 +2,7 @@
 //!
 //! A full look at all columns is the reference. Later, a column whose product cannot have come near its bound is left
 //! at what it was there: |x̃ᵀθ| ≤ |x̃ᵀθ_ref| + ‖x̃‖·‖θ − θ_ref‖, in the metric of the shares. What is left so counts as
-//! within the bound wherever it matters. The state is a function of two points, the reference and the present one.
+//! within the bound wherever it matters. With bounds on the coefficients only the sides count that one may leave 0 to. The state is a function of two points, the reference and the present one.
 
 use super::Problem;
 use super::clock::Clock;
@@ -120,7 +120,7 @@ impl Gradient {
             return false;
         }
         // a hair off for rounding
-        let room = WITHIN * self.lambda * problem.l1[j] * (1.0 - 1e-12) - self.reference[j].abs();
+        let room = WITHIN * self.lambda * problem.l1[j] * (1.0 - 1e-12) - problem.push(j, self.reference[j]);
         room <= 0.0 || room * room <= problem.spread[j] * self.distance * (1.0 + 1e-12)
     }
 

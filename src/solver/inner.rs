@@ -7,8 +7,10 @@
 //!
 //! Knows neither losses nor the full problem. The choice between methods follows counted work, never a clock.
 
+use super::bounds::conjugate_within;
 use super::clock::Clock;
 use super::dense::{Dense, newton_price};
+use super::dual::CLOSE;
 use super::linear;
 use super::quadratic::Residual;
 use crate::matrix::Number;
@@ -23,6 +25,8 @@ pub(crate) struct Coordinates {
     pub(crate) w: Vec<f64>,
     pub(crate) l1: Vec<f64>,
     pub(crate) l2: Vec<f64>,
+    /// Where each coefficient must stay; empty = anywhere.
+    pub(crate) bounds: Vec<[f64; 2]>,
 }
 
 impl Coordinates {
@@ -47,7 +51,8 @@ impl Coordinates {
 
     fn part(&self, order: &[usize]) -> Self {
         let pick = |from: &[f64]| order.iter().map(|&k| from[k]).collect();
-        Self { w: pick(&self.w), l1: pick(&self.l1), l2: pick(&self.l2) }
+        let bounds = order.iter().filter_map(|&k| self.bounds.get(k).copied()).collect();
+        Self { w: pick(&self.w), l1: pick(&self.l1), l2: pick(&self.l2), bounds }
     }
 }
 
@@ -112,8 +117,12 @@ pub(crate) fn minimise<V: Number>(
         if gap <= goal || clock.progress.epoch >= max_epochs {
             return;
         }
-        let moves = |k: &usize| at.w[*k] != 0.0 || at.is_free(*k) || gradients[*k].abs() > at.l1[*k];
+        let moves = |k: &usize| at.moves(*k, gradients[*k]);
         let active: Vec<usize> = all.iter().copied().filter(moves).collect();
+        if active.is_empty() {
+            // what is held at bounds leaves a gap of rounding
+            return;
+        }
         let nearer = goal.max(0.03 * gap);
         let few = active.len() <= model.most_products();
         // sweeps over few entries are cheaper than over their products, which then only serve a Newton step
@@ -276,7 +285,7 @@ fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usiz
             return fallen;
         }
         let curvature = model.curvature(k);
-        let target = prox(model.gradient(k) + curvature * at.w[k], at.l1[k], curvature + at.l2[k]);
+        let target = at.prox(k, model.gradient(k) + curvature * at.w[k], curvature + at.l2[k]);
         let step = target - at.w[k];
         if step != 0.0 {
             model.step(k, step, clock);
@@ -294,7 +303,7 @@ fn take_if_better<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, d: &
     let (slope, bend) = model.along(d, clock);
     if 0.5 * bend - slope + at.change(d) < 0.0 {
         model.commit();
-        at.w.iter_mut().zip(d).for_each(|(w, d)| *w += d);
+        at.go(d);
     }
 }
 
@@ -318,12 +327,14 @@ pub(crate) struct Estimate {
     penalty: f64,
     product: f64,
     conjugate: f64,
+    /// Part of the conjugates that coefficients at their bounds have, at t = 1.
+    edge: f64,
     free: f64,
 }
 
 impl Default for Estimate {
     fn default() -> Self {
-        Self { t: 1.0, penalty: 0.0, product: 0.0, conjugate: 0.0, free: 0.0 }
+        Self { t: 1.0, penalty: 0.0, product: 0.0, conjugate: 0.0, edge: 0.0, free: 0.0 }
     }
 }
 
@@ -338,7 +349,13 @@ impl Estimate {
         self.product += c * at.w[k];
         let excess = (c.abs() - at.l1[k]).max(0.0);
         if excess > 0.0 {
-            if at.l2[k] > 0.0 {
+            let reach = at.reach(k, c);
+            // between its ends the product of a coefficient comes to its bound, as without any
+            let between = at.w[k].abs() < reach && at.l1[k] > CLOSE * c.abs();
+            if reach < f64::INFINITY && (at.l2[k] > 0.0 || !between) {
+                // convex and 0 at 0: of t·c no more than the share t
+                self.edge += conjugate_within(excess, at.l2[k], reach);
+            } else if at.l2[k] > 0.0 {
                 self.conjugate += excess * excess / (2.0 * at.l2[k]);
             } else {
                 self.t = self.t.min(at.l1[k] / c.abs());
@@ -349,7 +366,7 @@ impl Estimate {
     pub(crate) fn gap(&self, fall: Fall) -> f64 {
         let t = self.t;
         let scaled = (1.0 - t) * fall.first + 0.5 * (1.0 - t) * (1.0 - t) * fall.second;
-        (self.penalty - t * self.product + self.conjugate + scaled).max(0.0) + self.free
+        (self.penalty - t * self.product + self.conjugate + t * self.edge + scaled).max(0.0) + self.free
     }
 }
 
@@ -386,7 +403,7 @@ pub(crate) fn combine(at: &Coordinates, active: &[usize], scale: &[f64], history
         let combined: f64 = (0..MEMORY).map(|a| z[a] * history[a + 1][position]).sum();
         // Where the penalty has a kink, a coefficient at 0 stays there and none changes its sign: that is for descent to decide.
         let crosses = at.l1[k] > 0.0 && combined * at.w[k] <= 0.0;
-        d[k] = if crosses { -at.w[k] } else { combined - at.w[k] };
+        d[k] = if crosses { -at.w[k] } else { at.stop(k, combined) - at.w[k] };
     }
     Some(d)
 }

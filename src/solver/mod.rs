@@ -7,7 +7,7 @@
 //! F(w, b) = (1/Σs) Σ_i s_i·loss(y_i, x_i·w + b + o_i)  +  λ Σ_j f_j [ l1_ratio·|w_jσ_j| + (1 − l1_ratio)/2·(w_jσ_j)² ]
 //! ```
 //!
-//! or with one of the other penalties of [`Shape`].
+//! or with one of the other penalties of [`Shape`]; the elastic net also within bounds on the coefficients.
 //!
 //! X is never copied and never densified: centring and scaling are implicit, a fold is a vector of weights.
 //! This room knows nothing of names, files, requests, threads pools or clocks.
@@ -21,6 +21,7 @@ mod wide;
 
 mod advance;
 mod blocks;
+mod bounds;
 mod certificate;
 mod clock;
 mod dense;
@@ -50,6 +51,7 @@ mod target;
 mod together;
 mod working_set;
 
+pub use bounds::Bounds;
 pub use certificate::{Certificate, certify};
 pub use folds::{CvDeviance, FoldPath, FoldRow, Folds, NEVER, cross_validate};
 pub use multinomial::cross_validate_classes;
@@ -100,12 +102,14 @@ pub struct Penalty<'a> {
     pub factors: Option<&'a [f64]>,
     /// Its form.
     pub shape: Shape<'a>,
+    /// Where coefficients must stay, with the elastic net; `None` = anywhere.
+    pub bounds: Option<Bounds<'a>>,
 }
 
 impl Default for Penalty<'_> {
     /// The lasso.
     fn default() -> Self {
-        Self { l1_ratio: 1.0, factors: None, shape: Shape::Net }
+        Self { l1_ratio: 1.0, factors: None, shape: Shape::Net, bounds: None }
     }
 }
 

@@ -115,7 +115,7 @@ impl<'d, 'o> Descent<'d, 'o> {
     fn gap(&mut self, size: f64) -> f64 {
         let l1 = self.slots.iter().map(|slot| slot.l1).collect();
         let l2 = self.slots.iter().map(|slot| slot.l2).collect();
-        let at = Coordinates { w: std::mem::take(&mut self.w), l1, l2 };
+        let at = Coordinates { w: std::mem::take(&mut self.w), l1, l2, bounds: Vec::new() };
         let mut estimate = Estimate::default();
         (0..self.slots.len()).for_each(|k| estimate.add(&at, k, self.gradient(k), self.slots[k].curvature));
         self.w = at.w;

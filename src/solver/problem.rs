@@ -4,6 +4,7 @@
 //! coefficients: standardising only changes the penalty of column j from `f_j` to `f_jσ_j` (L1) and `f_jσ_j²` (L2).
 
 use super::blocks::Blocks;
+use super::bounds;
 use super::clock::Clock;
 use super::descent::Engine;
 use super::multinomial::Classes;
@@ -25,8 +26,8 @@ pub enum Unfit {
     /// A weight or penalty factor below 0, an `l1_ratio` outside [0, 1], or a `delta` that is not above 0.
     #[error("a sample weight or penalty factor is negative, l1_ratio lies outside [0, 1], or delta is not above 0")]
     Negative,
-    /// A γ, or an `l1_ratio`, that this form of penalty does not have.
-    #[error("gamma or l1_ratio lies outside what the penalty allows")]
+    /// A γ, an `l1_ratio` or bounds that this form of penalty does not have, or bounds on an unpenalised column or without 0 between them.
+    #[error("gamma, l1_ratio or the bounds lie outside what the penalty allows")]
     Penalty,
     /// Poisson loss and nothing counted in the rows with weight: the best mean is 0, and no η gives it.
     #[error("no row with positive weight has a count above zero")]
@@ -61,7 +62,7 @@ pub struct Problem<'a> {
     pub(crate) share: Vec<f64>,
     /// Weighted mean of each column with an intercept, else 0.
     pub(crate) center: Vec<f64>,
-    /// σ_j, or 0 for a column that stays at 0.
+    /// σ_j, or 0 for a column that stays at 0: constant, or without room.
     pub(crate) scale: Vec<f64>,
     /// Σ share·(x − center)².
     pub(crate) spread: Vec<f64>,
@@ -122,6 +123,11 @@ impl<'a> Problem<'a> {
         if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
             return Err(Unfit::NonFinite);
         }
+        let mut scale = scale;
+        if let Some(bounds) = penalty.bounds {
+            // what may not leave 0 is as good as constant
+            (0..scale.len()).filter(|&j| bounds.closed(j)).for_each(|j| scale[j] = 0.0);
+        }
         let factor = |j: usize| penalty.factors.map_or(1.0, |f| f[j]);
         problem.l1 = scale.iter().enumerate().map(|(j, s)| factor(j) * penalty.l1_ratio * s).collect();
         problem.l2 = scale.iter().enumerate().map(|(j, s)| factor(j) * (1.0 - penalty.l1_ratio) * s * s).collect();
@@ -174,7 +180,7 @@ impl<'a> Problem<'a> {
         self.deviance(self.null_objective)
     }
 
-    /// σ_j of each stored column; 1 unless standardising; 0 for a column that is constant and so kept at 0.
+    /// σ_j of each stored column; 1 unless standardising; 0 for a column that is constant, or has no room, and so is kept at 0.
     pub fn scales(&self) -> &[f64] {
         &self.scale
     }
@@ -343,7 +349,7 @@ impl<'a> Problem<'a> {
         self.lambda_max = (0..self.scale.len())
             .filter_map(|j| {
                 let bound = self.penalty.factors.map_or(1.0, |f| f[j]) * self.scale[j] * ratio;
-                (bound > 0.0).then(|| self.null_gradient[j].abs() / bound)
+                (bound > 0.0).then(|| self.push(j, self.null_gradient[j]) / bound)
             })
             .fold(0.0, f64::max);
         !clock.cancelled
@@ -366,6 +372,7 @@ fn check(data: &Data, loss: Loss, penalty: &Penalty) -> Result<Vec<f64>, Unfit> 
         return Err(Unfit::Negative);
     }
     super::blocks::check(penalty, p)?;
+    bounds::check(penalty, p)?;
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
     let total: f64 = (0..n).map(weight).sum();
     if total <= 0.0 {

@@ -26,7 +26,12 @@ pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) ->
 }
 
 fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
-    let mut found = twins(problem, values, &point.columns, clock)?;
+    // within bounds a twin of the wrong sign cannot stand in
+    let stands_in = |j: u32, twin: u32, cosine: f64| {
+        let w = point.columns.binary_search(&j).map_or(0.0, |k| point.values[k]);
+        problem.reach(twin as usize, w * cosine) > 0.0
+    };
+    let mut found = twins(problem, values, &point.columns, &stands_in, clock)?;
     found.extend(at_the_bound(problem, values, point, clock)?);
     found.sort_unstable();
     found.dedup();
@@ -34,8 +39,15 @@ fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut
 }
 
 /// Twins have the same cosine, up to sign, with any vector: sort by the cosine with one fixed pseudo-random vector,
-/// look at neighbours, then compare the columns themselves.
-pub(super) fn twins<V: Number>(problem: &Problem, values: &[V], support: &[u32], clock: &mut Clock) -> Option<Vec<u32>> {
+/// look at neighbours, then compare the columns themselves. A twin counts that `stands_in` for the column of the support, told
+/// their cosine.
+pub(super) fn twins<V: Number>(
+    problem: &Problem,
+    values: &[V],
+    support: &[u32],
+    stands_in: &dyn Fn(u32, u32, f64) -> bool,
+    clock: &mut Clock,
+) -> Option<Vec<u32>> {
     let probe: Vec<f64> = problem.share.iter().enumerate().map(|(i, s)| s * noise(i as u64)).collect();
     let total: f64 = if problem.options.intercept { probe.iter().sum() } else { 0.0 };
     let column = |j: usize| problem.data.x.column(j, values);
@@ -63,8 +75,11 @@ pub(super) fn twins<V: Number>(problem: &Problem, values: &[V], support: &[u32],
                 return false;
             }
             let work = column(j as usize).nnz() + column(key.1 as usize).nnz();
-            clock.touch(work)
-                && cosine(problem, column(j as usize), j, column(key.1 as usize), key.1).abs() >= 1.0 - rounding(problem.data.x.n_rows)
+            if !clock.touch(work) {
+                return false;
+            }
+            let cosine = cosine(problem, column(j as usize), j, column(key.1 as usize), key.1);
+            cosine.abs() >= 1.0 - rounding(problem.data.x.n_rows) && stands_in(j, key.1, cosine)
         };
         found.extend(below.chain(above).filter(same).map(|key| key.1));
         if found.len() > before {
@@ -123,7 +138,7 @@ fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock
             column.dot(&theta) - problem.center[k] * sum
         };
         // On the scale of the penalty: |c|/σ against λ·f·l1_ratio.
-        outside && gradient().abs() >= bound - 1e-6 * point.lambda * problem.scale[k]
+        outside && problem.push(k, gradient()) >= bound - 1e-6 * point.lambda * problem.scale[k]
     };
     let found = (0..problem.scale.len() as u32).filter(touches).collect();
     (!clock.cancelled).then_some(found)

@@ -60,7 +60,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             live += 1;
             let bound = self.lambda * l1;
-            let ratio = if bound > 0.0 { self.gradient.values[j].abs() / bound } else { f64::INFINITY };
+            let push = problem.push(j, self.gradient.values[j]);
+            let ratio = match bound {
+                bound if bound > 0.0 => push / bound,
+                _ if push == 0.0 && problem.is_bounded() => 0.0,
+                _ => f64::INFINITY,
+            };
             if self.w[j] != 0.0 {
                 kept.push(j as u32);
             } else if ratio >= if slow { 0.0 } else { strong } {

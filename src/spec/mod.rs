@@ -4,6 +4,7 @@
 //! body (`#/spec/penalty/l1_ratio`).
 
 mod alias;
+mod bounds;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -36,6 +37,7 @@ use crate::hook::Hook;
 use crate::job::{JobKind, Priority};
 
 pub use alias::{check_alias, parse_alias_move};
+pub use bounds::Bounds;
 pub use estimate::{estimate, evaluation_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
@@ -84,6 +86,8 @@ impl JobRequest {
 pub struct FitSpec {
     loss: Option<AskedLoss>,
     penalty: Penalty,
+    bounds: Bounds,
+    non_negative: bool,
     lambda: AskedLambda,
     selection: Option<AskedSelection>,
     refit: Option<Refit>,
@@ -253,6 +257,12 @@ pub struct ResolvedFit {
     pub kind: String,
     pub loss: Loss,
     pub penalty: Penalty,
+    /// Where coefficients must stay, by feature.
+    #[serde(default, skip_serializing_if = "Bounds::is_empty")]
+    pub bounds: Bounds,
+    /// Whether every coefficient must be at least 0 besides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub non_negative: bool,
     pub lambda: Lambda,
     pub selection: Selection,
     #[serde(default, skip_serializing_if = "Option::is_none")]

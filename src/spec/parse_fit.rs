@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::bounds::parse_bounds;
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
 use super::parse_penalty::parse_penalty;
@@ -10,7 +11,7 @@ use super::parse_selection::parse_selection;
 use super::resolve_selection::check_repeats;
 use super::warm_start::{check_warm_start, parse_warm_start};
 use super::{
-    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, FitSpec, Penalty, RunLimits, Solver, SpecLimits, Standardize,
+    AskedClass, AskedLambda, AskedLoss, AskedSelection, AskedWeights, Bounds, FitSpec, Penalty, RunLimits, Solver, SpecLimits, Standardize,
 };
 use crate::dataset::Class;
 
@@ -27,6 +28,8 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
     }
     let loss = spec.take("loss").map(|value| parse_loss(value, problems));
     let penalty = spec.take("penalty").map_or_else(|| Some(Penalty::lasso()), |value| parse_penalty(value, problems));
+    let bounds = spec.take("bounds").map_or_else(Bounds::new, |value| parse_bounds(value, problems));
+    let non_negative = spec.flag("non_negative", problems).unwrap_or(false);
     let lambda = spec.take("lambda").map_or_else(
         || Some(AskedLambda::Path { n: PATH_VALUES.min(limits.path_values), min_ratio: None }),
         |value| parse_lambda(value, limits, problems),
@@ -48,6 +51,8 @@ pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Probl
     let fit = FitSpec {
         loss: transpose(loss)?,
         penalty: penalty?,
+        bounds,
+        non_negative,
         lambda: lambda?,
         selection: transpose(selection)?,
         refit: transpose(refit)?,
@@ -112,6 +117,13 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     }
     if fit.refit.is_some() && no_likelihood {
         problems.add("#/spec/refit", "conflict", "only the squared, logistic and poisson losses are refitted");
+    }
+    if fit.refit.is_some() && fit.is_bounded() {
+        problems.add("#/spec/refit", "conflict", "a refit without penalty would leave the bounds of the coefficients");
+    }
+    if criterion && fit.may_end_off_zero() {
+        let detail = "a criterion takes the non-zeros for degrees of freedom, and a coefficient at its bound is none; use cv or holdout";
+        problems.add("#/spec/selection/method", "conflict", detail);
     }
     if criterion && fit.penalty.is_grouped() {
         let detail = "a criterion takes the non-zeros for degrees of freedom, and a group has others; use cv or holdout";

@@ -35,6 +35,7 @@ impl FitSpec {
         }
         check_factors(&self.penalty, meta, names, &mut problems);
         check_groups(&self.penalty.groups, meta, names, &mut problems);
+        self.check_bounds(&loss, meta, names, &mut problems);
         let selection = self.resolve_selection(meta, &loss, &mut warnings, &mut problems);
         if self.penalty.adaptive.is_some() && selection.splits().is_none() && meta.shape[0] < PILOT_FOLDS {
             let detail = format!("the pilot is chosen by {PILOT_FOLDS} folds; the data set has {} rows", meta.shape[0]);
@@ -50,6 +51,8 @@ impl FitSpec {
             kind: "linear".into(),
             loss,
             penalty: self.penalty.clone(),
+            bounds: self.bounds.clone(),
+            non_negative: self.non_negative,
             lambda: self.resolve_lambda(meta),
             selection,
             refit: self.refit.clone(),

@@ -1,5 +1,6 @@
 //! The specification as a client meets it: defaults, every refusal with code and place, and the round trip.
 
+mod bounds;
 mod classes;
 mod evaluate;
 mod penalties;
@@ -275,7 +276,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"selection":{"method":"cv","fold_of_row":[0,1000]}}"#, "#/spec/selection/fold_of_row/1 out_of_range"),
         (r#"{"selection":{"method":"cv","fold_of_row":[0,1e300]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
         (r#"{"selection":{"method":"cv","fold_of_row":[0,"a"]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
-        (r#"{"bounds":{}}"#, "#/spec/bounds unknown_field"),
+        (r#"{"constraints":{}}"#, "#/spec/constraints unknown_field"),
         (r#"{"offset":null}"#, "#/spec/offset unknown_field"),
         (r#"{"kind":"tree"}"#, "#/spec/kind unknown_value"),
         (r#"{"intercept":1}"#, "#/spec/intercept invalid_field"),

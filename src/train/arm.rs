@@ -40,7 +40,7 @@ pub(super) fn solve<'i>(
 ) -> Result<(Solved, Problem<'i>), TrainError> {
     // what a model is made of or compared with is an elastic net
     let shape = if arm.role == Role::Candidate { inputs.shape } else { Shape::Net };
-    let penalty = solver::Penalty { l1_ratio: arm.l1_ratio, factors, shape };
+    let penalty = solver::Penalty { l1_ratio: arm.l1_ratio, factors, shape, bounds: inputs.bounds };
     let problem = inputs.loss.problem(inputs.data, penalty, inputs.options, &|at| tracker.preparing(at))?;
     super::go_on(tracker.prepared(arm.position))?;
     let reachable = factors.is_none_or(|factors| factors.iter().any(|factor| *factor > 0.0 && *factor < EXCLUDED));

@@ -130,7 +130,18 @@ fn objective(spec: &ResolvedFit) -> String {
         _ => "λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ]",
     };
     let gamma = spec.penalty.gamma.map_or_else(String::new, |gamma| format!("; γ = {gamma}"));
-    format!("(1/Σs) Σ s_i·loss(y_i, η_i) + {penalty}, η = {eta}; loss = {loss}{gamma}{scale}")
+    let bounds = bounds(spec);
+    format!("(1/Σs) Σ s_i·loss(y_i, η_i) + {penalty}{bounds}, η = {eta}; loss = {loss}{gamma}{scale}")
+}
+
+/// Where coefficients must stay.
+fn bounds(spec: &ResolvedFit) -> &'static str {
+    match (spec.non_negative, spec.bounds.values().flatten().any(Option::is_some)) {
+        (true, false) => " subject to w_j ≥ 0",
+        (true, true) => " subject to w_j ≥ 0 and the bounds low_j ≤ w_j ≤ high_j of some features",
+        (false, true) => " subject to the bounds low_j ≤ w_j ≤ high_j of some features",
+        (false, false) => "",
+    }
 }
 
 fn objective_of_classes(spec: &ResolvedFit) -> String {

@@ -18,6 +18,7 @@ use crate::spec::{ResolvedFit, Standardize};
 ///   1/(Σs·λ). Its poisson regression is ridge only.
 /// * celer and skglm are as scikit-learn, without sample weights; celer's logistic regression has no intercept, skglm's divides
 ///   by n.
+/// * Within bounds only scikit-learn's `Lasso` and `ElasticNet` are compared with, and those only know `positive`.
 /// * Spark's logistic regression is ours when it does not standardise; its linear regression scales the target.
 pub(super) fn equivalents(spec: &ResolvedFit, ratio: f64, lambda: f64, rows: &Rows<'_>, offset: bool) -> Value {
     let unit_factors = spec.penalty.adaptive.is_none() && spec.penalty.factors.values().all(|&factor| factor == 1.0);
@@ -26,6 +27,16 @@ pub(super) fn equivalents(spec: &ResolvedFit, ratio: f64, lambda: f64, rows: &Ro
     let total: f64 = rows.weights.map_or(rows.y.len() as f64, |weights| weights.iter().sum());
     let problem = Stated { loss: rows.loss, ratio, lambda, intercept: spec.intercept, weighted: rows.weights.is_some(), total };
     let only = |holds: bool, parameters: Option<Value>| parameters.filter(|_| holds);
+    if spec.is_bounded() {
+        let positive = spec.non_negative && spec.bounds.values().all(|[_, high]| high.is_none());
+        let mut told = no_equivalents();
+        let parameters = only(plain && positive && problem.loss == Compared::One(Loss::Squared) && ratio > 0.0, problem.lasso_or_net());
+        if let Some(mut parameters) = parameters {
+            parameters["positive"] = true.into();
+            told["sklearn"] = parameters;
+        }
+        return told;
+    }
     let scaled = spec.standardize == Standardize::Scale;
     json!({
         "glmnet": only(unit_factors, problem.glmnet(scaled)),

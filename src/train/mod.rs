@@ -109,7 +109,8 @@ pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model
     let rows = Rows::of(dataset, spec)?;
     let given = target::factors(dataset, spec)?;
     let groups = target::Groups::of(dataset, spec)?;
-    let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref());
+    let intervals = target::Intervals::of(dataset, spec)?;
+    let inputs = Inputs::of(dataset, spec, &rows, groups.as_ref(), intervals.as_ref());
     let begin = warm::columns(dataset, spec, run.begin.as_ref())?;
     let fitter = Fitter { spec, begin: begin.as_ref(), plan: &plan, inputs: &inputs, rows: &rows, run, tracker: &tracker };
     let (pilot, ridge) = fitter.pilot(given.as_deref())?;
@@ -141,18 +142,27 @@ struct Inputs<'a> {
     loss: Compared,
     /// The form of the penalty asked for.
     shape: solver::Shape<'a>,
+    /// Where coefficients must stay, those of a pilot and of a ridge to compare with too.
+    bounds: Option<solver::Bounds<'a>>,
     options: solver::Options,
 }
 
 impl<'a> Inputs<'a> {
-    fn of(dataset: &'a Dataset, spec: &ResolvedFit, rows: &'a Rows<'_>, groups: Option<&'a target::Groups>) -> Self {
+    fn of(
+        dataset: &'a Dataset,
+        spec: &ResolvedFit,
+        rows: &'a Rows<'_>,
+        groups: Option<&'a target::Groups>,
+        intervals: Option<&'a target::Intervals>,
+    ) -> Self {
         let options = solver::Options {
             intercept: spec.intercept,
             standardize: spec.standardize == Standardize::Scale,
             tol: spec.solver.tol,
             max_epochs: spec.solver.max_epochs,
         };
-        Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), options }
+        let bounds = intervals.map(target::Intervals::bounds);
+        Self { data: rows.data(dataset), loss: rows.loss, shape: target::shape(spec, groups), bounds, options }
     }
 
     /// The problem with a penalty of this ratio and these factors.
@@ -160,7 +170,7 @@ impl<'a> Inputs<'a> {
     where
         'a: 'p,
     {
-        let penalty = solver::Penalty { l1_ratio, factors, shape: self.shape };
+        let penalty = solver::Penalty { l1_ratio, factors, shape: self.shape, bounds: self.bounds };
         self.loss.problem(self.data, penalty, self.options, observe)
     }
 }

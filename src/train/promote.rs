@@ -90,7 +90,8 @@ pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize,
     let rows = Rows::of(dataset, &spec)?;
     let given = target::factors(dataset, &spec)?;
     let groups = target::Groups::of(dataset, &spec)?;
-    let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref());
+    let intervals = target::Intervals::of(dataset, &spec)?;
+    let inputs = Inputs::of(dataset, &spec, &rows, groups.as_ref(), intervals.as_ref());
     let pilot = match (&spec.penalty.adaptive, &kept.pilot) {
         (None, _) => None,
         (Some(adaptive), Some(kept)) => {

@@ -1,4 +1,4 @@
-//! Which numbers of the data set a loss compares with, and the penalty factor of each stored column.
+//! Which numbers of the data set a loss compares with, and the penalty factor and bounds of each stored column.
 
 use crate::dataset::{Class, Dataset};
 use crate::solver::{self, CvDeviance, Data, Folds, Options, Penalty, Problem, Unfit};
@@ -218,6 +218,38 @@ impl Groups {
         groups.sort_unstable();
         groups.dedup();
         groups.len() as u64
+    }
+}
+
+/// Where the coefficient of each stored column must stay.
+pub(super) struct Intervals {
+    low: Vec<f64>,
+    high: Vec<f64>,
+}
+
+impl Intervals {
+    /// The bounds of a specification, if it has any.
+    pub(super) fn of(dataset: &Dataset, spec: &ResolvedFit) -> Result<Option<Self>, TrainError> {
+        if !spec.is_bounded() {
+            return Ok(None);
+        }
+        let x = dataset.x.view();
+        let [low, high] = spec.interval(None);
+        let (mut low, mut high) = (vec![low; x.len()], vec![high; x.len()]);
+        for (name, ends) in &spec.bounds {
+            let feature = feature_index(name, dataset.meta.shape[1], dataset.names.as_deref())
+                .ok_or_else(|| unfit("invalid_parameter", format!("The bounds of {name:?} name no feature.")))?;
+            // A feature without a non-zero has no column: its coefficient is 0, which lies within any bounds.
+            if let Some(position) = x.position(feature) {
+                [low[position], high[position]] = spec.interval(Some(ends));
+            }
+        }
+        Ok(Some(Self { low, high }))
+    }
+
+    /// As the solver takes them.
+    pub(super) fn bounds(&self) -> solver::Bounds<'_> {
+        solver::Bounds { low: &self.low, high: &self.high }
     }
 }
 

@@ -80,6 +80,8 @@ fn spec() -> ResolvedFit {
             factors: BTreeMap::new(),
             adaptive: None,
         },
+        bounds: BTreeMap::new(),
+        non_negative: false,
         lambda: Lambda::Value { value: 1.0 },
         selection: Selection::None,
         refit: None,

@@ -57,6 +57,32 @@ async fn a_folded_penalty_is_stationary_and_claims_no_gap() {
 }
 
 #[tokio::test]
+async fn bounds_hold_at_every_point_of_a_path_are_certified_and_promoted() {
+    let app = uploaded().await;
+    let spec = json!({"bounds": {"area": [null, 0.01], "town=Oslo": [0, 0]}, "non_negative": true,
+                      "lambda": {"mode": "path", "n": 10, "min_ratio": 0.001}, "selection": {"method": "cv", "folds": 2}});
+    let model = made(&app, spec).await;
+    assert_eq!(model["certificate"]["status"], "certified", "{model}");
+    assert!(model["objective"].as_str().expect("a sentence").contains("subject to w_j ≥ 0"), "{model}");
+    let job = app.get(&format!("/api/v1/jobs/{}", model["job"].as_str().expect("an id"))).await.expect(200).json;
+    let resolved = &job["spec_resolved"];
+    assert_eq!((&resolved["bounds"]["area"], &resolved["non_negative"]), (&json!([null, 0.01]), &json!(true)), "{job}");
+    app.get(&format!("{MODEL}/reproduce?lang=python")).await.expect_problem(409, "conflict");
+    let path = app.get(&format!("{MODEL}/path?coefficients=true")).await.expect(200).json;
+    let values = path["coefficients"]["values"].as_array().expect("an array");
+    assert!(!values.is_empty() && values.iter().all(|value| value.as_f64().is_some_and(|value| value > 0.0)), "{path}");
+    app.send("POST", &format!("{MODEL}/promote"), &[("content-type", "application/json")], r#"{"index": 9}"#).await.expect(201);
+    let promoted = app.get("/api/v1/models/m/versions/2").await.expect(200).json;
+    assert_eq!(promoted["certificate"]["status"], "certified", "{promoted}");
+    let last = app.get("/api/v1/models/m/versions/2/coefficients").await.expect(200).json;
+    let of =
+        |name: &str| last["names"].as_array().expect("names").iter().position(|n| n == name).map(|place| last["values"][place].clone());
+    assert_eq!((of("area"), of("town=Oslo")), (Some(json!(0.01)), None), "{last}");
+    assert!(of("rooms").is_some_and(|value| value.as_f64() > Some(0.0)), "{last}");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_feature_of_two_groups_is_refused_with_its_place() {
     let app = uploaded().await;
     let spec =

@@ -213,6 +213,11 @@ impl Case {
 
     /// FISTA with restarts on standardised dense columns: shares nothing with the solver. Objective reached.
     pub(crate) fn reference(&self, lambda: f64) -> f64 {
+        self.reference_within(lambda, &|_| [f64::NEG_INFINITY, f64::INFINITY])
+    }
+
+    /// The same with each coefficient within its interval: the step of a convex function of one variable, clipped.
+    pub(crate) fn reference_within(&self, lambda: f64, interval: &dyn Fn(usize) -> [f64; 2]) -> f64 {
         let (n, p) = (self.rows.len(), self.rows[0].len());
         let sigma: Vec<f64> = (0..p).map(|j| self.sigma(j)).collect();
         let shares: Vec<f64> = (0..n).map(|i| self.share(i)).collect();
@@ -248,7 +253,9 @@ impl Case {
                 .map(|j| {
                     let f = if j == p { 0.0 } else { self.factors.as_ref().map_or(1.0, |f| f[j]) * lambda };
                     let v = z[j] - step * gradient[j];
-                    (v.abs() - step * f * self.l1_ratio).max(0.0) * v.signum() / (1.0 + step * f * (1.0 - self.l1_ratio))
+                    let free = (v.abs() - step * f * self.l1_ratio).max(0.0) * v.signum() / (1.0 + step * f * (1.0 - self.l1_ratio));
+                    let [low, high] = if j == p { [f64::NEG_INFINITY, f64::INFINITY] } else { interval(j).map(|end| end * sigma[j]) };
+                    free.max(low).min(high)
                 })
                 .collect();
             let uphill: f64 = (0..=p).map(|j| (z[j] - next[j]) * (next[j] - u[j])).sum();

@@ -1,6 +1,7 @@
 //! Witnesses of the solver: facts about its solutions that do not come from the solver.
 
 mod agreement;
+mod bounds;
 mod degenerate;
 mod folds;
 mod limits;

@@ -433,7 +433,7 @@ fn penalties_without_meaning_are_refused() {
     let made = case(10, 3, 0.9, Loss::Squared, 4);
     let x = made.columns();
     let why = |shape, l1_ratio| {
-        Problem::new(made.data(&x), made.loss, Penalty { l1_ratio, factors: None, shape }, made.options(1e-6), &go_on).err()
+        Problem::new(made.data(&x), made.loss, Penalty { l1_ratio, factors: None, shape, bounds: None }, made.options(1e-6), &go_on).err()
     };
     let groups = |of_column, sizes| Shape::Groups(Groups { of_column, sizes });
     assert_eq!(why(groups(&[0, 0, 1], &[2, 1]), 0.0), None);

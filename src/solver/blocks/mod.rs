@@ -241,7 +241,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// The dual value at the last pass: every group within its bound at one scale of θ.
     fn dual_of_blocks(&mut self, at_bounds: &[f64]) -> f64 {
         let tightest = at_bounds.iter().copied().fold(0.0, f64::max);
-        let side = Side { l1: self.lambda, l2: 0.0, c: tightest };
+        let side = Side { l1: self.lambda, l2: 0.0, c: tightest, reach: f64::INFINITY };
         dual_value(self.problem, &self.dual, std::iter::once(side), self.gradient.slack(), &mut self.clock)
     }
 

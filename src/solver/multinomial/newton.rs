@@ -99,7 +99,7 @@ impl<V: Number> Engine<'_, '_, V> {
             let sum: f64 = if base.options.intercept { theta.iter().sum() } else { 0.0 };
             let mut block = Block {
                 set: Vec::new(),
-                at: Coordinates { w: Vec::new(), l1: Vec::new(), l2: Vec::new() },
+                at: Coordinates { w: Vec::new(), l1: Vec::new(), l2: Vec::new(), bounds: Vec::new() },
                 start: Vec::new(),
                 center: Vec::new(),
                 curvature: Vec::new(),

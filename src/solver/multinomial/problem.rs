@@ -22,6 +22,9 @@ impl<'a> Problem<'a> {
     /// The multinomial problem: rows of `data` whose target is k are of class k, one of `n_classes`. An offset is the same
     /// for every class and so changes nothing; it is not looked at.
     pub fn of_classes(data: Data<'a>, n_classes: usize, penalty: Penalty<'a>, options: Options, observe: &Observe) -> Result<Self, Unfit> {
+        if penalty.bounds.is_some() {
+            return Err(Unfit::Penalty);
+        }
         // Shares, means, scales and penalties have nothing to do with the loss; the squared one asks nothing of a target.
         let mut problem = Problem::new(Data { offset: None, ..data }, Loss::Squared, penalty, options, observe)?;
         let of_row = positions(data.y, n_classes)?;

@@ -20,7 +20,7 @@ pub(crate) fn ambiguous_support(problem: &Problem, classes: &Classes, point: &Po
 fn search<V: Number>(problem: &Problem, classes: &Classes, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
     let mut columns = point.columns.clone();
     columns.dedup();
-    let mut found = support::twins(problem, values, &columns, clock)?;
+    let mut found = support::twins(problem, values, &columns, &|_, _, _| true, clock)?;
     let engine = Engine::warm(problem, classes, values, *clock, point);
     let p = problem.scale.len().max(1);
     for (w, gradient) in engine.w.chunks(p).zip(engine.gradient.chunks(p)) {

@@ -36,6 +36,82 @@ fn a_group_shrinks_as_one_and_both_its_features_come_at_once() {
 }
 
 #[test]
+fn bounds_are_of_the_original_scale_and_hold_for_features_by_name_and_by_index() {
+    // X'y/n = (3, ½) on an orthonormal design, λ = 1
+    let bounded = |bounds: &[(&str, [Option<f64>; 2])], non_negative| {
+        let bounds = bounds.iter().map(|(name, ends)| ((*name).to_owned(), *ends)).collect();
+        ResolvedFit { bounds, non_negative, ..spec() }
+    };
+    for (bounds, non_negative, expected, sentence) in [
+        (&[("a", [None, Some(1.25)])][..], false, Some(1.25), " subject to the bounds low_j ≤ w_j ≤ high_j of some features,"),
+        (
+            &[("0", [Some(-1.0), Some(0.5)])][..],
+            true,
+            Some(0.5),
+            " subject to w_j ≥ 0 and the bounds low_j ≤ w_j ≤ high_j of some features,",
+        ),
+        (&[("0", [None, Some(0.0)])][..], false, None, " subject to the bounds"),
+        (&[][..], true, Some(2.0), " subject to w_j ≥ 0,"),
+    ] {
+        let model = trained(&orthogonal(""), &bounded(bounds, non_negative));
+        close(&model.values, expected.as_slice());
+        assert!(model.values.iter().all(|value| *value == expected.unwrap_or(0.0) || bounds.is_empty()), "{:?}", model.values);
+        assert!(model.card.objective.contains(sentence), "{}", model.card.objective);
+        assert_eq!(model.card.certificate.status, CertificateStatus::Certified);
+    }
+    // of the coefficients as they are reported, however the penalty scales them
+    let fixture = noisy(|signal| signal.to_string());
+    let spec = ResolvedFit {
+        bounds: [("0".to_owned(), [None, Some(0.7)]), ("3".to_owned(), [Some(-0.25), None])].into(),
+        ..path_with_cv(Rule::Min)
+    };
+    let model = trained(&fixture, &spec);
+    let of = |feature: u32| model.indices.iter().position(|index| *index == feature).map(|place| model.values[place]);
+    assert_eq!((of(0), of(3)), (Some(0.7), Some(-0.25)), "{:?}", model.values);
+    assert!(model.path.iter().all(|row| row.relative_gap.is_some_and(|gap| gap <= spec.solver.tol)));
+}
+
+#[test]
+fn only_scikit_learn_is_told_to_have_the_same_problem_with_non_negative_coefficients_and_finds_the_same() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../../tests/references/bounds.json")).expect("cases");
+    let mut compared = 0;
+    for case in cases.iter().filter(|case| case["name"].as_str().is_some_and(|name| name.starts_with("positive"))) {
+        let fixture = dataset_of(&serde_json::json!({ "format": "dense", "values": case["x"], "y": case["y"] }).to_string());
+        let mut fit = ResolvedFit {
+            non_negative: true,
+            lambda: Lambda::Value { value: case["lambda"].as_f64().expect("a number") },
+            intercept: case["intercept"] == true,
+            ..spec()
+        };
+        fit.penalty.l1_ratio = L1Ratio::One(case["l1_ratio"].as_f64().expect("a number"));
+        fit.solver.tol = 1e-12;
+        let model = trained(&fixture, &fit);
+        let mut told = serde_json::json!({ "estimator": "Lasso", "alpha": 0.05, "fit_intercept": fit.intercept, "positive": true });
+        if fit.penalty.l1_ratio != L1Ratio::One(1.0) {
+            (told["estimator"], told["l1_ratio"]) = ("ElasticNet".into(), 0.5.into());
+        }
+        assert_eq!(
+            model.card.equivalents,
+            serde_json::json!({"celer": null, "glmnet": null, "skglm": null, "sklearn": told, "spark": null})
+        );
+        let theirs: Vec<f64> = serde_json::from_value(case["coefficients"].clone()).expect("numbers");
+        let mut ours = vec![0.0; theirs.len()];
+        model.indices.iter().zip(&model.values).for_each(|(index, value)| ours[*index as usize] = *value);
+        assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-6), "{ours:?} {theirs:?}");
+        compared += 1;
+        for other in [
+            ResolvedFit { bounds: [("1".to_owned(), [None, Some(1.0)])].into(), ..fit.clone() },
+            ResolvedFit { non_negative: false, bounds: [("1".to_owned(), [Some(0.0), None])].into(), ..fit.clone() },
+            ResolvedFit { standardize: Standardize::Scale, ..fit.clone() },
+        ] {
+            let told = trained(&fixture, &other).card.equivalents;
+            assert!(told.as_object().is_some_and(|told| told.values().all(Value::is_null)), "{told}");
+        }
+    }
+    assert_eq!(compared, 4);
+}
+
+#[test]
 fn folded_penalties_leave_large_coefficients_alone_and_are_certified_stationary() {
     for (kind, gamma, lambda, expected) in [
         // past γλ nothing is taken off

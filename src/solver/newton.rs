@@ -45,6 +45,7 @@ impl Bend {
     /// Forgets what another process could not know.
     pub(super) fn settle(&mut self, products: &Products) {
         self.moments.retain(|&j, _| products.holds(j));
+        self.served = 0;
     }
 
     /// The quadratic model on the columns `set`, with the gradient of `engine`.

@@ -2,26 +2,44 @@
 
 use sparsefit::solver::{Loss, Point, Start, Trail, lambda_grid, path};
 
-use crate::made::{LOSSES, all_cases, case, go_on};
+use crate::made::{Case, LOSSES, all_cases, case, go_on};
 
 #[test]
 fn a_path_goes_on_from_any_of_its_points_with_the_same_bits() {
     let wide = |loss| ("wide".to_owned(), case(120, 60, 0.4, loss, 9));
     for (name, made) in all_cases().into_iter().chain(LOSSES.map(wide)) {
-        let x = made.columns();
-        let problem = made.problem(&x, 1e-8);
-        let lambdas = lambda_grid(problem.lambda_max().max(1e-3), 1e-3, 10);
-        let mut whole: Vec<(Point, Trail)> = Vec::new();
-        path(&problem, &lambdas, None, &go_on, &mut |_, point, trail| whole.push((point, trail)));
-        for (done, (point, trail)) in (1..).zip(&whole) {
-            // as another process would: the problem is made anew
-            let problem = made.problem(&x, 1e-8);
-            let mut rest = Vec::new();
-            path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |index, point, trail| {
-                assert_eq!(index, done + rest.len(), "{name}");
-                rest.push((point, trail));
-            });
-            assert_eq!(rest, whole[done..], "{name} from {done}");
+        goes_on_everywhere(&name, &made, 1e-8, (1e-3, 10));
+    }
+}
+
+/// A path of so many λ down to a share of λ_max, interrupted after each of them.
+fn goes_on_everywhere(name: &str, made: &Case, tol: f64, (min_ratio, n): (f64, usize)) {
+    let x = made.columns();
+    let problem = made.problem(&x, tol);
+    let lambdas = lambda_grid(problem.lambda_max().max(1e-3), min_ratio, n);
+    let mut whole: Vec<(Point, Trail)> = Vec::new();
+    path(&problem, &lambdas, None, &go_on, &mut |_, point, trail| whole.push((point, trail)));
+    for (done, (point, trail)) in (1..).zip(&whole) {
+        // as another process would: the problem is made anew
+        let problem = made.problem(&x, tol);
+        let mut rest = Vec::new();
+        path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |index, point, trail| {
+            assert_eq!(index, done + rest.len(), "{name}");
+            rest.push((point, trail));
+        });
+        assert_eq!(rest, whole[done..], "{name} from {done}");
+    }
+}
+
+/// In the first of these, second derivatives are taken anew at the end of a λ and no products with them yet: how many there
+/// had been before is not to matter.
+#[test]
+fn so_does_one_whose_products_were_just_given_up() {
+    for (loss, seed) in [(Loss::Huber { delta: 1.0 }, 3), (Loss::Logistic, 1), (Loss::Poisson, 1), (Loss::Squared, 1)] {
+        for (n, p, fill) in [(120, 60, 0.4), (60, 120, 0.4), (200, 400, 0.05)] {
+            for tol in [1e-4, 1e-8] {
+                goes_on_everywhere(&format!("{loss:?} {n} × {p}, {tol:e}"), &case(n, p, fill, loss, seed), tol, (1e-2, 25));
+            }
         }
     }
 }

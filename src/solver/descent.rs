@@ -22,6 +22,10 @@ const INNER: f64 = 0.3;
 const STAGE: f64 = 0.4;
 /// How far a step on the way is solved, as a share of the gap it begins with.
 const ON_THE_WAY: f64 = 0.1;
+/// Where two points lead is looked at no further ahead than so many times their distance.
+const FOLLOWS: f64 = 2.0;
+/// And only after a λ that took so many walks over X: one to look, one to be saved.
+const WORTH_FOLLOWING: f64 = 2.0;
 /// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
 const ROUNDING: f64 = 1e-10;
 
@@ -131,8 +135,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Solves at `lambda` from where the engine is. Without any penalty there is no bound to scale a dual point to:
-    /// a λ below 1e-14·λ_max is taken as that, and the point says so.
-    pub(crate) fn solve(&mut self, lambda: f64, index: usize) -> Point {
+    /// a λ below 1e-14·λ_max is taken as that, and the point says so. Of a path the last two points may be `gone_by`.
+    pub(crate) fn solve(&mut self, lambda: f64, index: usize, gone_by: Option<&[Point; 2]>) -> Point {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
         if let Some(rule) = self.problem.rule() {
@@ -146,6 +150,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         if self.gradient.values.is_empty() {
             self.pass();
+        }
+        if let Some(points) = gone_by {
+            self.follow(points, lambda);
         }
         let mut growth = Growth::default();
         while lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
@@ -195,6 +202,37 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         };
         let good_enough = stop == Stop::LimitReached && gap <= self.problem.options.tol;
         self.point(gap, if good_enough { Stop::Converged } else { stop })
+    }
+
+    /// Goes to where two points gone by lead at `lambda`, if F is lower there than here. That costs about a look at the
+    /// columns, and is worth it only where a λ takes more.
+    fn follow(&mut self, [before, here]: &[Point; 2], lambda: f64) {
+        let ahead = (here.lambda - lambda) / (before.lambda - here.lambda);
+        let near = ahead.is_finite() && ahead > 0.0 && ahead <= FOLLOWS && lambda >= STAGE * here.lambda;
+        if !near || here.columns.is_empty() || here.full_passes < WORTH_FOLLOWING {
+            return;
+        }
+        let previous = std::mem::replace(&mut self.lambda, lambda);
+        let primal = self.primal();
+        let mut then = before.columns.iter().zip(&before.values).peekable();
+        let mut led = Vec::with_capacity(here.columns.len());
+        for (&j, &w) in here.columns.iter().zip(&here.values) {
+            while then.next_if(|(column, _)| **column < j).is_some() {}
+            let from = then.next_if(|(column, _)| **column == j).map_or(0.0, |(_, value)| *value);
+            let to = w + ahead * (w - from);
+            led.push(if to * w > 0.0 { self.problem.within(j as usize, to) } else { 0.0 });
+        }
+        self.write(&here.columns, &led);
+        self.b = here.intercept + ahead * (here.intercept - before.intercept);
+        if self.evaluate() < primal && !self.clock.cancelled {
+            self.pass();
+        } else {
+            self.write(&here.columns, &here.values);
+            self.b = self.seen.unwrap_or(self.problem.null_model.1);
+            self.evaluate();
+        }
+        // columns are chosen as from here: those that come in on the way are as likely
+        self.lambda = previous;
     }
 
     /// One round at a λ on the way to another.

@@ -226,7 +226,7 @@ fn run_alone(data: Data, loss: Loss, folds: &Folds, member: Member, observe: &Ob
         let trail = if trail.before.is_some() { Trail { seen: Some(point.intercept), ..Trail::default() } } else { trail };
         (point, trail)
     });
-    let start = last.as_ref().map(|(point, trail)| Start { done: rows.len(), point, trail });
+    let start = last.as_ref().map(|(point, trail)| Start { done: rows.len(), point, trail, before: None });
     path_of_fold(problem, folds.lambdas, Some(fold), start, observe, &mut |_, point, trail| {
         if point.stop == Stop::Cancelled {
             return;

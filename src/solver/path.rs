@@ -53,7 +53,7 @@ fn solve_typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], lambda: f6
         Some(point) => Engine::warm(problem, values, clock, point),
         None => Engine::new(problem, values, clock),
     };
-    engine.solve(lambda, 0)
+    engine.solve(lambda, 0, None)
 }
 
 /// Solves at falling `lambdas`, each warm from the one before. `Converged` when every λ has converged,
@@ -85,8 +85,8 @@ pub(crate) fn path_of_fold(
     let mut clock = Clock::new(observe);
     clock.progress.fold = fold;
     match problem.data.x.values {
-        ValuesView::Single(values) => path_typed(problem, values, lambdas, clock, start, each),
-        ValuesView::Double(values) => path_typed(problem, values, lambdas, clock, start, each),
+        ValuesView::Single(values) => path_typed(problem, values, lambdas, fold.is_none(), clock, start, each),
+        ValuesView::Double(values) => path_typed(problem, values, lambdas, fold.is_none(), clock, start, each),
     }
 }
 
@@ -94,19 +94,27 @@ fn path_typed<'a, V: Number>(
     problem: &Problem<'a>,
     values: &'a [V],
     lambdas: &[f64],
+    leads: bool,
     clock: Clock,
     start: Option<Start>,
     each: &mut dyn FnMut(usize, Point, Trail),
 ) -> Stop {
     let done = start.map_or(0, |start| start.done);
+    let mut gone_by = start.filter(|_| leads).and_then(|start| Some([start.before?.clone(), start.point.clone()]));
+    // a warm start is no point of the path
+    let mut last = start.filter(|start| start.done > 0).map(|start| start.point.clone());
     let mut engine = match start {
         Some(start) => Engine::resumed(problem, values, clock, &start),
         None => Engine::new(problem, values, clock),
     };
     let mut stop = Stop::Converged;
     for (index, &lambda) in lambdas.iter().enumerate().skip(done) {
-        let point = engine.solve(lambda, index);
+        let point = engine.solve(lambda, index, gone_by.as_ref());
         let this = point.stop;
+        if leads {
+            gone_by = last.take().map(|before| [before, point.clone()]);
+            last = Some(point.clone());
+        }
         each(index, point, engine.trail());
         match this {
             Stop::Cancelled => return Stop::Cancelled,

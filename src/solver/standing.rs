@@ -48,6 +48,8 @@ pub struct Start<'s> {
     pub point: &'s Point,
     /// What was known there.
     pub trail: &'s Trail,
+    /// The point before it, if there is one: where the two lead is where a path goes on.
+    pub before: Option<&'s Point>,
 }
 
 impl Reference {

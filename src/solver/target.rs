@@ -47,7 +47,7 @@ fn typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observ
         if let Some(above) = above.filter(|_| problem.is_folded()) {
             engine.go_back_to(above);
         }
-        engine.solve(lambda, index)
+        engine.solve(lambda, index, None)
     })
 }
 

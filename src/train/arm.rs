@@ -130,7 +130,7 @@ fn path(
     if points.len() < lambdas.len() {
         let trail = begin.map(warm::trail);
         let below = lambdas.first().is_some_and(|first| *first < problem.lambda_max());
-        let begin = begin.zip(trail.as_ref()).filter(|_| below).map(|(point, trail)| Start { done: 0, point, trail });
+        let begin = begin.zip(trail.as_ref()).filter(|_| below).map(|(point, trail)| Start { done: 0, point, trail, before: None });
         solver::path(problem, lambdas, before.and_then(ArmDone::start).or(begin), observe, &mut |index, point, trail| {
             if point.stop != Stop::Cancelled {
                 (run.keep)(Done::Path { arm: arm.position, index, point: point.clone(), trail });

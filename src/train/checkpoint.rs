@@ -311,7 +311,8 @@ impl ArmDone {
 
     /// Where the path goes on.
     pub(super) fn start(&self) -> Option<Start<'_>> {
-        self.points.last().map(|point| Start { done: self.points.len(), point, trail: &self.trail })
+        let before = self.points.len().checked_sub(2).and_then(|at| self.points.get(at));
+        self.points.last().map(|point| Start { done: self.points.len(), point, trail: &self.trail, before })
     }
 }
 

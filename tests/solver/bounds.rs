@@ -267,7 +267,13 @@ fn a_path_is_certified_ends_where_a_cold_fit_ends_and_goes_on_from_any_of_its_po
             // as another process would: the problem is made anew
             let problem = bounded.problem(&x, 1e-8);
             let mut rest = Vec::new();
-            path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |_, point, trail| rest.push((point, trail)));
+            path(
+                &problem,
+                &lambdas,
+                Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
+                &go_on,
+                &mut |_, point, trail| rest.push((point, trail)),
+            );
             assert_eq!(rest, whole[done..], "{name} from {done}");
         }
     }

@@ -336,7 +336,13 @@ fn the_ends_of_a_path_are_those_of_cold_fits_and_a_path_goes_on_with_the_same_bi
         for (done, (point, trail)) in (1..).zip(&whole) {
             let problem = made.problem(&x, 1e-9);
             let mut rest = Vec::new();
-            path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |_, point, trail| rest.push((point, trail)));
+            path(
+                &problem,
+                &lambdas,
+                Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
+                &go_on,
+                &mut |_, point, trail| rest.push((point, trail)),
+            );
             assert_eq!(rest, whole[done..], "{name} from {done}");
         }
     }

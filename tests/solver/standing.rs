@@ -23,10 +23,16 @@ fn goes_on_everywhere(name: &str, made: &Case, tol: f64, (min_ratio, n): (f64, u
         // as another process would: the problem is made anew
         let problem = made.problem(&x, tol);
         let mut rest = Vec::new();
-        path(&problem, &lambdas, Some(Start { done, point, trail }), &go_on, &mut |index, point, trail| {
-            assert_eq!(index, done + rest.len(), "{name}");
-            rest.push((point, trail));
-        });
+        path(
+            &problem,
+            &lambdas,
+            Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
+            &go_on,
+            &mut |index, point, trail| {
+                assert_eq!(index, done + rest.len(), "{name}");
+                rest.push((point, trail));
+            },
+        );
         assert_eq!(rest, whole[done..], "{name} from {done}");
     }
 }

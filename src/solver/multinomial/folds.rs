@@ -26,7 +26,7 @@ fn run_fold(data: Data, n_classes: usize, penalty: Penalty, options: Options, fo
         return Ok(rows);
     }
     let last = begun.and_then(|begun| begun.last.as_ref());
-    let start = last.map(|(point, trail)| Start { done: rows.len(), point, trail });
+    let start = last.map(|(point, trail)| Start { done: rows.len(), point, trail, before: None });
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
     let here = |i: usize| folds.of_row[i] as usize == fold;
     let part = |held_out: bool| -> Vec<f64> { (0..data.x.n_rows).map(|i| if here(i) == held_out { weight(i) } else { 0.0 }).collect() };

@@ -80,11 +80,7 @@ fn measure((rows, columns, per_row, class, asked): &(usize, usize, usize, bool, 
         }
     });
     let observe = |_: &sparsefit::job::Progress| ControlFlow::Continue(());
-    let _model = train::fit(
-        &opened,
-        &fit,
-        &train::Run { threads, observe: &observe, resume: None, keep: &|_| {}, on_thread: &|| {}, points: &|_| {} },
-    );
+    let _model = train::fit(&opened, &fit, &train::Run::new(threads, &observe));
     over.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
     let measured = peak.load(Ordering::Relaxed).saturating_sub(before) as f64 / 1024.0;

@@ -4,7 +4,7 @@
 //! Knows nothing of files. A part belongs to one data set, one specification and one version of this program, whose
 //! fingerprint it carries; one that belongs to another is refused, and so is one that does not follow the part before.
 
-mod bytes;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::dataset::Dataset;
 use crate::solver::{FoldPath, FoldRow, Point, Reference, Start, Trail};
 use crate::spec::{Loss, ResolvedFit};
 
+use self::stored::{Reader, Writer};
 use super::plan::{Arm, Plan};
 use super::stability::Flips;
-use bytes::{Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"SPFCKPT5";
 

@@ -289,8 +289,8 @@ async fn a_key_does_what_its_scopes_say_and_no_more() {
         };
         let about = format!("{} {}: {}", route.method, route.path, answer.text());
         if may {
-            // The model here was not chosen by cross-validation.
-            assert!(answer.status == 200 || answer.json["code"] == "no_cv", "{about}");
+            // The model here was chosen neither by cross-validation nor by halves of the rows.
+            assert!(answer.status == 200 || answer.json["code"] == "no_cv" || answer.json["code"] == "no_stability", "{about}");
         } else {
             assert_eq!((answer.status, &answer.json["code"]), (403, &json!("forbidden")), "{about}");
         }

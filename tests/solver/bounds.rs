@@ -3,11 +3,12 @@
 
 use sparsefit::matrix::Columns;
 use sparsefit::solver::{
-    Bounds, Folds, Loss, Penalty, Point, Problem, Shape, Start, Stop, Trail, Unfit, ambiguous_support, certify, cross_validate,
-    lambda_grid, path, solve, target_nonzeros,
+    Bounds, Folds, Loss, Penalty, Point, Problem, Shape, Stop, Trail, Unfit, ambiguous_support, certify, cross_validate, lambda_grid, path,
+    solve, target_nonzeros,
 };
 
 use crate::made::{Case, Dice, LOSSES, case, close, dense, go_on, plain};
+use crate::standing::goes_on_from_each;
 
 const OPEN: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 const POSITIVE: [f64; 2] = [0.0, f64::INFINITY];
@@ -260,22 +261,12 @@ fn a_path_is_certified_ends_where_a_cold_fit_ends_and_goes_on_from_any_of_its_po
         assert_eq!(stop, Stop::Converged, "{name}");
         let objective = |point: &Point| certify(&problem, point, &go_on).unwrap().primal;
         close(objective(&solve(&problem, lambdas[11], None, &go_on)), objective(&whole[11].0), 1e-7, name);
-        for (done, (point, trail)) in (1..).zip(&whole) {
+        for (done, (point, _)) in (1..).zip(&whole) {
             let certificate = certify(&problem, point, &go_on).unwrap();
             assert!(certificate.relative_gap <= 1.1e-8, "{name} {done}: {certificate:?}");
             bounded.at_ends(&dense(point, &x, bounded.low.len()));
-            // as another process would: the problem is made anew
-            let problem = bounded.problem(&x, 1e-8);
-            let mut rest = Vec::new();
-            path(
-                &problem,
-                &lambdas,
-                Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
-                &go_on,
-                &mut |_, point, trail| rest.push((point, trail)),
-            );
-            assert_eq!(rest, whole[done..], "{name} from {done}");
         }
+        goes_on_from_each(name, || bounded.problem(&x, 1e-8), &lambdas, &whole);
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sparsefit::matrix::Columns;
 use sparsefit::solver::{
-    Data, Loss, Point, Problem, Progress, Start, Stop, Unfit, ambiguous_support, certify, cross_validate_classes, lambda_grid, path,
-    settle, solve, target_nonzeros,
+    Data, Loss, Point, Problem, Progress, Stop, Unfit, ambiguous_support, certify, cross_validate_classes, lambda_grid, path, settle,
+    solve, target_nonzeros,
 };
 
 use crate::made::{Case, Dice, Dress, case, close, go_on, plain};
 use crate::product::combinations;
+use crate::standing::goes_on_from_each;
 
 /// A made-up problem of classes: the target of a row is the position of its class.
 #[derive(Clone)]
@@ -333,18 +334,7 @@ fn the_ends_of_a_path_are_those_of_cold_fits_and_a_path_goes_on_with_the_same_bi
         let primal = |point: &Point| certify(&problem, point, &go_on).unwrap().primal;
         let cold = solve(&problem, lambdas[7], None, &go_on);
         close(primal(&cold), primal(&whole[7].0), 1e-8, &name);
-        for (done, (point, trail)) in (1..).zip(&whole) {
-            let problem = made.problem(&x, 1e-9);
-            let mut rest = Vec::new();
-            path(
-                &problem,
-                &lambdas,
-                Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
-                &go_on,
-                &mut |_, point, trail| rest.push((point, trail)),
-            );
-            assert_eq!(rest, whole[done..], "{name} from {done}");
-        }
+        goes_on_from_each(&name, || made.problem(&x, 1e-9), &lambdas, &whole);
     }
 }
 

@@ -3,12 +3,13 @@
 
 use sparsefit::matrix::Columns;
 use sparsefit::solver::{
-    Groups, Loss, Penalty, Point, Problem, Shape, Start, Stop, Trail, Unfit, ambiguous_support, certify, cross_validate, lambda_grid, path,
-    solve, target_nonzeros,
+    Groups, Loss, Penalty, Point, Problem, Shape, Stop, Trail, Unfit, ambiguous_support, certify, cross_validate, lambda_grid, path, solve,
+    target_nonzeros,
 };
 
 use crate::made::{Case, Dress, case, close, dense, go_on, plain};
 use crate::product::combinations;
+use crate::standing::goes_on_from_each;
 
 /// The losses these penalties go with.
 const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
@@ -311,22 +312,12 @@ fn a_path_is_certified_ends_where_a_cold_fit_ends_and_goes_on_from_any_of_its_po
             let objective = |point: &Point| certify(&problem, point, &go_on).unwrap().primal;
             close(objective(&cold), objective(last), 1e-7, name);
         }
-        for (done, (point, trail)) in (1..).zip(&whole) {
+        for (done, (point, _)) in (1..).zip(&whole) {
             let certificate = certify(&problem, point, &go_on).unwrap();
             let measure = if shaped.form == Form::Groups { certificate.relative_gap } else { certificate.max_kkt_violation };
             assert!(measure <= 1.1e-8, "{name} {done}: {certificate:?}");
-            // as another process would: the problem is made anew
-            let problem = shaped.problem(&x, 1e-8);
-            let mut rest = Vec::new();
-            path(
-                &problem,
-                &lambdas,
-                Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
-                &go_on,
-                &mut |_, point, trail| rest.push((point, trail)),
-            );
-            assert_eq!(rest, whole[done..], "{name} from {done}");
         }
+        goes_on_from_each(name, || shaped.problem(&x, 1e-8), &lambdas, &whole);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A path that goes on where another ended gives the same bits.
 
-use sparsefit::solver::{Loss, Point, Start, Trail, lambda_grid, path};
+use sparsefit::solver::{Loss, Point, Problem, Start, Trail, lambda_grid, path};
 
 use crate::made::{Case, LOSSES, all_cases, case, go_on};
 
@@ -19,20 +19,18 @@ fn goes_on_everywhere(name: &str, made: &Case, tol: f64, (min_ratio, n): (f64, u
     let lambdas = lambda_grid(problem.lambda_max().max(1e-3), min_ratio, n);
     let mut whole: Vec<(Point, Trail)> = Vec::new();
     path(&problem, &lambdas, None, &go_on, &mut |_, point, trail| whole.push((point, trail)));
-    for (done, (point, trail)) in (1..).zip(&whole) {
-        // as another process would: the problem is made anew
-        let problem = made.problem(&x, tol);
+    goes_on_from_each(name, || made.problem(&x, tol), &lambdas, &whole);
+}
+
+/// From each point of a path the rest of it has the bits it had. The problem is made anew, as another process would.
+pub(crate) fn goes_on_from_each<'a>(name: &str, anew: impl Fn() -> Problem<'a>, lambdas: &[f64], whole: &[(Point, Trail)]) {
+    for (done, (point, trail)) in (1..).zip(whole) {
+        let start = Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) };
         let mut rest = Vec::new();
-        path(
-            &problem,
-            &lambdas,
-            Some(Start { done, point, trail, before: done.checked_sub(2).map(|at| &whole[at].0) }),
-            &go_on,
-            &mut |index, point, trail| {
-                assert_eq!(index, done + rest.len(), "{name}");
-                rest.push((point, trail));
-            },
-        );
+        path(&anew(), lambdas, Some(start), &go_on, &mut |index, point, trail| {
+            assert_eq!(index, done + rest.len(), "{name}");
+            rest.push((point, trail));
+        });
         assert_eq!(rest, whole[done..], "{name} from {done}");
     }
 }

@@ -213,8 +213,7 @@ fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
     assert!(cases.len() >= 7);
     for case in cases {
         let (name, p) = (&case.name, case.coefficients.len());
-        let entries = case.x.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
-        let x = columns(case.y.len(), entries.collect());
+        let x = of_dense(&case.x);
         let of_column: Vec<u32> = (0..p).map(|j| case.groups.iter().position(|group| group.contains(&j)).unwrap() as u32).collect();
         let sizes: Vec<u32> = case.groups.iter().map(|group| group.len() as u32).collect();
         let shape = match (case.kind.as_str(), case.gamma) {
@@ -226,16 +225,28 @@ fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
         let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
         let go_on = |_: &_| ControlFlow::Continue(());
         let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, false, 1e-12), &go_on).unwrap();
-        let point = solve(&problem, case.lambda, None, &go_on);
-        assert_eq!(point.stop, Stop::Converged, "{name}");
-        let certificate = certify(&problem, &point, &go_on).unwrap();
-        assert!(close(certificate.primal, case.objective, 1e-9), "{name}: objective {} is not {}", certificate.primal, case.objective);
-        let mut w = vec![0.0; p];
-        coefficients(&x, &point).into_iter().for_each(|(j, value)| w[j as usize] = value);
-        for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
-            assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
-        }
+        agrees(name, &problem, case.lambda, &x, case.objective, &case.coefficients);
     }
+}
+
+fn of_dense(rows: &[Vec<f64>]) -> Columns {
+    let entries = rows.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
+    columns(rows.len(), entries.collect())
+}
+
+/// The solution, which has the objective and the coefficients of the reference.
+fn agrees(name: &str, problem: &Problem<'_>, lambda: f64, x: &Columns, objective: f64, reference: &[f64]) -> Point {
+    let go_on = |_: &_| ControlFlow::Continue(());
+    let point = solve(problem, lambda, None, &go_on);
+    assert_eq!(point.stop, Stop::Converged, "{name}");
+    let certificate = certify(problem, &point, &go_on).unwrap();
+    assert!(close(certificate.primal, objective, 1e-9), "{name}: objective {} is not {objective}", certificate.primal);
+    let mut w = vec![0.0; reference.len()];
+    coefficients(x, &point).into_iter().for_each(|(j, value)| w[j as usize] = value);
+    for (j, (ours, reference)) in w.iter().zip(reference).enumerate() {
+        assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
+    }
+    point
 }
 
 #[derive(Deserialize)]
@@ -258,24 +269,15 @@ fn bounded_coefficients_are_those_scikit_learn_and_scipy_find() {
     let cases: Vec<Bounded> = serde_json::from_slice(&file("bounds.json")).unwrap();
     assert!(cases.len() >= 8);
     for case in cases {
-        let (name, p) = (&case.name, case.coefficients.len());
-        let entries = case.x.iter().enumerate().flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &v)| (i as u32, j as u32, v)));
-        let x = columns(case.y.len(), entries.collect());
+        let name = &case.name;
+        let x = of_dense(&case.x);
         let low: Vec<f64> = case.bounds.iter().map(|ends| ends[0].unwrap_or(f64::NEG_INFINITY)).collect();
         let high: Vec<f64> = case.bounds.iter().map(|ends| ends[1].unwrap_or(f64::INFINITY)).collect();
         let penalty = Penalty { l1_ratio: case.l1_ratio, bounds: Some(Bounds { low: &low, high: &high }), ..Penalty::default() };
         let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
         let go_on = |_: &_| ControlFlow::Continue(());
         let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, case.intercept, 1e-12), &go_on).unwrap();
-        let point = solve(&problem, case.lambda, None, &go_on);
-        assert_eq!(point.stop, Stop::Converged, "{name}");
-        let certificate = certify(&problem, &point, &go_on).unwrap();
-        assert!(close(certificate.primal, case.objective, 1e-9), "{name}: objective {} is not {}", certificate.primal, case.objective);
-        let mut w = vec![0.0; p];
-        coefficients(&x, &point).into_iter().for_each(|(j, value)| w[j as usize] = value);
-        for (j, (ours, reference)) in w.iter().zip(&case.coefficients).enumerate() {
-            assert!((ours - reference).abs() <= 1e-5, "{name}: coefficient {j} is {ours}, not {reference}");
-        }
+        let point = agrees(name, &problem, case.lambda, &x, case.objective, &case.coefficients);
         assert!((point.intercept - case.intercept_value).abs() <= 1e-5, "{name}: {}", point.intercept);
     }
 }

@@ -16,21 +16,41 @@ use sparsefit::config::Limits;
 use sparsefit::dataset::{self, Encoding, Format, TargetKind, Upload};
 use sparsefit::{spec, train};
 
-/// Rows, columns, non-zeros a row, class target, specification.
-fn shapes() -> Vec<(usize, usize, usize, bool, Value)> {
+/// Rows, columns, non-zeros a row, classes of the target (0 = numbers), specification.
+fn shapes() -> Vec<(usize, usize, usize, usize, Value)> {
     let value = |share: f64| json!({"lambda": {"mode": "value", "value": share}});
     let path = json!({"lambda": {"mode": "path", "n": 10, "min_ratio": 0.1}, "selection": {"method": "none"}});
     let cv = json!({"lambda": {"mode": "path", "n": 10, "min_ratio": 0.1}, "selection": {"method": "cv", "folds": 5}});
+    let group = |g: usize| (g.to_string(), (5 * g..5 * g + 5).map(|j| j.to_string().into()).collect::<Vec<Value>>().into());
+    let grouped = json!({"type": "group", "groups": (0..400).map(group).collect::<serde_json::Map<String, Value>>()});
     vec![
-        (400_000, 1_000, 3, false, value(0.1)),
-        (20_000, 300_000, 20, false, value(0.1)),
-        (200_000, 50_000, 5, true, value(0.01)),
-        (200_000, 2_000, 5, false, path.clone()),
-        (5_000, 200_000, 50, false, path.clone()),
-        (100_000, 20_000, 5, true, path),
-        (200_000, 2_000, 5, false, cv.clone()),
-        (20_000, 200_000, 20, false, cv),
+        (400_000, 1_000, 3, 0, value(0.1)),
+        (20_000, 300_000, 20, 0, value(0.1)),
+        (200_000, 50_000, 5, 2, value(0.01)),
+        (200_000, 2_000, 5, 0, path.clone()),
+        (5_000, 200_000, 50, 0, path.clone()),
+        (100_000, 20_000, 5, 2, path.clone()),
+        (200_000, 2_000, 5, 0, cv.clone()),
+        (20_000, 200_000, 20, 0, cv.clone()),
+        (20_000, 20_000, 20, 0, with(&path, "penalty", json!({"type": "mcp", "gamma": 3}))),
+        (20_000, 200_000, 20, 0, with(&cv, "penalty", json!({"type": "mcp", "gamma": 3}))),
+        (20_000, 20_000, 20, 2, with(&path, "penalty", grouped.clone())),
+        (50_000, 2_000, 20, 0, with(&cv, "penalty", grouped)),
+        (20_000, 20_000, 20, 5, path.clone()),
+        (20_000, 20_000, 20, 5, cv.clone()),
+        (20_000, 20_000, 20, 0, with(&path, "selection", json!({"method": "stability"}))),
+        (200_000, 2_000, 5, 2, with(&path, "selection", json!({"method": "stability"}))),
+        (20_000, 20_000, 20, 0, with(&path, "non_negative", json!(true))),
+        (20_000, 20_000, 20, 0, with(&cv, "loss", json!({"type": "huber", "delta": 0.5}))),
+        (20_000, 20_000, 20, 2, with(&cv, "loss", json!({"type": "squared_hinge"}))),
     ]
+}
+
+/// A specification with one more key.
+fn with(spec: &Value, key: &str, value: Value) -> Value {
+    let mut spec = spec.clone();
+    spec[key] = value;
+    spec
 }
 
 fn main() {
@@ -47,7 +67,7 @@ fn main() {
     }
 }
 
-fn measure((rows, columns, per_row, class, asked): &(usize, usize, usize, bool, Value)) {
+fn measure((rows, columns, per_row, classes, asked): &(usize, usize, usize, usize, Value)) {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| std::fs::File::create_new(directory.path().join(name)).unwrap();
     let (data, names) = (file("data"), file("names"));
@@ -55,10 +75,14 @@ fn measure((rows, columns, per_row, class, asked): &(usize, usize, usize, bool, 
     let upload = Upload {
         format: Format::Libsvm { index_base: 0, n_features: Some(*columns as u64) },
         encoding: Encoding::Identity,
-        target_kind: Some(if *class { TargetKind::Binary } else { TargetKind::Regression }),
+        target_kind: Some(match classes {
+            0 => TargetKind::Regression,
+            2 => TargetKind::Binary,
+            _ => TargetKind::Multiclass,
+        }),
         limits: limits.upload,
     };
-    let text = libsvm(*rows, *columns, *per_row, *class);
+    let text = libsvm(*rows, *columns, *per_row, *classes);
     let ingested = dataset::ingest(text.as_bytes(), &upload, &data, &names, directory.path()).unwrap();
     drop(text);
     let meta = Arc::new(ingested.meta);
@@ -96,7 +120,7 @@ fn anonymous() -> u64 {
 }
 
 /// A few columns matter, the rest is noise; the same every time.
-fn libsvm(rows: usize, columns: usize, per_row: usize, class: bool) -> String {
+fn libsvm(rows: usize, columns: usize, per_row: usize, classes: usize) -> String {
     let mut state = 1u64;
     let mut random = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -108,7 +132,7 @@ fn libsvm(rows: usize, columns: usize, per_row: usize, class: bool) -> String {
         indices.sort_unstable();
         indices.dedup();
         let signal: f64 = indices.iter().map(|j| if j % 100 == 0 { 2.0 } else { 0.0 }).sum::<f64>() + (random() % 1000) as f64 / 1000.0;
-        let y = if class { f64::from(u8::from(signal > 0.5)) } else { signal };
+        let y = if classes > 0 { (signal * 0.5 * classes as f64).min(classes as f64 - 1.0).floor() } else { signal };
         let _ = write!(text, "{y}");
         indices.iter().for_each(|j| {
             let _ = write!(text, " {j}:1");

@@ -67,7 +67,14 @@ def objective(x, y, s, o, factors, w, b):
     return mean_loss(y, x @ w + b + o, s)[0] + PROBLEM["lambda"] * float(factors @ (ratio * np.abs(u) + (1 - ratio) / 2 * u * u))
 
 
-def proximal(x, y, s, o, factors):
+def intervals(features):
+    """Lowest and highest coefficient of each feature."""
+    ends = [PROBLEM["bounds"].get(str(feature), PROBLEM["bounds_of_others"]) for feature in features]
+    low = np.array([-np.inf if end[0] is None else end[0] for end in ends])
+    return low, np.array([np.inf if end[1] is None else end[1] for end in ends])
+
+
+def proximal(x, y, s, o, factors, low, high):
     """Accelerated proximal gradient with restarts and backtracking, on centred and scaled columns."""
     sigma, mean = scales(x, s), s @ x
     live = sigma > 0
@@ -85,7 +92,7 @@ def proximal(x, y, s, o, factors):
         gv, gb = z.T @ slope, slope.sum() if PROBLEM["intercept"] else 0.0
         while True:
             raw = vm - step * gv
-            vn = np.sign(raw) * np.maximum(np.abs(raw) - step * l1, 0.0) / (1.0 + step * l2)
+            vn = np.clip(np.sign(raw) * np.maximum(np.abs(raw) - step * l1, 0.0) / (1.0 + step * l2), low * unit, high * unit)
             bn = bm - step * gb
             dv, db = vn - vm, bn - bm
             with np.errstate(over="ignore"):
@@ -127,7 +134,7 @@ def main():
     if PROBLEM["sklearn"] is not None:
         (w, b), by = by_sklearn(x, y, weights), "scikit-learn"
     else:
-        (w, b), by = proximal(x, y, s, o, factors), "proximal gradient"
+        (w, b), by = proximal(x, y, s, o, factors, *intervals(features)), "proximal gradient"
     theirs, cursor = np.zeros(len(features)), ""
     column = {feature: j for j, feature in enumerate(features)}
     while cursor is not None:
@@ -137,7 +144,7 @@ def main():
         cursor, intercept = page["next_cursor"], page["intercept"]
     here, there = objective(x, y, s, o, factors, w, b), objective(x, y, s, o, factors, theirs, intercept)
     empty = x[:, :0]
-    unit = max(abs(objective(empty, y, s, o, factors[:0], *proximal(empty, y, s, o, factors[:0]))), 1e-12)
+    unit = max(abs(objective(empty, y, s, o, factors[:0], *proximal(empty, y, s, o, factors[:0], *intervals([])))), 1e-12)
     apart = float(np.abs((w - theirs) * np.maximum(scales(x, s), 1e-300)).max(initial=0.0))
     size = max(float(np.abs(theirs * scales(x, s)).max(initial=0.0)), 1e-12)
     same = (there - here) <= 10 * PROBLEM["tol"] * unit and (here - there) <= 1e-4 * unit

@@ -41,9 +41,6 @@ pub(crate) async fn reproduce(
     if spec.penalty.adaptive.is_some() || row.card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
         return Err(Problem::new(Code::Conflict, "there is no script for adaptive penalties and relaxed fits"));
     }
-    if spec.is_bounded() {
-        return Err(Problem::new(Code::Conflict, "there is no script for fits with bounds on the coefficients"));
-    }
     let problem = problem(&api, &row, &spec).await?.to_string();
     // a raw text of Python ends at three quotes together, which JSON never has: a quote within a text is escaped
     let script = SCRIPT.replacen("@PROBLEM@", &problem, 1);
@@ -71,10 +68,17 @@ async fn problem(api: &Api, row: &ModelRow, spec: &ResolvedFit) -> Result<Value,
     let of = &row.dataset;
     let dataset = api.store.dataset(&row.project, &of.name, Some(of.version)).await?;
     let dataset = dataset.ok_or_else(|| Problem::new(Code::Conflict, "the data set version the model was fitted on has been deleted"))?;
-    let opened = if spec.penalty.factors.is_empty() { None } else { Some(api.store.open_dataset(&dataset).await?) };
-    let names = opened.as_ref().and_then(|opened| opened.names.as_deref());
-    let by_index = |(name, factor): (&String, &f64)| Some((feature_index(name, dataset.meta.shape[1], names)?.to_string(), *factor));
-    let factors: BTreeMap<String, f64> = spec.penalty.factors.iter().filter_map(by_index).collect();
+    let names_nothing = spec.penalty.factors.is_empty() && spec.bounds.is_empty();
+    let opened = if names_nothing { None } else { Some(api.store.open_dataset(&dataset).await?) };
+    let index = |name: &String| {
+        let names = opened.as_ref().and_then(|opened| opened.names.as_deref());
+        feature_index(name, dataset.meta.shape[1], names).map(|index| index.to_string())
+    };
+    let factors: BTreeMap<String, f64> = spec.penalty.factors.iter().filter_map(|(name, factor)| Some((index(name)?, *factor))).collect();
+    // JSON knows no infinity: where there is no end it says null
+    let ends = |bounds| spec.interval(bounds).map(|end| end.is_finite().then_some(end));
+    let bounds: BTreeMap<String, [Option<f64>; 2]> =
+        spec.bounds.iter().filter_map(|(name, bounds)| Some((index(name)?, ends(Some(bounds))))).collect();
     let card = &row.card;
     let warnings: Vec<&str> = card.warnings.iter().map(|warning| warning.code.as_str()).collect();
     Ok(json!({
@@ -87,6 +91,8 @@ async fn problem(api: &Api, row: &ModelRow, spec: &ResolvedFit) -> Result<Value,
         "lambda": card.lambda,
         "l1_ratio": card.l1_ratio,
         "factors": factors,
+        "bounds": bounds,
+        "bounds_of_others": ends(None),
         "intercept": spec.intercept,
         "standardize": spec.standardize == Standardize::Scale,
         "weights": spec.weights,

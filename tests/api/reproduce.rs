@@ -58,6 +58,9 @@ async fn the_script_finds_the_model_again_and_notices_another() {
         ("origin", &numbers, json!({}), json!({ "intercept": false })),
         ("sides", &sides, json!({ "weights": weights }), json!({})),
         ("counts", &counts, json!({ "offset": offset }), json!({ "loss": { "type": "poisson" } })),
+        ("positive", &numbers, json!({}), json!({ "non_negative": true, "standardize": "none" })),
+        ("bounded", &numbers, json!({ "weights": weights }), json!({ "bounds": { "0": [null, 0.7], "2": [0, null], "1": [-0.5, 0.5] } })),
+        ("between", &sides, json!({}), json!({ "non_negative": true, "bounds": { "0": [null, 0.7] } })),
     ] {
         let mut body = json!({ "format": "dense", "values": rows, "y": y });
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -68,7 +71,7 @@ async fn the_script_finds_the_model_again_and_notices_another() {
     }
     app.work().await;
     let Some(python) = python() else { return app.stop().await };
-    for name in ["plain", "scaled", "origin", "sides", "counts"] {
+    for name in ["plain", "scaled", "origin", "sides", "counts", "positive", "bounded", "between"] {
         let (told, agreed) = run(&app, python.clone(), name).await;
         assert!(agreed, "{name}: {told}");
         assert_eq!(told["model"], json!(format!("{name}:1")));

@@ -104,7 +104,7 @@ fn measure((rows, columns, per_row, classes, asked): &(usize, usize, usize, usiz
         }
     });
     let observe = |_: &sparsefit::job::Progress| ControlFlow::Continue(());
-    let _model = train::fit(&opened, &fit, &train::Run::new(threads, &observe));
+    let _model = train::fit(&opened, &fit, &train::Run::new(threads, &observe)).unwrap();
     over.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
     let measured = peak.load(Ordering::Relaxed).saturating_sub(before) as f64 / 1024.0;

@@ -8,6 +8,7 @@ use super::bounds;
 use super::clock::Clock;
 use super::descent::Engine;
 use super::multinomial::Classes;
+use super::subset;
 use super::{Data, Loss, Observe, Options, Penalty, Shape};
 use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
@@ -344,6 +345,14 @@ impl<'a> Problem<'a> {
         if let Some(blocks) = &self.blocks {
             self.lambda_max = blocks.critical(&self.null_gradient, &self.l1, &self.scale, clock).into_iter().fold(0.0, f64::max);
             return !clock.cancelled;
+        }
+        if self.penalty.shape == Shape::L0 {
+            let most = match self.data.x.values {
+                ValuesView::Single(values) => subset::lambda_max(self, values, clock),
+                ValuesView::Double(values) => subset::lambda_max(self, values, clock),
+            };
+            self.lambda_max = most.unwrap_or(0.0);
+            return most.is_some();
         }
         let ratio = self.penalty.l1_ratio.max(1e-3);
         self.lambda_max = (0..self.scale.len())

@@ -106,8 +106,9 @@ impl Board {
         inside.map(|k| (self.ids[k], self.u[k] / self.unit[k])).unzip()
     }
 
-    /// Products of the column at place `k` with all, of unit spread; `None` when the clock said stop.
-    fn products<V: Number>(&mut self, k: usize, ground: Ground<V>, clock: &mut Clock) -> Option<Rc<Vec<f64>>> {
+    /// Products of the column at place `k` with all, of unit spread; `None` when the clock said stop. What an earlier λ would have
+    /// kept is not `counted`: whether it was computed again is not to show.
+    fn products<V: Number>(&mut self, k: usize, counted: bool, ground: Ground<V>, clock: &mut Clock) -> Option<Rc<Vec<f64>>> {
         if let Some(known) = self.kept.as_ref().and_then(|kept| kept.get(&self.ids[k])) {
             return Some(Rc::clone(known));
         }
@@ -122,7 +123,8 @@ impl Board {
         let mut each = |(place, &l): (usize, &u32)| {
             let column = x.column(l as usize, values);
             let product = (column.dot(&q) - look.center[l as usize] * sum) / self.unit[k] / self.unit[place];
-            clock.touch(column.nnz()).then_some(if place == k { 1.0 } else { product })
+            let go_on = if counted { clock.touch(column.nnz()) } else { clock.work(column.nnz()) };
+            go_on.then_some(if place == k { 1.0 } else { product })
         };
         let products = Rc::new(self.ids.iter().enumerate().map(&mut each).collect::<Option<Vec<f64>>>()?);
         if let Some(kept) = &mut self.kept {
@@ -131,8 +133,8 @@ impl Board {
         Some(products)
     }
 
-    /// Lets column `j` in, all inside fitted anew. `Some(false)` where it depends on those inside, `None` when the clock said stop.
-    pub(super) fn enter<V: Number>(&mut self, j: u32, ground: Ground<V>, clock: &mut Clock) -> Option<bool> {
+    /// Lets column `j` in, all inside fitted anew; `moved` says that it was not in the support the board began with. `Some(false)` where it depends on those inside, `None` when the clock said stop.
+    pub(super) fn enter<V: Number>(&mut self, j: u32, moved: bool, ground: Ground<V>, clock: &mut Clock) -> Option<bool> {
         let Ok(k) = self.ids.binary_search(&j) else { return Some(false) };
         if self.row_of[k].is_some() {
             return Some(true);
@@ -141,7 +143,7 @@ impl Board {
         if self.unit[k] <= 0.0 || self.left[k] <= DEPENDENT {
             return Some(false);
         }
-        let products = self.products(k, ground, clock)?;
+        let products = self.products(k, moved || self.kept.is_none(), ground, clock)?;
         let mut t = products.to_vec();
         for (row, &place) in self.rows.iter().zip(&self.place_of) {
             let by = products[place];
@@ -303,7 +305,7 @@ mod tests {
         let mut inside: Vec<usize> = Vec::new();
         for (comes, j) in order {
             if comes {
-                assert_eq!(board.enter(j as u32, ground, &mut clock), Some(true));
+                assert_eq!(board.enter(j as u32, true, ground, &mut clock), Some(true));
                 inside.push(j);
             } else {
                 board.leave(j as u32, &mut clock);

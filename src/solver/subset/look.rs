@@ -113,8 +113,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         // Second derivatives of a curved loss may be as good as 0; a slope that is, too, is no further from its end for that.
         let floor = if problem.loss == Loss::Squared { 1.0 } else { 0.25 };
         let share = |c: f64, h: f64| if h > 0.0 { c.abs() / h.sqrt() / (2.0 * lambda).sqrt() } else { 0.0 };
-        let of_all: f64 = self.theta.iter().sum();
-        let mut worst: f64 = if problem.options.intercept { share(of_all, look.mass.max(floor)) } else { 0.0 };
+        // the intercept is at its best as far as numbers go
+        let mut worst = 0.0_f64;
         let mut inside = self.support.iter().copied().peekable();
         for j in 0..look.fall.len() {
             let (factor, in_model) = (self.factor(j as u32), inside.next_if(|&i| i as usize == j).is_some());

@@ -28,6 +28,8 @@ use crate::matrix::Number;
 const INNER: f64 = 0.3;
 /// F falls if it falls by this share of the size of its terms.
 const SURELY: f64 = 1e-14;
+/// A gain is 0 if it is below this share of the size of the target.
+const ROUNDING: f64 = 1e-26;
 /// A move must lower F by this share of the price of its column, or by a share of the tolerance.
 const WORTH: f64 = 5e-7;
 /// Moves of a curved loss that are tried before it is believed that none helps.
@@ -67,7 +69,10 @@ pub(super) fn lambda_max<V: Number>(problem: &Problem, values: &[V], clock: &Clo
     let look = engine.look_around();
     let penalised = (0..look.fall.len() as u32).filter(|&j| engine.factor(j) > 0.0);
     let most = penalised.map(|j| look.fall[j as usize] / engine.factor(j)).fold(0.0, f64::max);
-    (!engine.clock.cancelled).then_some(most)
+    // of a target that the null model fits, slopes are rounding
+    let size: f64 = problem.share.iter().zip(problem.data.y).map(|(s, y)| if *s > 0.0 { s * y * y } else { 0.0 }).sum();
+    let rounding = ROUNDING * (problem.magnitude() + if problem.loss == Loss::Squared { size } else { 0.0 });
+    (!engine.clock.cancelled).then_some(if most > rounding { most } else { 0.0 })
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -98,6 +103,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.seen = Some(self.b);
         (self.gradient, self.reference) = (Gradient::default(), None);
         (self.products, self.bend) = (Products::default(), Bend::default());
+        let w = &self.w;
+        self.kept.retain(|j, _| w[*j as usize] != 0.0);
         self.point(measure, stop)
     }
 
@@ -166,7 +173,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 board.leave(j, &mut self.clock);
             }
             if let Some(j) = way.comes
-                && board.enter(j, ground, &mut self.clock).is_none()
+                && board.enter(j, true, ground, &mut self.clock).is_none()
             {
                 break;
             }
@@ -382,7 +389,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let ground = Ground { x, values: self.values, look };
         let mut spare = Vec::new();
         for j in inside {
-            let came = board.enter(j, ground, &mut self.clock)?;
+            let came = board.enter(j, false, ground, &mut self.clock)?;
             if !came && self.factor(j) > 0.0 {
                 spare.push(j);
             }

@@ -146,9 +146,15 @@ impl<'a> Problem<'a> {
         if finite { Ok(problem) } else { Err(Unfit::NonFinite) }
     }
 
-    /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`.
+    /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`; of [`Shape::L0`] that at which no single
+    /// coefficient, moved with the intercept, surely lowers F from there.
     pub fn lambda_max(&self) -> f64 {
         self.lambda_max
+    }
+
+    /// Whether the penalty is the number of coefficients.
+    pub fn is_counting(&self) -> bool {
+        self.penalty.shape == Shape::L0
     }
 
     /// F(w = 0, best b): the unit of the relative gap.

@@ -105,7 +105,11 @@ pub(crate) fn check(penalty: &Penalty, n_columns: usize) -> Result<(), Unfit> {
             if penalty.l1_ratio < 1.0 { Ok(()) } else { Err(Unfit::Penalty) }
         }
         Shape::L0 => {
-            if penalty.l1_ratio == 1.0 { Ok(()) } else { Err(Unfit::Penalty) }
+            if penalty.l1_ratio == 1.0 {
+                Ok(())
+            } else {
+                Err(Unfit::Penalty)
+            }
         }
         Shape::Mcp { gamma } | Shape::Scad { gamma } => {
             let least = if matches!(penalty.shape, Shape::Mcp { .. }) { 1.0 } else { 2.0 };

@@ -95,7 +95,10 @@ impl<V: Number> Witness<'_, '_, V> {
             }
             if self.w[j] != 0.0 && factor > 0.0 {
                 let mut eta = &self.eta + self.w[j] * here.mean;
-                self.x.iter().flat_map(|x| x.outer_view(j)).for_each(|column| column.iter().for_each(|(i, &v)| eta[i] -= v.into() * self.w[j]));
+                self.x
+                    .iter()
+                    .flat_map(|x| x.outer_view(j))
+                    .for_each(|column| column.iter().for_each(|(i, &v)| eta[i] -= v.into() * self.w[j]));
                 let rise = (self.mean_loss(&eta, clock) - loss).max(0.0);
                 distance = f64::max(distance, 1.0 - (rise / (lambda * factor)).sqrt());
             } else if factor > 0.0 {

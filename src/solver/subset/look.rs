@@ -21,7 +21,7 @@ pub(super) struct Look {
     /// How much the mean loss surely falls at best along the column.
     pub(super) fall: Vec<f64>,
     /// The largest |x − center| of a row with weight.
-    reach: Vec<f64>,
+    pub(super) reach: Vec<f64>,
 }
 
 /// What is subtracted at best when a loss falls with slope `c` in a direction along which its second derivative is `h`, never
@@ -162,7 +162,10 @@ mod tests {
             for scale in [0.01, 0.3, 1.0, 4.0] {
                 let x: Vec<f64> = (0..9).map(|i| scale * (f64::from(i) - 3.0) / 4.0).collect();
                 let eta: Vec<f64> = (0..9).map(|i| (f64::from(i) * 1.7).sin()).collect();
-                let y: Vec<f64> = (0..9).map(|i| if i % 3 == 0 { 1.0 } else { -1.0 }).map(|y: f64| if loss == Loss::Poisson { 1.0 + y } else { y }).collect();
+                let y: Vec<f64> = (0..9)
+                    .map(|i| if i % 3 == 0 { 1.0 } else { -1.0 })
+                    .map(|y: f64| if loss == Loss::Poisson { 1.0 + y } else { y })
+                    .collect();
                 let at = |t: f64| (0..9).map(|i| loss.value(y[i], eta[i] + t * x[i]) / 9.0).sum::<f64>();
                 let best = (-400_000..400_000).map(|k| at(f64::from(k) * 1e-4 / scale)).fold(f64::INFINITY, f64::min);
                 let residual = |i: usize| loss.descent(y[i], eta[i]);

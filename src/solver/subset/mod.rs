@@ -75,6 +75,20 @@ pub(super) fn lambda_max<V: Number>(problem: &Problem, values: &[V], clock: &Clo
     (!engine.clock.cancelled).then_some(if most > rounding { most } else { 0.0 })
 }
 
+/// Columns outside the support that pay their price by themselves, but for a millionth: with them F is as good. `None` when the clock
+/// said stop.
+pub(super) fn as_good<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut Clock) -> Option<Vec<u32>> {
+    let mut engine = Engine::warm(problem, values, *clock, point);
+    engine.evaluate();
+    let look = engine.look_around();
+    clock.cancelled |= engine.clock.cancelled;
+    let pays = |&j: &u32| {
+        let price = point.lambda * engine.factor(j);
+        price > 0.0 && look.fall[j as usize] >= price * (1.0 - 1e-6) && point.columns.binary_search(&j).is_err()
+    };
+    (!engine.clock.cancelled).then(|| (0..look.fall.len() as u32).filter(pays).collect())
+}
+
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// Solves at `lambda` from where the engine is.
     pub(super) fn solve_subset(&mut self, lambda: f64) -> Point {
@@ -154,7 +168,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// The best move of the first kind that helps at all.
     fn best_of(&mut self, board: &Board, ways: Ways) -> Option<Move> {
         let lambda = self.lambda;
-        let by_change = |a: &Move, b: &Move| a.change(lambda).total_cmp(&b.change(lambda)).then(a.comes.cmp(&b.comes)).then(a.goes.cmp(&b.goes));
+        let by_change =
+            |a: &Move, b: &Move| a.change(lambda).total_cmp(&b.change(lambda)).then(a.comes.cmp(&b.comes)).then(a.goes.cmp(&b.goes));
         let drop = if ways == Ways::AsMany { None } else { board.drops().filter(|way| self.is_worth(way)).min_by(by_change) };
         drop.or_else(|| {
             let swaps = board.swaps(lambda, &mut self.clock);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::super::clock::Clock;
-use super::look::Look;
+use super::look::{Look, bent_fall};
 use crate::matrix::{ColumnsView, Number};
 
 /// A column of which the columns inside leave less than this share does not come in.
@@ -57,6 +57,8 @@ pub(super) struct Board {
     factors: Vec<f64>,
     /// √spread.
     unit: Vec<f64>,
+    /// The largest entry of a column of a curved loss; empty for the squared loss.
+    reach: Vec<f64>,
     /// Which row belongs to a column inside.
     row_of: Vec<Option<usize>>,
     /// The place of the column that each row belongs to.
@@ -79,8 +81,10 @@ impl Board {
         let unit: Vec<f64> = of(&look.spread).into_iter().map(f64::sqrt).collect();
         let pull = of(&look.gradient).iter().zip(&unit).map(|(c, unit)| c / unit).collect();
         let u = of(w).iter().zip(&unit).map(|(w, unit)| w * unit).collect();
+        let reach =
+            if look.reach.is_empty() { Vec::new() } else { of(&look.reach).iter().zip(&unit).map(|(reach, unit)| reach / unit).collect() };
         let (row_of, left, factors) = (vec![None; ids.len()], vec![1.0; ids.len()], ids.iter().map(|&j| factor(j)).collect());
-        Self { ids, factors, unit, row_of, place_of: Vec::new(), rows: Vec::new(), left, pull, u, kept }
+        Self { ids, factors, unit, reach, row_of, place_of: Vec::new(), rows: Vec::new(), left, pull, u, kept }
     }
 
     /// Products to keep for a later board over the same columns.
@@ -214,6 +218,15 @@ impl Board {
         (self.left[k], self.pull[k], self.u[k]) = (1.0 / d, u / d, 0.0);
     }
 
+    /// What the column at place `k` brings with slope `pull` and second derivative `left`. A parabola promises a curved loss much too much
+    /// where a few rows are far off and their curvature is gone; what its third derivative leaves of that is the better guess.
+    fn gain(&self, k: usize, pull: f64, left: f64) -> f64 {
+        match self.reach.get(k) {
+            Some(&reach) => bent_fall(pull, left, reach),
+            None => pull * pull / left / 2.0,
+        }
+    }
+
     /// Leaving each penalised column out.
     pub(super) fn drops(&self) -> impl Iterator<Item = Move> {
         self.place_of.iter().zip(&self.rows).filter(|&(&place, _)| self.factors[place] > 0.0).map(|(&place, row)| {
@@ -225,7 +238,7 @@ impl Board {
     /// Letting each column in that does not depend on those inside.
     pub(super) fn adds(&self) -> impl Iterator<Item = Move> {
         (0..self.ids.len()).filter(|&k| self.row_of[k].is_none() && self.left[k] > DEPENDENT).map(|k| {
-            let loss = -self.pull[k] * self.pull[k] / self.left[k] / 2.0;
+            let loss = -self.gain(k, self.pull[k], self.left[k]);
             Move { goes: None, comes: Some(self.ids[k]), loss, price: self.factors[k], weight: self.factors[k] }
         })
     }
@@ -245,7 +258,7 @@ impl Board {
                     continue;
                 }
                 let pull = self.pull[k] + row[k] * u / d;
-                let change = lambda * self.factors[k] - pull * pull / left / 2.0;
+                let change = lambda * self.factors[k] - self.gain(k, pull, left);
                 if change < least {
                     (top, least) = (Some(k), change);
                 }

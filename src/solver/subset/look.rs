@@ -32,16 +32,7 @@ pub(super) struct Look {
 /// J. Stat. 2010), and the logistic one no faster than a parabola of a quarter.
 fn sure_fall(loss: Loss, c: f64, h: f64, widest: f64, reach: f64) -> f64 {
     let parabola = |bend: f64| if bend > 0.0 { c / bend * c / 2.0 } else { 0.0 };
-    let bent = || {
-        if !(h > 0.0 && reach > 0.0) {
-            return 0.0;
-        }
-        let a = c.abs() / h * reach;
-        // the difference of two terms of about a loses its digits where a is small
-        let shape = if a < 1e-3 { a * a * (0.5 - a / 6.0 + a * a / 12.0) } else { (1.0 + a) * a.ln_1p() - a };
-        let fall = h / reach / reach * shape;
-        if fall.is_finite() { fall } else { 0.0 }
-    };
+    let bent = || bent_fall(c, h, reach);
     match loss {
         Loss::Squared => parabola(h),
         Loss::Huber { .. } => parabola(widest),
@@ -49,6 +40,18 @@ fn sure_fall(loss: Loss, c: f64, h: f64, widest: f64, reach: f64) -> f64 {
         Loss::Logistic => parabola(0.25 * widest).max(bent()),
         Loss::Poisson => bent(),
     }
+}
+
+/// The bound of the logistic and Poisson losses that [`sure_fall`] tells of.
+pub(super) fn bent_fall(c: f64, h: f64, reach: f64) -> f64 {
+    if !(h > 0.0 && reach > 0.0) {
+        return 0.0;
+    }
+    let a = c.abs() / h * reach;
+    // the difference of two terms of about a loses its digits where a is small
+    let shape = if a < 1e-3 { a * a * (0.5 - a / 6.0 + a * a / 12.0) } else { (1.0 + a) * a.ln_1p() - a };
+    let fall = h / reach / reach * shape;
+    if fall.is_finite() { fall } else { 0.0 }
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {

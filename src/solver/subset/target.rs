@@ -5,15 +5,15 @@
 //! representations", IEEE Trans. Inf. Theory 2011), as long as the loss falls by that.
 
 use super::super::descent::Engine;
-use super::super::{Point, Stop, TargetPoint};
+use super::super::{Loss, Point, Stop, TargetPoint};
 use super::board::Move;
 use super::{Standing, Ways};
 use crate::matrix::Number;
 
 /// How far below the λ from which a column is worth its price the search stands.
 const BELOW: f64 = 1e-7;
-/// Columns that are tried in turn, where the board only foretells.
-const TRIALS: usize = 4;
+/// Columns of which the best is let in, where the board only foretells.
+const TRIALS: usize = 8;
 /// Times that more come in and as many go.
 const ROUNDS: usize = 6;
 
@@ -80,7 +80,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut adds: Vec<Move> = board.adds().filter(|way| worth(way) > 0.0).collect();
         adds.sort_by(|a, b| worth(b).total_cmp(&worth(a)).then(a.comes.cmp(&b.comes)));
         self.keep(board);
-        let from = self.lambda;
+        let (from, exact) = (self.lambda, self.problem.loss == Loss::Squared);
+        let mut best: Option<(f64, Standing)> = None;
         for way in adds.into_iter().take(TRIALS) {
             let Some(j) = way.comes else { continue };
             let (mut columns, mut values) = self.without(|_| false);
@@ -89,15 +90,26 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             let before = self.objective_at(0.0);
             // the loss alone must fall
             self.lambda = from.min(worth(&way));
+            let back = self.standing();
             if self.try_support(&columns, &values, 0.0) {
-                let gain = before - self.objective_at(0.0);
-                self.clock.progress.epoch += 1;
-                self.lambda = from.min(gain / self.factor(j)) * (1.0 - BELOW);
-                return true;
+                let worth = (before - self.objective_at(0.0)) / self.factor(j);
+                if best.as_ref().is_none_or(|best| worth > best.0) {
+                    best = Some((worth, self.standing()));
+                }
+                if exact {
+                    break;
+                }
+                self.go_back(back);
             }
         }
         self.lambda = from;
-        false
+        let Some((worth, standing)) = best.filter(|_| !self.clock.cancelled) else { return false };
+        if !exact {
+            self.go_back(standing);
+        }
+        self.clock.progress.epoch += 1;
+        self.lambda = from.min(worth) * (1.0 - BELOW);
+        true
     }
 
     /// Lets a few more in, as many go that are missed least, and others come for some of those that stay. Whether the loss of `k`

@@ -176,10 +176,10 @@ impl Board {
             row[k] = -share;
         }
         self.u[k] += step;
-        for l in 0..t.len() {
+        for (l, t) in t.iter().enumerate() {
             if self.row_of[l].is_none() {
-                self.left[l] = (self.left[l] - t[l] * t[l] / pivot).max(0.0);
-                self.pull[l] -= t[l] * step;
+                self.left[l] = (self.left[l] - t * t / pivot).max(0.0);
+                self.pull[l] -= t * step;
             }
         }
         t.iter_mut().for_each(|t| *t /= pivot);
@@ -209,10 +209,10 @@ impl Board {
             row[k] = -share;
             self.u[place] -= share * u;
         }
-        for l in 0..gone.len() {
+        for (l, x) in gone.iter().enumerate() {
             if self.row_of[l].is_none() && l != k {
-                self.left[l] += gone[l] * gone[l] / d;
-                self.pull[l] += gone[l] * u / d;
+                self.left[l] += x * x / d;
+                self.pull[l] += x * u / d;
             }
         }
         (self.left[k], self.pull[k], self.u[k]) = (1.0 / d, u / d, 0.0);
@@ -252,12 +252,12 @@ impl Board {
             }
             let (d, u) = (row[place], self.u[place]);
             let (mut top, mut least) = (None, f64::INFINITY);
-            for k in 0..row.len() {
-                let left = self.left[k] + row[k] * row[k] / d;
+            for (k, x) in row.iter().enumerate() {
+                let left = self.left[k] + x * x / d;
                 if self.row_of[k].is_some() || left <= DEPENDENT {
                     continue;
                 }
-                let pull = self.pull[k] + row[k] * u / d;
+                let pull = self.pull[k] + x * u / d;
                 let change = lambda * self.factors[k] - self.gain(k, pull, left);
                 if change < least {
                     (top, least) = (Some(k), change);

@@ -6,7 +6,7 @@
 
 use super::super::descent::Engine;
 use super::super::{Loss, Point, Stop, TargetPoint};
-use super::board::Move;
+use super::board::{Board, Move};
 use super::{Standing, Ways};
 use crate::matrix::Number;
 
@@ -75,11 +75,18 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// Lowers λ to where a column is worth its price, and lets it in. Whether there was one.
     fn let_one_in(&mut self) -> bool {
         let look = self.look_around();
-        let Some((board, _)) = self.board(&look) else { return false };
+        let board = self.board(&look).map(|(board, _)| board);
         let worth = |way: &Move| if way.price > 0.0 { -way.loss / way.price } else { 0.0 };
-        let mut adds: Vec<Move> = board.adds().filter(|way| worth(way) > 0.0).collect();
+        let mut adds: Vec<Move> = board.iter().flat_map(Board::adds).filter(|way| worth(way) > 0.0).collect();
+        if board.is_none() {
+            // no room for one: by what each column surely brings by itself
+            let outside = (0..look.fall.len() as u32).filter(|&j| self.factor(j) > 0.0 && self.w[j as usize] == 0.0);
+            let sure =
+                |j: u32| Move { goes: None, comes: Some(j), loss: -look.fall[j as usize], price: self.factor(j), weight: self.factor(j) };
+            adds.extend(outside.map(sure).filter(|way| worth(way) > 0.0));
+        }
         adds.sort_by(|a, b| worth(b).total_cmp(&worth(a)).then(a.comes.cmp(&b.comes)));
-        self.keep(board);
+        board.into_iter().for_each(|board| self.keep(board));
         let (from, exact) = (self.lambda, self.problem.loss == Loss::Squared);
         let mut best: Option<(f64, Standing)> = None;
         for way in adds.into_iter().take(TRIALS) {

@@ -13,7 +13,8 @@
 //! | `y.f64` | targets; ±1 for the logistic loss |
 //!
 //! A job is `{"loss": "squared"|"logistic", "intercept": true, "standardize": false, "l1_ratio": 1, "tol": 1e-6,
-//! "task": …, "repeat": 3, "out": "FILE"}` with one of the tasks `{"solve": FRACTION_OF_LAMBDA_MAX}`,
+//! "task": …, "repeat": 3, "out": "FILE"}`, and `"l0": true` for that penalty, with one of the tasks `{"solve": FRACTION_OF_LAMBDA_MAX}`,
+//! `{"nonzeros": COUNT}`,
 //! `{"path": {"n": 100, "min_ratio": 0.01}}` and `{"cv": {"n": 100, "min_ratio": 0.01, "folds": 5, "threads": 1}}`; a
 //! cross-validation is that path on all rows and then on each fold's, row i being held out by fold i mod `folds`.
 //!
@@ -31,7 +32,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sparsefit::matrix::{Columns, Values};
 use sparsefit::solver::{
-    CvDeviance, Data, Folds, Loss, Options, Penalty, Point, Problem, Progress, Stop, cross_validate, lambda_grid, path, solve,
+    CvDeviance, Data, Folds, Loss, Options, Penalty, Point, Problem, Progress, Shape, Stop, cross_validate, lambda_grid, path, solve,
+    target_nonzeros,
 };
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -46,6 +48,8 @@ struct Job {
     intercept: bool,
     standardize: bool,
     l1_ratio: f64,
+    #[serde(default)]
+    l0: bool,
     tol: f64,
     task: Task,
     repeat: usize,
@@ -63,6 +67,7 @@ enum LossName {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Task {
     Solve(f64),
+    Nonzeros(usize),
     Path { n: usize, min_ratio: f64 },
     Cv { n: usize, min_ratio: f64, folds: usize, threads: usize },
 }
@@ -146,7 +151,8 @@ fn run(job: &Job, x: &Columns, y: &[f64]) -> Fallible<(Run, Outcome)> {
         LossName::Logistic => Loss::Logistic,
     };
     let data = Data { x: x.view(), y, weights: None, offset: None };
-    let penalty = Penalty { l1_ratio: job.l1_ratio, factors: None, ..Penalty::default() };
+    let shape = if job.l0 { Shape::L0 } else { Shape::Net };
+    let penalty = Penalty { l1_ratio: job.l1_ratio, factors: None, shape, ..Penalty::default() };
     let options = Options { intercept: job.intercept, standardize: job.standardize, tol: job.tol, max_epochs: MAX_EPOCHS };
     let go_on = |_: &Progress| ControlFlow::Continue(());
 
@@ -161,6 +167,11 @@ fn run(job: &Job, x: &Columns, y: &[f64]) -> Fallible<(Run, Outcome)> {
     let (lambdas, points, stop) = match job.task {
         Task::Solve(fraction) => {
             let point = solve(&problem, lambda_max * fraction, None, &go_on);
+            let stop = point.stop;
+            (Vec::new(), vec![point], stop)
+        }
+        Task::Nonzeros(k) => {
+            let point = target_nonzeros(&problem, k, &go_on).point;
             let stop = point.stop;
             (Vec::new(), vec![point], stop)
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use sparsefit::matrix::{Columns, Values};
-use sparsefit::solver::{Bounds, Data, Groups, Loss, Options, Penalty, Point, Problem, Shape, Stop, certify, solve};
+use sparsefit::solver::{Bounds, Data, Groups, Loss, Options, Penalty, Point, Problem, Shape, Stop, certify, solve, target_nonzeros};
 
 #[derive(Deserialize)]
 struct References {
@@ -226,6 +226,48 @@ fn groups_mcp_and_scad_have_the_coefficients_skglm_finds() {
         let go_on = |_: &_| ControlFlow::Continue(());
         let problem = Problem::new(data, loss(&case.loss, None), penalty, options(false, false, 1e-12), &go_on).unwrap();
         agrees(name, &problem, case.lambda, &x, case.objective, &case.coefficients);
+    }
+}
+
+#[derive(Deserialize)]
+struct Subset {
+    name: String,
+    loss: String,
+    lambda: f64,
+    x: Vec<Vec<f64>>,
+    y: Vec<f64>,
+    coefficients: Vec<f64>,
+    intercept_value: f64,
+    objective: f64,
+    by_size: Vec<BestOfSize>,
+}
+
+#[derive(Deserialize)]
+struct BestOfSize {
+    support: Vec<u32>,
+    loss: f64,
+}
+
+/// A search that goes from support to support need not find the best of all; on these it does, for one λ and for every size.
+#[test]
+fn the_best_subsets_are_the_best_of_all_supports() {
+    let cases: Vec<Subset> = serde_json::from_slice(&file("subset.json")).unwrap();
+    assert!(cases.len() >= 5);
+    for case in cases {
+        let name = &case.name;
+        let x = of_dense(&case.x);
+        let penalty = Penalty { shape: Shape::L0, ..Penalty::default() };
+        let data = Data { x: x.view(), y: &case.y, weights: None, offset: None };
+        let go_on = |_: &_| ControlFlow::Continue(());
+        let problem = Problem::new(data, loss(&case.loss, None), penalty, options(true, true, 1e-9), &go_on).unwrap();
+        let point = agrees(name, &problem, case.lambda, &x, case.objective, &case.coefficients);
+        assert!((point.intercept - case.intercept_value).abs() <= 1e-5, "{name}: {}", point.intercept);
+        for (k, best) in case.by_size.iter().enumerate().skip(1) {
+            let found = target_nonzeros(&problem, k, &go_on).point;
+            assert_eq!(found.columns, best.support, "{name}, {k} of them");
+            // of both losses the deviance is twice the mean loss
+            assert!(close(found.deviance, 2.0 * best.loss, 1e-9), "{name}, {k} of them: {} is not {}", found.deviance / 2.0, best.loss);
+        }
     }
 }
 

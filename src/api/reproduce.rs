@@ -41,6 +41,12 @@ pub(crate) async fn reproduce(
     if spec.penalty.adaptive.is_some() || row.card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
         return Err(Problem::new(Code::Conflict, "there is no script for adaptive penalties and relaxed fits"));
     }
+    if spec.penalty.is_grouped() || spec.penalty.is_folded() {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("there is no script for the penalty {}: it knows l1, l2 and elastic_net", spec.penalty.kind),
+        ));
+    }
     let problem = problem(&api, &row, &spec).await?.to_string();
     // a raw text of Python ends at three quotes together, which JSON never has: a quote within a text is escaped
     let script = SCRIPT.replacen("@PROBLEM@", &problem, 1);

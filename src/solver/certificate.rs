@@ -3,6 +3,7 @@
 //! It starts from the raw data and the written objective at coefficients on the original scale, walks the matrix by
 //! another library's view of it, and shares no kernel, no statistic and no dual point with the solver.
 
+mod l0;
 mod shapes;
 
 use ndarray::Array1;
@@ -24,7 +25,7 @@ pub struct Certificate {
     /// `gap / F(w = 0, best b)`; the gap itself when that is 0.
     pub relative_gap: f64,
     /// Largest distance of a column's negative gradient to the subdifferential of its penalty, in units of λ on the penalty's scale;
-    /// where the penalty is not convex also that of the intercept's gradient to 0.
+    /// where the penalty is not convex also that of the intercept's gradient to 0. Of [`Shape::L0`] see `certificate/l0.rs`.
     pub max_kkt_violation: f64,
     /// Position of the stored column that has it; `None` when no column violates.
     pub kkt_column: Option<u32>,
@@ -107,9 +108,10 @@ impl<'p, 'a, V: Number> Witness<'p, 'a, V> {
         let raw = self.products(&residual, clock)?;
         let (max_kkt_violation, kkt_column) = match self.problem.penalty.shape {
             Shape::Net => self.violation(&raw),
+            Shape::L0 => self.violation_of_l0(&raw, &residual, clock)?,
             shape => self.violation_of(shape, &raw, &residual),
         };
-        if matches!(self.problem.penalty.shape, Shape::Mcp { .. } | Shape::Scad { .. }) {
+        if matches!(self.problem.penalty.shape, Shape::Mcp { .. } | Shape::Scad { .. } | Shape::L0) {
             let (dual, gap) = (f64::NEG_INFINITY, f64::INFINITY);
             return (!clock.cancelled).then_some(Certificate { primal, dual, gap, relative_gap: gap, max_kkt_violation, kkt_column });
         }

@@ -1,8 +1,9 @@
 //! The outer loop: certificate on the full problem, working set, inner solve, again.
 //!
 //! Whatever working sets leave out is checked by the gap of the full problem. The squared loss is its own quadratic model,
-//! the logistic loss is solved by proximal Newton steps. Penalties other than the elastic net turn off to `blocks`.
+//! the logistic loss is solved by proximal Newton steps. Penalties other than the elastic net turn off to `blocks`, L0 to `subset`.
 
+use super::blocks::Rule;
 use super::clock::Clock;
 use super::dual::{Side, dual_value};
 use super::gradient::Gradient;
@@ -44,7 +45,7 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) seen: Option<f64>,
     pub(super) eta: Vec<f64>,
     /// Mean loss at the last evaluation.
-    loss: f64,
+    pub(super) loss: f64,
     /// −share·loss'(η).
     pub(super) theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
@@ -61,6 +62,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
     pub(super) products: Products,
     pub(super) bend: Bend,
+    /// Products with all columns, of the L0 penalty.
+    pub(super) kept: super::subset::Memory,
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -107,6 +110,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             tol: problem.options.tol,
             products: Products::default(),
             bend: Bend::default(),
+            kept: super::subset::Memory::default(),
         }
     }
 
@@ -140,7 +144,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let lambda = lambda.max(1e-14 * self.problem.lambda_max());
         self.clock.begin(lambda, index);
         if let Some(rule) = self.problem.rule() {
-            return self.solve_by_blocks(rule, lambda);
+            return if rule == Rule::L0 { self.solve_subset(lambda) } else { self.solve_by_blocks(rule, lambda) };
         }
         self.bend.settle(&self.products);
         let unit = self.problem.unit();

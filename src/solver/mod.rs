@@ -46,6 +46,7 @@ mod quadratic;
 mod refit;
 mod sight;
 mod standing;
+mod subset;
 mod support;
 mod target;
 mod together;
@@ -130,6 +131,8 @@ pub enum Shape<'a> {
         /// γ > 2.
         gamma: f64,
     },
+    /// The number of coefficients: Σ f·1[w ≠ 0].
+    L0,
 }
 
 /// Which columns go together.

@@ -8,6 +8,7 @@ use super::bounds;
 use super::clock::Clock;
 use super::descent::Engine;
 use super::multinomial::Classes;
+use super::subset;
 use super::{Data, Loss, Observe, Options, Penalty, Shape};
 use crate::matrix::{self, Column, ColumnsView, Moments, Number, ValuesView};
 
@@ -145,9 +146,15 @@ impl<'a> Problem<'a> {
         if finite { Ok(problem) } else { Err(Unfit::NonFinite) }
     }
 
-    /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`.
+    /// Smallest λ at which every penalised coefficient is 0, computed with `max(l1_ratio, 1e-3)`; of [`Shape::L0`] that at which no single
+    /// coefficient, moved with the intercept, surely lowers F from there.
     pub fn lambda_max(&self) -> f64 {
         self.lambda_max
+    }
+
+    /// Whether the penalty is the number of coefficients.
+    pub fn is_counting(&self) -> bool {
+        self.penalty.shape == Shape::L0
     }
 
     /// F(w = 0, best b): the unit of the relative gap.
@@ -344,6 +351,14 @@ impl<'a> Problem<'a> {
         if let Some(blocks) = &self.blocks {
             self.lambda_max = blocks.critical(&self.null_gradient, &self.l1, &self.scale, clock).into_iter().fold(0.0, f64::max);
             return !clock.cancelled;
+        }
+        if self.penalty.shape == Shape::L0 {
+            let most = match self.data.x.values {
+                ValuesView::Single(values) => subset::lambda_max(self, values, clock),
+                ValuesView::Double(values) => subset::lambda_max(self, values, clock),
+            };
+            self.lambda_max = most.unwrap_or(0.0);
+            return most.is_some();
         }
         let ratio = self.penalty.l1_ratio.max(1e-3);
         self.lambda_max = (0..self.scale.len())

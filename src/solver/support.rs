@@ -1,7 +1,7 @@
 //! Is the support unique?
 
 use super::clock::Clock;
-use super::{Observe, Point, Problem, multinomial};
+use super::{Observe, Point, Problem, multinomial, subset};
 use crate::matrix::{Column, Number, ValuesView};
 
 /// How far from 1 the cosine of two columns may be that count as one: the means and spreads behind it are sums over the
@@ -13,6 +13,7 @@ fn rounding(n_rows: usize) -> f64 {
 /// Columns that make the support ambiguous, rising: columns equal up to scale (with an intercept also after centring)
 /// to a support column, with that support column, and columns outside the support with |gradient| within 1e-6·λ of
 /// the bound. Twins within a group are not counted, and of groups it is the gradient of a whole group that touches its bound.
+/// Of the L0 penalty a column outside counts whose coming would leave F as it is, within 1e-6 of its price.
 /// `None` when `observe` said to stop.
 pub fn ambiguous_support(problem: &Problem, point: &Point, observe: &Observe) -> Option<Vec<u32>> {
     if let Some(classes) = &problem.classes {
@@ -32,7 +33,11 @@ fn search<V: Number>(problem: &Problem, values: &[V], point: &Point, clock: &mut
         problem.reach(twin as usize, w * cosine) > 0.0
     };
     let mut found = twins(problem, values, &point.columns, &stands_in, clock)?;
-    found.extend(at_the_bound(problem, values, point, clock)?);
+    found.extend(if problem.is_counting() {
+        subset::as_good(problem, values, point, clock)?
+    } else {
+        at_the_bound(problem, values, point, clock)?
+    });
     found.sort_unstable();
     found.dedup();
     Some(found)

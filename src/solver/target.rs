@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::descent::Engine;
-use super::{Observe, Point, Problem, Stop, multinomial};
+use super::{Observe, Point, Problem, Shape, Stop, multinomial};
 use crate::matrix::{Number, ValuesView};
 
 /// Ratio of the λ values tried on the way down.
@@ -42,6 +42,9 @@ fn typed<'a, V: Number>(problem: &Problem<'a>, values: &'a [V], k: usize, observ
     let mut engine = Engine::new(problem, values, Clock::new(observe));
     // The count of non-zeros settles later than the objective.
     engine.tol = engine.tol.min(1e-10);
+    if problem.penalty.shape == Shape::L0 {
+        return engine.solve_for_nonzeros(k);
+    }
     search(problem.lambda_max(), k, &mut |lambda, index, above| {
         // What a folded penalty comes to depends on where it comes from: from above.
         if let Some(above) = above.filter(|_| problem.is_folded()) {

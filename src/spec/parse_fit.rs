@@ -118,6 +118,13 @@ fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     if fit.refit.is_some() && no_likelihood {
         problems.add("#/spec/refit", "conflict", "only the squared, logistic and poisson losses are refitted");
     }
+    if fit.refit.is_some() && fit.penalty.counts_alone() {
+        problems.add(
+            "#/spec/refit",
+            "conflict",
+            "l0 takes nothing off the coefficients that it leaves in: they are fitted without penalty already",
+        );
+    }
     if fit.refit.is_some() && fit.is_bounded() {
         problems.add("#/spec/refit", "conflict", "a refit without penalty would leave the bounds of the coefficients");
     }

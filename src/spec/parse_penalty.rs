@@ -10,7 +10,7 @@ use super::parse_refit::{parse_adaptive, parse_ratio};
 use super::{L1Ratio, Penalty};
 use crate::json::segment;
 
-const KINDS: [&str; 7] = ["l1", "l2", "elastic_net", "group", "sparse_group", "mcp", "scad"];
+const KINDS: [&str; 8] = ["l1", "l2", "elastic_net", "group", "sparse_group", "mcp", "scad", "l0"];
 /// γ without a word of the client's: that of Zhang (2010), and that of Fan & Li (2001).
 const GAMMA_MCP: f64 = 3.0;
 const GAMMA_SCAD: f64 = 3.7;
@@ -50,7 +50,7 @@ fn parse_l1_ratio(kind: Option<&str>, penalty: &mut Fields<'_>, problems: &mut P
     let pointer = penalty.at("l1_ratio");
     let ratio = given.and_then(|value| parse_ratio(value, &pointer, problems));
     let implied = match kind {
-        Some("l1" | "mcp" | "scad") => Some(1.0),
+        Some("l1" | "mcp" | "scad" | "l0") => Some(1.0),
         Some("l2" | "group") => Some(0.0),
         _ => None,
     };

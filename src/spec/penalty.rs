@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The penalty of a fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Penalty {
-    /// `l1`, `l2`, `elastic_net`, `group`, `sparse_group`, `mcp` or `scad`, as asked for.
+    /// `l1`, `l2`, `elastic_net`, `group`, `sparse_group`, `mcp`, `scad` or `l0`, as asked for.
     #[serde(rename = "type")]
     pub kind: String,
-    /// 1 for `l1`, `mcp` and `scad`, 0 for `l2` and `group`.
+    /// 1 for `l1`, `mcp`, `scad` and `l0`, 0 for `l2` and `group`.
     pub l1_ratio: L1Ratio,
     /// γ of `mcp` and `scad`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,9 +38,14 @@ impl Penalty {
         matches!(self.kind.as_str(), "group" | "sparse_group")
     }
 
-    /// Whether it is folded concave: there is no duality gap then, but stationarity.
+    /// Whether it is folded concave, as is the limit of such, L0: there is no duality gap then, but stationarity.
     pub fn is_folded(&self) -> bool {
-        matches!(self.kind.as_str(), "mcp" | "scad")
+        matches!(self.kind.as_str(), "mcp" | "scad" | "l0")
+    }
+
+    /// Whether coefficients cost the same whatever their size, so that those that are left in are fitted without a penalty.
+    pub fn counts_alone(&self) -> bool {
+        self.kind == "l0"
     }
 
     /// Whether one of its ratios makes it a ridge, which keeps every coefficient.

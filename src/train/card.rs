@@ -120,11 +120,14 @@ fn objective(spec: &ResolvedFit) -> String {
         Loss::Poisson => "e^η−yη",
     };
     let scale = match spec.standardize {
+        // a number of coefficients knows no scale
+        Standardize::Scale if spec.penalty.counts_alone() => "",
         Standardize::Scale => "; in the penalty w_j stands for w_j·σ_j, σ_j the standard deviation of column j",
         Standardize::None => "",
     };
     let penalty = match spec.penalty.kind.as_str() {
         "group" | "sparse_group" => "λ·(1−l1_ratio)·Σ_g √|g|·‖w_g‖₂ + λ·l1_ratio·Σ f_j·|w_j|",
+        "l0" => "λ Σ f_j·1[w_j ≠ 0]",
         "mcp" => "Σ_j ∫₀^{|w_j|} (λf_j − t/γ)₊ dt",
         "scad" => "Σ_j ∫₀^{|w_j|} min(λf_j, (γλf_j − t)₊/(γ−1)) dt",
         _ => "λ Σ f_j [ l1_ratio·|w_j| + (1−l1_ratio)/2·w_j² ]",
@@ -221,6 +224,9 @@ fn warnings(
     if certificate.status == CertificateStatus::NotConverged {
         let (what, how_far) = match certificate.relative_gap {
             Some(gap) => ("relative duality gap", gap),
+            None if problem.is_counting() => {
+                ("largest violation of stationarity, as a share of a threshold,", certificate.max_kkt_violation)
+            }
             None => ("largest violation of stationarity, as a share of λ,", certificate.max_kkt_violation),
         };
         let detail = format!("The {what} is {how_far:e}, above the tolerance {:e}.", certificate.tol);

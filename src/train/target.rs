@@ -259,6 +259,7 @@ pub(super) fn shape<'g>(spec: &ResolvedFit, groups: Option<&'g Groups>) -> solve
         (Some(groups), _, _) => solver::Shape::Groups(solver::Groups { of_column: &groups.of_column, sizes: &groups.sizes }),
         (None, "mcp", Some(gamma)) => solver::Shape::Mcp { gamma },
         (None, "scad", Some(gamma)) => solver::Shape::Scad { gamma },
+        (None, "l0", _) => solver::Shape::L0,
         _ => solver::Shape::Net,
     }
 }

@@ -57,6 +57,39 @@ async fn a_folded_penalty_is_stationary_and_claims_no_gap() {
 }
 
 #[tokio::test]
+async fn the_best_subset_has_as_many_features_as_are_wanted_and_says_what_is_shown_of_it() {
+    let app = uploaded().await;
+    let l0 = json!({"type": "l0"});
+    let model = made(&app, json!({"penalty": l0, "lambda": {"mode": "target_nonzeros", "k": 2}})).await;
+    assert_eq!((&model["sparsity"]["nonzeros"], &model["bracket"][0]), (&json!(2), &model["lambda"]), "{model}");
+    assert!(model["objective"].as_str().expect("a sentence").contains("1[w_j ≠ 0]"), "{model}");
+    let certificate = app.get(&format!("{MODEL}/certificate")).await.expect(200).json;
+    assert_eq!((&certificate["status"], &certificate["tol_kind"]), (&json!("stationary"), &json!("stationarity")), "{certificate}");
+    assert_eq!((&certificate["dual"], &certificate["relative_gap"]), (&Value::Null, &Value::Null), "{certificate}");
+    app.get(&format!("{MODEL}/reproduce?lang=python")).await.expect_problem(409, "conflict");
+    let chosen = json!({"penalty": l0, "lambda": {"mode": "path", "n": 8, "min_ratio": 0.001}, "selection": {"method": "cv", "folds": 2},
+                        "compare_ridge": true});
+    app.submit("prices", chosen).await.expect(202);
+    app.work().await;
+    let second = app.get("/api/v1/models/m/versions/2").await.expect(200).json;
+    assert!(second["metrics"]["dense_twin"]["deviance"].is_f64() && second["selection"]["method"] == "cv", "{second}");
+    app.send("POST", "/api/v1/models/m/versions/2/promote", &[("content-type", "application/json")], r#"{"index": 7}"#).await.expect(201);
+    let promoted = app.get("/api/v1/models/m/versions/3").await.expect(200).json;
+    assert_eq!(promoted["certificate"]["status"], "stationary", "{promoted}");
+    for (spec, pointer) in [
+        (json!({"penalty": {"type": "l0", "l1_ratio": 0.5}}), "#/spec/penalty/l1_ratio"),
+        (json!({"penalty": l0, "non_negative": true}), "#/spec/non_negative"),
+        (json!({"penalty": l0, "refit": {"relaxed_gamma": 0.5}}), "#/spec/refit"),
+        (json!({"penalty": l0, "warm_start": "m"}), "#/spec/warm_start"),
+        (json!({"penalty": l0, "loss": {"type": "huber"}}), "#/spec/penalty/type"),
+    ] {
+        let answer = app.submit("prices", spec).await.expect_problem(422, "invalid_parameter").json;
+        assert_eq!(answer["errors"][0]["pointer"], pointer, "{answer}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn bounds_hold_at_every_point_of_a_path_are_certified_and_promoted() {
     let app = uploaded().await;
     let spec = json!({"bounds": {"area": [null, 0.01], "town=Oslo": [0, 0]}, "non_negative": true,

@@ -13,4 +13,5 @@ mod real;
 mod refit;
 mod shapes;
 mod standing;
+mod subset;
 mod together;

@@ -1,4 +1,4 @@
-//! Groups, sparse groups, MCP and SCAD: certificates by separate code, objectives by a separate method, and what must hold of
+//! Groups, sparse groups, MCP, SCAD and L0: certificates by separate code, objectives by a separate method, and what must hold of
 //! any right solver.
 
 use sparsefit::matrix::Columns;
@@ -23,6 +23,7 @@ enum Form {
     Groups,
     Mcp(f64),
     Scad(f64),
+    L0,
 }
 
 /// A case with one of these penalties.
@@ -41,6 +42,7 @@ impl Shaped {
             Form::Groups => Shape::Groups(Groups { of_column: &self.of, sizes: &self.sizes }),
             Form::Mcp(gamma) => Shape::Mcp { gamma },
             Form::Scad(gamma) => Shape::Scad { gamma },
+            Form::L0 => Shape::L0,
         }
     }
 
@@ -66,6 +68,7 @@ impl Shaped {
                 let groups: f64 = (0..self.sizes.len()).map(|g| f64::from(self.sizes[g]).sqrt() * of_group(g)).sum();
                 lambda * (1.0 - ratio) * groups + each(&|u, l| ratio * l * u)
             }
+            Form::L0 => each(&|u, l| if u == 0.0 { 0.0 } else { l }),
             Form::Mcp(gamma) => each(&|u, l| if u <= gamma * l { l * u - u * u / (2.0 * gamma) } else { gamma * l * l / 2.0 }),
             Form::Scad(gamma) => each(&|u, l| {
                 if u <= l {
@@ -109,7 +112,7 @@ impl Shaped {
                     let middle = (z * (gamma - 1.0) - step * gamma * l) / (gamma - 1.0 - step);
                     candidates.push(middle.clamp(l, gamma * l));
                 }
-                Form::Groups => {}
+                Form::Groups | Form::L0 => {}
             }
             let alone = Self { made: Case { factors: Some(vec![self.factor(j)]), ..self.made.clone() }, ..self.clone() };
             let value = |u: &f64| (u - z) * (u - z) / (2.0 * step) + alone.penalty_at(lambda, &[*u]);
@@ -183,8 +186,8 @@ fn wide(loss: Loss, form: Form, l1_ratio: f64) -> Shaped {
     Shaped { name: format!("wide {loss:?} {form:?} {l1_ratio}"), form, of, sizes: vec![5; 30], made }
 }
 
-fn forms() -> [(Form, f64); 4] {
-    [(Form::Groups, 0.0), (Form::Groups, 0.5), (Form::Mcp(3.0), 1.0), (Form::Scad(3.7), 1.0)]
+fn forms() -> [(Form, f64); 5] {
+    [(Form::Groups, 0.0), (Form::Groups, 0.5), (Form::Mcp(3.0), 1.0), (Form::Scad(3.7), 1.0), (Form::L0, 1.0)]
 }
 
 fn all_wide() -> impl Iterator<Item = Shaped> {
@@ -442,6 +445,7 @@ fn penalties_without_meaning_are_refused() {
     assert_eq!(why(Shape::Scad { gamma: 2.0 }, 1.0), Some(Unfit::Penalty));
     assert_eq!(why(Shape::Scad { gamma: f64::NAN }, 1.0), Some(Unfit::Penalty));
     assert_eq!(why(Shape::Mcp { gamma: 3.0 }, 0.5), Some(Unfit::Penalty));
+    assert_eq!((why(Shape::L0, 1.0), why(Shape::L0, 0.5)), (None, Some(Unfit::Penalty)));
 }
 
 #[test]

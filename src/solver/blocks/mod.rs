@@ -13,7 +13,8 @@ mod products;
 mod rule;
 
 use self::inner::Aim;
-use self::rule::{Rule, critical, norm};
+pub(super) use self::rule::Rule;
+use self::rule::{critical, norm};
 use super::clock::Clock;
 use super::descent::Engine;
 use super::dual::{Side, dual_value};
@@ -103,6 +104,13 @@ pub(crate) fn check(penalty: &Penalty, n_columns: usize) -> Result<(), Unfit> {
             }
             if penalty.l1_ratio < 1.0 { Ok(()) } else { Err(Unfit::Penalty) }
         }
+        Shape::L0 => {
+            if penalty.l1_ratio == 1.0 {
+                Ok(())
+            } else {
+                Err(Unfit::Penalty)
+            }
+        }
         Shape::Mcp { gamma } | Shape::Scad { gamma } => {
             let least = if matches!(penalty.shape, Shape::Mcp { .. }) { 1.0 } else { 2.0 };
             let legal = gamma > least && gamma.is_finite() && penalty.l1_ratio == 1.0;
@@ -119,10 +127,11 @@ impl Problem<'_> {
             Shape::Groups(_) => Some(Rule::Groups),
             Shape::Mcp { gamma } => Some(Rule::Mcp { gamma }),
             Shape::Scad { gamma } => Some(Rule::Scad { gamma }),
+            Shape::L0 => Some(Rule::L0),
         }
     }
 
-    /// Whether the penalty is a folded concave one, so that there is no duality gap.
+    /// Whether the penalty is not convex, so that there is no duality gap.
     pub(crate) fn is_folded(&self) -> bool {
         self.rule().is_some_and(|rule| !rule.is_convex())
     }
@@ -306,13 +315,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Choice { set: kept, complete }
     }
 
-    /// Lowers F over the columns `set` until the measure of the problem restricted to them is at most `goal`.
-    fn improve_blocks(&mut self, rule: Rule, set: &[u32], primal: f64, goal: f64) {
+    /// Lowers F over the columns `set` until the measure of the problem restricted to them is at most `goal`. Of the L0 penalty, which is
+    /// the same wherever a support stays, it is the loss that is lowered.
+    pub(super) fn improve_blocks(&mut self, rule: Rule, set: &[u32], primal: f64, goal: f64) {
         let max_epochs = self.problem.options.max_epochs;
         if self.problem.loss == Loss::Squared {
             let size = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
             let mut model = self.quadratic(set);
-            let mut part = self.part(rule, set);
+            let mut part = self.part(rule, set, &model.curvature);
             model.products = self.products_to_use();
             inner::minimise(&mut model, &mut part, &Aim { goal, size, max_epochs, once: false }, &mut self.clock);
             self.products = model.products;
@@ -325,7 +335,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             self.bend_here(FLOOR);
             let mut bend = std::mem::take(&mut self.bend);
             let mut model = bend.model(self, set);
-            let mut part = self.part(rule, set);
+            let mut part = self.part(rule, set, &model.curvature);
             let measure = inner::measure_of(&model, &part, size, &mut self.clock);
             let go_on = measure > goal && !self.clock.cancelled && self.clock.progress.epoch < max_epochs;
             // A model that bends the other way may have its minimum anywhere; where a tangent replaces the penalty F falls along the step.
@@ -351,8 +361,15 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
     }
 
-    fn part(&self, rule: Rule, set: &[u32]) -> inner::Part {
+    fn part(&self, rule: Rule, set: &[u32], curvature: &[f64]) -> inner::Part {
         let problem = self.problem;
+        if rule == Rule::L0 {
+            // slopes count as shares of those of columns of unit spread
+            let spread = |(&j, h): (&u32, &f64)| h.max(0.25 * problem.spread[j as usize]).sqrt();
+            let scale: Vec<f64> = set.iter().zip(curvature).map(spread).map(|s| if s > 0.0 { s } else { 1.0 }).collect();
+            let u = set.iter().zip(&scale).map(|(&j, s)| self.w[j as usize] * s).collect();
+            return inner::Part::new(Rule::Tangent, u, vec![0.0; set.len()], scale, 0..set.len(), |_| 0.0);
+        }
         let of = set.iter().map(|&j| problem.blocks.as_ref().map_or(j as usize, |blocks| blocks.of(j)));
         let weight = |g: usize| problem.blocks.as_ref().map_or(0.0, |blocks| self.lambda * blocks.weights[g]);
         let scale: Vec<f64> = set.iter().map(|&j| problem.scale[j as usize]).collect();

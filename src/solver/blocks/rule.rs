@@ -15,6 +15,8 @@ pub(crate) enum Rule {
     Mcp { gamma: f64 },
     /// l1·|u| up to l1, a parabola up to γ·l1, constant from there.
     Scad { gamma: f64 },
+    /// l1 wherever u is not 0.
+    L0,
     /// l1·|u|, where l1 is the slope of a folded penalty at a point: it lies above that penalty and touches it there.
     Tangent,
 }
@@ -31,6 +33,7 @@ impl Rule {
             Self::Groups | Self::Tangent => 0.0,
             Self::Mcp { gamma } => 1.0 / gamma,
             Self::Scad { gamma } => 1.0 / (gamma - 1.0),
+            Self::L0 => f64::INFINITY,
         }
     }
 
@@ -39,6 +42,7 @@ impl Rule {
         let size = u.abs();
         match self {
             Self::Groups | Self::Tangent => (l1 + weight) * size,
+            Self::L0 => l1 * f64::from(u8::from(u != 0.0)),
             Self::Mcp { gamma } if size <= gamma * l1 => l1 * size - size * size / (2.0 * gamma),
             Self::Mcp { gamma } => 0.5 * gamma * l1 * l1,
             Self::Scad { .. } if size <= l1 => l1 * size,
@@ -53,6 +57,7 @@ impl Rule {
         let size = u.abs();
         match self {
             Self::Groups | Self::Tangent => l1 + weight,
+            Self::L0 => 0.0,
             Self::Mcp { gamma } => (l1 - size / gamma).max(0.0),
             Self::Scad { .. } if size <= l1 => l1,
             Self::Scad { gamma } => ((gamma * l1 - size) / (gamma - 1.0)).max(0.0),
@@ -75,7 +80,10 @@ impl Rule {
         let size = z.abs();
         let best = match self {
             Self::Groups | Self::Tangent => (size - l1 - weight).max(0.0) / bend,
-            Self::Mcp { .. } | Self::Scad { .. } if l1 == 0.0 => size / bend,
+            Self::Mcp { .. } | Self::Scad { .. } | Self::L0 if l1 == 0.0 => size / bend,
+            // it pays from z²/(2·bend) > l1 on
+            Self::L0 if size / bend * size > 2.0 * l1 => size / bend,
+            Self::L0 => 0.0,
             Self::Mcp { gamma } if bend * gamma > 1.0 => {
                 if size <= l1 {
                     0.0
@@ -112,6 +120,10 @@ impl Rule {
 
     /// Distance of the descent direction `c` to the subdifferential of the penalty of a single coordinate.
     pub(crate) fn violation(self, c: f64, u: f64, l1: f64, weight: f64) -> f64 {
+        // a single step from 0 does not lead past a jump
+        if self == Self::L0 && u == 0.0 && l1 > 0.0 {
+            return 0.0;
+        }
         if u == 0.0 { (c.abs() - l1 - weight).max(0.0) } else { (c - self.slope(u, l1, weight) * u.signum()).abs() }
     }
 }
@@ -161,7 +173,7 @@ pub(crate) fn critical(sides: &mut [(f64, f64)], weight: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const RULES: [Rule; 3] = [Rule::Groups, Rule::Mcp { gamma: 3.0 }, Rule::Scad { gamma: 3.7 }];
+    const RULES: [Rule; 4] = [Rule::Groups, Rule::Mcp { gamma: 3.0 }, Rule::Scad { gamma: 3.7 }, Rule::L0];
 
     #[test]
     fn every_prox_agrees_with_brute_force_where_the_whole_is_convex_and_where_it_is_not() {

@@ -49,6 +49,7 @@ impl<V: Number> Witness<'_, '_, V> {
                 });
                 of_groups.sum::<f64>() + each(&|u, l| l * u)
             }
+            Shape::L0 => each(&|u, l| if u == 0.0 { 0.0 } else { l }),
             // the integral of (l − t/γ)₊
             Shape::Mcp { gamma } => each(&|u, l| {
                 let end = u.min(gamma * l);
@@ -71,7 +72,7 @@ impl<V: Number> Witness<'_, '_, V> {
             }
         };
         match shape {
-            Shape::Net => {}
+            Shape::Net | Shape::L0 => {}
             Shape::Groups(groups) => {
                 for (g, members) in self.members(groups).into_iter().enumerate() {
                     self.violation_of_group(&members, self.weight(groups, g), products, &mut see);

@@ -55,6 +55,7 @@ fn every_wrong_bound_is_told_with_code_and_place() {
         (r#"{"bounds":{"1":[0,1]},"refit":{"relaxed_gamma":0.5}}"#, "#/spec/refit conflict"),
         (r#"{"bounds":{"1":[0,1]},"selection":{"method":"aic"}}"#, "#/spec/selection/method conflict"),
         (r#"{"bounds":{"1":[0,1]},"penalty":{"type":"mcp"}}"#, "#/spec/bounds conflict"),
+        (r#"{"bounds":{"1":[0,1]},"penalty":{"type":"l0"}}"#, "#/spec/bounds conflict"),
         (r#"{"non_negative":true,"penalty":{"type":"group","groups":{"a":[0]}}}"#, "#/spec/non_negative conflict"),
         (r#"{"bounds":{"1":[0,1]},"penalty":{"type":"l1","factors":{"1":0}}}"#, "#/spec/bounds/1 conflict"),
         (r#"{"non_negative":true,"penalty":{"type":"l1","factors":{"1":0}}}"#, "#/spec/non_negative conflict"),

@@ -20,6 +20,7 @@ fn penalties_beyond_the_elastic_net_are_filled_out_and_can_be_posted_again() {
         ),
         (json!({"type": "mcp"}), json!({"type": "mcp", "l1_ratio": 1.0, "gamma": 3.0}), "stationarity"),
         (json!({"type": "scad"}), json!({"type": "scad", "l1_ratio": 1.0, "gamma": 3.7}), "stationarity"),
+        (json!({"type": "l0", "factors": {"0": 2}}), json!({"type": "l0", "l1_ratio": 1.0, "factors": {"0": 2.0}}), "stationarity"),
         (
             json!({"type": "mcp", "gamma": 1.5, "factors": {"0": 0}}),
             json!({"type": "mcp", "l1_ratio": 1.0, "gamma": 1.5, "factors": {"0": 0.0}}),
@@ -35,7 +36,7 @@ fn penalties_beyond_the_elastic_net_are_filled_out_and_can_be_posted_again() {
     // nothing of it shows in a fit that has none
     let lasso = serde_json::to_value(resolve(&json!({}), &regression()).unwrap()).unwrap();
     assert_eq!(lasso["penalty"], json!({"type": "l1", "l1_ratio": 1.0}));
-    for penalty in [json!({"type": "group", "groups": groups}), json!({"type": "mcp"})] {
+    for penalty in [json!({"type": "group", "groups": groups}), json!({"type": "mcp"}), json!({"type": "l0"})] {
         let spec = json!({"penalty": penalty, "lambda": {"mode": "target_nonzeros", "k": 3}});
         assert_eq!(resolve(&spec, &regression()).unwrap().lambda, Lambda::TargetNonzeros { k: 3 });
     }
@@ -68,6 +69,13 @@ fn every_wrong_penalty_is_told_with_code_and_place() {
         (r#"{"penalty":{"type":"mcp","gamma":"3"}}"#, "#/spec/penalty/gamma invalid_field"),
         (r#"{"penalty":{"type":"mcp","l1_ratio":0.5}}"#, "#/spec/penalty/l1_ratio conflict"),
         (r#"{"penalty":{"type":"mcp","adaptive":{}}}"#, "#/spec/penalty/adaptive conflict"),
+        (r#"{"penalty":{"type":"l0","l1_ratio":0.5}}"#, "#/spec/penalty/l1_ratio conflict"),
+        (r#"{"penalty":{"type":"l0","gamma":3}}"#, "#/spec/penalty/gamma conflict"),
+        (r#"{"penalty":{"type":"l0","groups":{"a":[0]}}}"#, "#/spec/penalty/groups conflict"),
+        (r#"{"penalty":{"type":"l0","adaptive":{}}}"#, "#/spec/penalty/adaptive conflict"),
+        (r#"{"penalty":{"type":"l0"},"refit":{"relaxed_gamma":0.5}}"#, "#/spec/refit conflict"),
+        (r#"{"penalty":{"type":"l0"},"loss":{"type":"huber"}}"#, "#/spec/penalty/type conflict"),
+        (r#"{"penalty":{"type":"l0"},"solver":{"tol_kind":"relative_gap"}}"#, "#/spec/solver/tol_kind conflict"),
         (r#"{"penalty":{"type":"scad","gamma":2}}"#, "#/spec/penalty/gamma out_of_range"),
         (r#"{"penalty":{"type":"scad"},"solver":{"tol_kind":"relative_gap"}}"#, "#/spec/solver/tol_kind conflict"),
         (r#"{"solver":{"tol_kind":"stationarity"}}"#, "#/spec/solver/tol_kind conflict"),

@@ -25,6 +25,7 @@ fn a_start_is_a_reference_and_not_for_penalties_whose_end_depends_on_it() {
         (json!({"warm_start": ""}), "#/spec/warm_start invalid_field"),
         (json!({"warm_start": "m", "penalty": {"type": "mcp"}}), "#/spec/warm_start conflict"),
         (json!({"warm_start": "m", "penalty": {"type": "scad"}}), "#/spec/warm_start conflict"),
+        (json!({"warm_start": "m", "penalty": {"type": "l0"}}), "#/spec/warm_start conflict"),
     ] {
         assert_eq!(places(&asked(&spec).unwrap_err()), [expected], "{spec}");
     }

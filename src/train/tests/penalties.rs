@@ -1,4 +1,4 @@
-//! Groups, MCP and SCAD: solutions known by hand, and what the card says of them.
+//! Groups, MCP, SCAD and L0: solutions known by hand, and what the card says of them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ fn with(kind: &str, l1_ratio: f64, gamma: Option<f64>, groups: &[(&str, &[&str])
         groups.iter().map(|(name, members)| ((*name).into(), members.iter().map(|m| (*m).into()).collect())).collect();
     let mut spec = spec();
     spec.penalty = Penalty { kind: kind.into(), l1_ratio: L1Ratio::One(l1_ratio), gamma, groups, ..spec.penalty };
-    if gamma.is_some() {
+    if gamma.is_some() || kind == "l0" {
         spec.solver.tol_kind = "stationarity".into();
     }
     spec
@@ -134,6 +134,33 @@ fn folded_penalties_leave_large_coefficients_alone_and_are_certified_stationary(
 }
 
 #[test]
+fn l0_leaves_what_it_lets_in_as_it_is_and_gives_as_many_as_are_wanted() {
+    // X'y/n = (3, ½) on an orthonormal design: they pay from λ = 3²/2 and ½²/2 on
+    for (lambda, expected) in [(5.0, &[][..]), (4.0, &[3.0]), (0.13, &[3.0]), (0.12, &[3.0, 0.5])] {
+        let spec = ResolvedFit { lambda: Lambda::Value { value: lambda }, ..with("l0", 1.0, None, &[]) };
+        let model = run(&orthogonal(""), &spec).expect("a model");
+        assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+        close(&model.values, expected);
+        close(&[model.card.lambda_max, model.card.l1_ratio], &[4.5, 1.0]);
+        let proof = &model.card.certificate;
+        assert_eq!((proof.status, proof.dual, proof.gap, proof.relative_gap), (CertificateStatus::Stationary, None, None, None));
+        assert!(model.card.objective.contains("λ Σ f_j·1[w_j ≠ 0]") && !model.card.objective.contains("σ_j"), "{}", model.card.objective);
+        assert!(model.card.equivalents.as_object().is_some_and(|told| told.values().all(Value::is_null)));
+    }
+    for k in 1..=4 {
+        let spec = ResolvedFit { lambda: Lambda::TargetNonzeros { k }, ..with("l0", 1.0, None, &[]) };
+        for target in [Loss::Squared, Loss::Poisson] {
+            let spec = ResolvedFit { loss: target.clone(), ..spec.clone() };
+            let y = if target == Loss::Squared { |eta: f64| eta.to_string() } else { |eta: f64| eta.exp().floor().to_string() };
+            let model = run(&noisy(y), &spec).expect("a model");
+            assert_eq!((model.values.len() as u64, model.card.certificate.status), (k, CertificateStatus::Stationary), "{:?}", model.card);
+            let [low, high] = model.card.bracket.expect("a bracket");
+            assert!(low == model.card.lambda && high >= low, "{low} {high}");
+        }
+    }
+}
+
+#[test]
 fn a_bound_on_epochs_leaves_a_folded_fit_that_says_so() {
     let spec = ResolvedFit { lambda: Lambda::Value { value: 0.01 }, ..with("mcp", 1.0, Some(3.0), &[]) };
     let spec = ResolvedFit { solver: Solver { max_epochs: 1, ..spec.solver.clone() }, ..spec };
@@ -145,14 +172,17 @@ fn a_bound_on_epochs_leaves_a_folded_fit_that_says_so() {
 
 #[test]
 fn paths_of_every_penalty_are_chosen_from_on_rows_held_out() {
-    for (kind, l1_ratio, gamma) in [("group", 0.0, None), ("sparse_group", 0.3, None), ("mcp", 1.0, Some(3.0)), ("scad", 1.0, Some(3.7))] {
-        let groups: &[(&str, &[&str])] = if gamma.is_none() { &[("g", &["0", "3"]), ("h", &["1", "2"])] } else { &[] };
+    for (kind, l1_ratio, gamma) in
+        [("group", 0.0, None), ("sparse_group", 0.3, None), ("mcp", 1.0, Some(3.0)), ("scad", 1.0, Some(3.7)), ("l0", 1.0, None)]
+    {
+        let folded = gamma.is_some() || kind == "l0";
+        let groups: &[(&str, &[&str])] = if !folded { &[("g", &["0", "3"]), ("h", &["1", "2"])] } else { &[] };
         for loss in [Loss::Squared, Loss::Poisson] {
             let target = if loss == Loss::Squared { |eta: f64| eta.to_string() } else { |eta: f64| eta.exp().floor().to_string() };
             let asked = with(kind, l1_ratio, gamma, groups);
             let spec = ResolvedFit { loss, penalty: asked.penalty, solver: asked.solver, ..path_with_cv(Rule::OneSe) };
             let model = run(&noisy(target), &spec).expect("a model");
-            let status = if gamma.is_some() { CertificateStatus::Stationary } else { CertificateStatus::Certified };
+            let status = if folded { CertificateStatus::Stationary } else { CertificateStatus::Certified };
             assert_eq!((model.card.certificate.status, model.path.len()), (status, 30), "{kind}");
             assert!(model.indices.contains(&0) && model.indices.contains(&3), "{kind} {:?}", model.indices);
             assert!(model.cv.is_some() && model.card.metrics["cv"]["deviance"].is_f64(), "{kind}");

@@ -120,6 +120,10 @@ fn no_dataset() -> Problem {
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
     let (work, warnings) = match &asked.work {
         Asked::Fit(fit) => resolve_fit(api, project, fit, &asked.spec, dataset).await?,
+        Asked::Tree(tree) => {
+            let (resolved, warnings) = tree.resolve(&dataset.meta)?;
+            (Work::Tree(Box::new(resolved)), warnings)
+        }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
@@ -173,7 +177,7 @@ async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Res
 /// What a specification may know of it.
 fn known<'r>(row: &'r ModelRow, reference: &'r str) -> KnownModel<'r> {
     let card = &row.card;
-    KnownModel { reference, kind: &card.kind, loss: &card.loss, classes: card.classes.as_deref(), named: row.is_named() }
+    KnownModel { reference, kind: card.kind(), loss: card.loss(), classes: card.classes(), named: row.is_named() }
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.

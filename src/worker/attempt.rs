@@ -15,8 +15,8 @@ use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
 use crate::dataset::Dataset;
 use crate::job::{self, Failure, Job, JobKind, Progress, Reason, Status, Warning};
-use crate::model::{Model, PathPoints};
-use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, Work};
+use crate::model::{KeptPath, Model};
+use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, ResolvedTree, Work};
 use crate::store::{Beat, Claim, Ending, Finished, OpenedModel, Store, StoreError};
 use crate::trace::{Side, Span};
 use crate::train::{self, Begin, Checkpoint, Run, TrainError};
@@ -41,7 +41,7 @@ const NICENESS: i32 = 10;
 
 /// How the thread that worked ended.
 enum Outcome {
-    Model(Box<Model>, Option<PathPoints>),
+    Model(Box<Model>, Option<KeptPath>),
     Report { result: serde_json::Value, warnings: Vec<Warning> },
     Stopped,
     Unfit { code: &'static str, detail: String },
@@ -226,6 +226,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
     };
     match work {
         Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Tree(spec) => grow(worker, claim, dataset, *spec, shared, loading).await,
         Work::Evaluate(spec) => open_and_evaluate(worker, claim, dataset, &spec, shared, loading).await,
     }
 }
@@ -259,6 +260,37 @@ async fn open_and_evaluate(
         }
     })
     .await
+}
+
+/// Grows a tree. Nothing of it is kept on the way: an attempt that breaks off begins anew.
+async fn grow(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedTree,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
+    drop(loading);
+    let _growing = part(worker, claim, "fit");
+    let (watching, threads) = (Arc::clone(shared), worker.threads);
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        match train::grow(&dataset, &spec, &Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }) {
+            Ok((model, path)) => made(Model::Tree(model), Some(KeptPath::Tree(path))),
+            Err(TrainError::Cancelled) => Outcome::Stopped,
+            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+        }
+    })
+    .await
+}
+
+/// A model that may be stored, or why not.
+fn made(model: Model, path: Option<KeptPath>) -> Outcome {
+    match model.check() {
+        Ok(()) => Outcome::Model(Box::new(model), path),
+        Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
+    }
 }
 
 /// Opens the model version `name:n`, or says how the job ends without it.
@@ -380,14 +412,14 @@ fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared, 
     let observe = |progress: &Progress| shared.observe(progress);
     let path = Mutex::new(None);
     let points = |points| *path.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
-    let begin = before.begin.as_ref().map(|opened| Begin { model: &opened.model, names: opened.names.as_deref() });
+    let begin = before.begin.as_ref().and_then(|opened| Some(Begin { model: opened.model.linear()?, names: opened.names.as_deref() }));
     let resume = before.checkpoint;
     let run = Run { resume, begin, keep: &keep, points: &points, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
     match (worker.fit)(dataset, spec, &run) {
-        Ok(model) => match model.check() {
-            Ok(()) => Outcome::Model(Box::new(model), path.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
-        },
+        Ok(model) => {
+            let path = path.into_inner().unwrap_or_else(PoisonError::into_inner);
+            made(Model::Linear(model), path.map(KeptPath::Linear))
+        }
         Err(TrainError::Cancelled) => Outcome::Stopped,
         Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
     }
@@ -445,7 +477,9 @@ fn measure_end(worker: &Worker, job: &Job, ending: &Ending) {
     if let (Some(started_at), Some(finished_at)) = (job.started_at, job.finished_at) {
         worker.measures.job_ended(job.kind.as_str(), job.status.as_str(), seconds(started_at, finished_at));
     }
-    if let (Ending::Succeeded { model, .. }, Status::Succeeded) = (ending, job.status) {
+    if let (Ending::Succeeded { model, .. }, Status::Succeeded) = (ending, job.status)
+        && let Some(model) = model.linear()
+    {
         worker.measures.fit(model.card.certificate.relative_gap, model.card.sparsity.nonzeros);
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::model::sample;
 
 /// A model of `width` features with these coefficients, fitted by nobody.
-fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64) -> Model {
+fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64) -> LinearModel {
     let (indices, values): (Vec<u32>, Vec<f64>) = coefficients.iter().copied().filter(|(_, value)| *value != 0.0).unzip();
     let mut model = sample::model(&indices, &values);
     model.card.loss = loss.into();
@@ -16,7 +16,7 @@ fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64)
     model
 }
 
-fn measured(fixture: &Fixture, model: &Model, names: Option<&Names>) -> Result<Evaluation, TrainError> {
+fn measured(fixture: &Fixture, model: &LinearModel, names: Option<&Names>) -> Result<Evaluation, TrainError> {
     evaluate(&fixture.data, model, names, &|_| ControlFlow::Continue(()))
 }
 
@@ -90,7 +90,7 @@ fn what_is_not_defined_is_null_and_what_is_not_finite_is_an_error() {
     let model = model_of("logistic", 1, &[(0, 1.0)], 0.0);
     let found = measured(&one_class, &model, None).expect("measures").metrics;
     assert_eq!((&found["auc"], &found["score"], &found["f1_macro"]), (&Value::Null, &Value::Null, &json!(1.0)));
-    let code = |fixture: &Fixture, model: &Model| match measured(fixture, model, None) {
+    let code = |fixture: &Fixture, model: &LinearModel| match measured(fixture, model, None) {
         Err(TrainError::Unfit { code, .. }) => code,
         other => panic!("{other:?}"),
     };

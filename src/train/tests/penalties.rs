@@ -123,7 +123,7 @@ fn folded_penalties_leave_large_coefficients_alone_and_are_certified_stationary(
     ] {
         let spec = ResolvedFit { lambda: Lambda::Value { value: lambda }, ..with(kind, 1.0, Some(gamma), &[]) };
         let model = run(&orthogonal(""), &spec).expect("a model");
-        assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+        assert_eq!(LinearModel::decode(&model.encode()).expect("a stored model reads back"), model);
         close(&model.values, &[expected]);
         let proof = &model.card.certificate;
         assert_eq!((proof.status, proof.dual, proof.gap, proof.relative_gap), (CertificateStatus::Stationary, None, None, None));

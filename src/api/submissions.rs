@@ -18,7 +18,7 @@ use super::json::value;
 use super::request::{Caller, Query, Segments, wait_preferred};
 use super::state::Api;
 use super::webhooks;
-use crate::dataset::Names;
+use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, Status, Warning};
 use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, Work};
@@ -156,16 +156,16 @@ async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, data
     let (mut resolved, mut warnings) = fit.resolve(&dataset.meta, names)?;
     if let Some(start) = fit.warm_start() {
         let row = named(api, project, start, "#/spec/warm_start").await?;
-        let reference = row.reference();
-        warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference), &dataset.meta)?);
+        let (reference, classes) = (row.reference(), row.card.classes());
+        warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference, classes.as_deref()), &dataset.meta)?);
     }
     Ok((Work::Fit(Box::new(resolved)), warnings))
 }
 
 async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
     let row = named(api, project, &asked.model, "#/spec/model").await?;
-    let reference = row.reference();
-    Ok(Work::Evaluate(asked.resolve(&known(&row, &reference), &dataset.meta)?))
+    let (reference, classes) = (row.reference(), row.card.classes());
+    Ok(Work::Evaluate(asked.resolve(&known(&row, &reference, classes.as_deref()), &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.
@@ -175,9 +175,8 @@ async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Res
 }
 
 /// What a specification may know of it.
-fn known<'r>(row: &'r ModelRow, reference: &'r str) -> KnownModel<'r> {
-    let card = &row.card;
-    KnownModel { reference, kind: card.kind(), loss: card.loss(), classes: card.classes(), named: row.is_named() }
+fn known<'r>(row: &'r ModelRow, reference: &'r str, classes: Option<&'r [Option<Class>]>) -> KnownModel<'r> {
+    KnownModel { reference, kind: row.card.kind(), loss: row.card.loss(), classes, named: row.is_named() }
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.

@@ -94,7 +94,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::sample::{multinomial_model, names};
-    use super::super::{PredictFormat, PredictLimits, PredictOptions, Predictor};
+    use super::super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictor};
     use crate::fault::{Code, Fault};
 
     const LIMITS: PredictLimits = PredictLimits { rows: 4, row_nnz: 200, index_max: (1 << 31) - 1 };
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_histogram_counts_the_zeros_of_every_class() {
-        let histogram = predictor().model().histogram(4);
+        let histogram = predictor().model().linear().unwrap().histogram(4);
         assert_eq!((histogram.zeros, histogram.counts.iter().sum::<u64>()), (294, 6));
     }
 }

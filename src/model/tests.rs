@@ -329,7 +329,7 @@ fn features_are_found_by_name_and_zero_coefficients_are_not_unknown() {
         assert_eq!(told(&fault), (code, at.to_owned()), "{row}");
     }
     assert_eq!(predictor.display_name(3), "größe");
-    let shown = predictor.model().coefficients(Some(&names(&["a", "b", "c", "d"])), &CoefficientView::default());
+    let shown = predictor.model().linear().unwrap().coefficients(Some(&names(&["a", "b", "c", "d"])), &CoefficientView::default());
     assert_eq!(shown.names, Some(vec!["b".to_owned(), "d".to_owned()]));
 }
 

@@ -1,7 +1,5 @@
 //! The specification of an evaluation: which model is measured on the data set. Knows of the model only what its row says.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,7 +30,7 @@ pub struct ResolvedEvaluate {
 }
 
 /// What is known of a model without opening it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct KnownModel<'a> {
     /// `name:n`.
     pub reference: &'a str,
@@ -41,7 +39,7 @@ pub struct KnownModel<'a> {
     /// `squared`, `logistic`, …
     pub loss: &'a str,
     /// Its classes; `None` in their place = the rest.
-    pub classes: Option<Cow<'a, [Option<Class>]>>,
+    pub classes: Option<&'a [Option<Class>]>,
     /// Whether its features have names.
     pub named: bool,
 }
@@ -94,7 +92,7 @@ fn conflict(pointer: &str, detail: impl Into<String>) -> Fault {
 fn check_target(model: &KnownModel<'_>, meta: &Meta) -> Result<(), Fault> {
     let unfit = |detail: String| Err(Fault::at_pointer(Code::InvalidTarget, "#/dataset", detail));
     let target = &meta.target;
-    match (model.classes.as_deref(), &target.classes) {
+    match (model.classes, &target.classes) {
         (None, None) => Ok(()),
         (None, Some(_)) => unfit(format!(
             "the model predicts numbers ({} loss) and the target has classes; upload it with target_kind=regression",

@@ -86,7 +86,7 @@ fn check(loss: &Loss, model: &KnownModel<'_>, meta: &Meta) -> Result<(), String>
     if wanted != Some(told) {
         return Err(format!("{} predicts {told} ({} loss), which is no start for {} loss", model.reference, model.loss, loss.name()));
     }
-    let known: Vec<&Class> = model.classes.iter().flat_map(|classes| classes.iter()).flatten().collect();
+    let known: Vec<&Class> = model.classes.into_iter().flatten().flatten().collect();
     match loss.positive_class() {
         Some(positive) if known.last() != Some(&positive) => {
             Err(format!("{} has another positive class: its coefficients have other signs", model.reference))

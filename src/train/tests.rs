@@ -9,6 +9,7 @@ mod promote;
 mod resume;
 mod selection;
 mod stability;
+mod tree;
 mod warm;
 
 use std::collections::BTreeMap;

@@ -187,7 +187,7 @@ async fn a_submitted_job_becomes_a_model_and_then_there_is_nothing_to_do() {
     assert_eq!((ended.status, ended.progress.fraction, ended.warnings.len()), (Status::Succeeded, 1.0, 1));
     let row = house.store.model(P, "m", None).await.unwrap().unwrap();
     assert_eq!(row.job, job.id);
-    assert_eq!(house.store.open_model(&row).await.unwrap().model.card.intercept, (1.5 - 0.5 + 2.25) / 4.0);
+    assert_eq!(house.store.open_model(&row).await.unwrap().model.linear().unwrap().card.intercept, (1.5 - 0.5 + 2.25) / 4.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::sample;
+use crate::model::{Model, sample};
 
 /// A model of `width` features with these coefficients, fitted by nobody.
 fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64) -> LinearModel {
@@ -17,7 +17,7 @@ fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64)
 }
 
 fn measured(fixture: &Fixture, model: &LinearModel, names: Option<&Names>) -> Result<Evaluation, TrainError> {
-    evaluate(&fixture.data, model, names, &|_| ControlFlow::Continue(()))
+    evaluate(&fixture.data, &Model::Linear(model.clone()), names, &|_| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_evaluation_can_be_ended_wherever_it_is() {
     let fixture = noisy(|signal| i32::from(signal > 0.0).to_string());
     let model = model_of("logistic", 6, &[(0, 2.0), (3, -1.0)], 0.1);
     let looks = AtomicU64::new(0);
-    evaluate(&fixture.data, &model, None, &|_| {
+    evaluate(&fixture.data, &Model::Linear(model.clone()), None, &|_| {
         looks.fetch_add(1, Ordering::Relaxed);
         ControlFlow::Continue(())
     })
@@ -118,7 +118,7 @@ fn an_evaluation_can_be_ended_wherever_it_is() {
     assert!(looks.load(Ordering::Relaxed) >= 2, "it looks up in each part");
     for last in 1..=looks.load(Ordering::Relaxed) {
         let left = AtomicU64::new(last);
-        let ended = evaluate(&fixture.data, &model, None, &|_| match left.fetch_sub(1, Ordering::Relaxed) {
+        let ended = evaluate(&fixture.data, &Model::Linear(model.clone()), None, &|_| match left.fetch_sub(1, Ordering::Relaxed) {
             1 => ControlFlow::Break(Leave::Nothing),
             _ => ControlFlow::Continue(()),
         });

@@ -217,7 +217,7 @@ pub(super) async fn served(api: &Api, caller: &Caller, (name, number): &(String,
 
 /// The coefficients of a version, or that it has no `what` for want of them.
 pub(super) fn linear<'s>(served: &'s Served, what: &str) -> Result<&'s LinearModel, Problem> {
-    let none = || Problem::new(Code::NotFound, format!("a {} has no {what}", served.row.card.kind()));
+    let none = || Problem::new(Code::NoCoefficients, format!("a {} has no {what}", served.row.card.kind()));
     served.predictor.model().linear().ok_or_else(none)
 }
 

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
-use super::Worker;
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
+use super::{Worker, at_once};
 use crate::dataset::Dataset;
-use crate::job::{self, Failure, Job, JobKind, Progress, Reason, Status, Warning};
+use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{KeptPath, Model};
-use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, ResolvedTree, Work};
+use crate::spec::{ModelRef, OnLimit, ResolvedFit, Work};
 use crate::store::{Beat, Claim, Ending, Finished, OpenedModel, Store, StoreError};
 use crate::trace::{Side, Span};
-use crate::train::{self, Begin, Checkpoint, Run, TrainError};
+use crate::train::{Begin, Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ const HAND_BACK_PATIENCE: Duration = Duration::from_secs(2);
 const NICENESS: i32 = 10;
 
 /// How the thread that worked ended.
-enum Outcome {
+pub(super) enum Outcome {
     Model(Box<Model>, Option<KeptPath>),
     Report { result: serde_json::Value, warnings: Vec<Warning> },
     Stopped,
@@ -85,7 +85,7 @@ pub(super) async fn work(worker: &Worker, claim: Claim, attempt: &mut Span, stop
 }
 
 /// The span of a part of the attempt.
-fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
+pub(super) fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
     worker.traces.begin(|| name.to_owned(), Side::Part, claim.job.traceparent.as_ref())
 }
 
@@ -226,67 +226,13 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
     };
     match work {
         Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
-        Work::Tree(spec) => grow(worker, claim, dataset, *spec, shared, loading).await,
-        Work::Evaluate(spec) => open_and_evaluate(worker, claim, dataset, &spec, shared, loading).await,
+        Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
     }
 }
 
-/// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
-async fn open_and_evaluate(
-    worker: &Worker,
-    claim: &Claim,
-    dataset: Arc<Dataset>,
-    spec: &ResolvedEvaluate,
-    shared: &Arc<Shared>,
-    loading: Span,
-) -> Result<Outcome, StoreError> {
-    let opened = match open_model(worker, claim, &spec.model, shared).await? {
-        Ok(opened) => opened,
-        Err(outcome) => return Ok(outcome),
-    };
-    drop(loading);
-    let _evaluating = part(worker, claim, "evaluate");
-    let (watching, reference) = (Arc::clone(shared), spec.model.clone());
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        match train::evaluate(&dataset, &opened.model, opened.names.as_deref(), &observe) {
-            Ok(found) => {
-                let (unknown, missing) = (found.unknown_features, found.missing_features);
-                let result = job::evaluation_result(&reference, found.metrics, found.rows, unknown, missing);
-                Outcome::Report { result, warnings: found.warnings }
-            }
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
-    })
-    .await
-}
-
-/// Grows a tree. Nothing of it is kept on the way: an attempt that breaks off begins anew.
-async fn grow(
-    worker: &Worker,
-    claim: &Claim,
-    dataset: Arc<Dataset>,
-    spec: ResolvedTree,
-    shared: &Arc<Shared>,
-    loading: Span,
-) -> Result<Outcome, StoreError> {
-    drop(loading);
-    let _growing = part(worker, claim, "fit");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        match train::grow(&dataset, &spec, &Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }) {
-            Ok((model, path)) => made(Model::Tree(model), Some(KeptPath::Tree(path))),
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
-    })
-    .await
-}
-
 /// A model that may be stored, or why not.
-fn made(model: Model, path: Option<KeptPath>) -> Outcome {
+pub(super) fn made(model: Model, path: Option<KeptPath>) -> Outcome {
     match model.check() {
         Ok(()) => Outcome::Model(Box::new(model), path),
         Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
@@ -294,7 +240,7 @@ fn made(model: Model, path: Option<KeptPath>) -> Outcome {
 }
 
 /// Opens the model version `name:n`, or says how the job ends without it.
-async fn open_model(
+pub(super) async fn open_model(
     worker: &Worker,
     claim: &Claim,
     reference: &str,
@@ -373,7 +319,7 @@ async fn fit_on_a_thread(
 
 /// Works on a thread of its own, below everything else the machine is asked. What the work holds is let go of before the
 /// job is seen to have ended.
-async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'static) -> Result<Outcome, StoreError> {
+pub(super) async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'static) -> Result<Outcome, StoreError> {
     let (send, receive) = oneshot::channel();
     let (job, kind) = (claim.job.id.clone(), claim.job.kind.as_str());
     let span = tracing::Span::current();
@@ -395,7 +341,7 @@ async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'sta
 }
 
 /// Lowers the priority of the calling thread (on Linux niceness is a thread's own).
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "the priority of a fit's thread could not be lowered");
     }

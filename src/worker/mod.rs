@@ -3,6 +3,7 @@
 //! Never sees HTTP or SQL. [`run_one`] is public so that a test can step it until it is idle; [`Pool`] is the same
 //! step in a loop, with rescue and sweep beside it.
 
+mod at_once;
 mod attempt;
 mod halt;
 mod keeper;

@@ -99,6 +99,10 @@ codes! {
     NoCv => "no_cv",
     /// The features of the model were not chosen by stability selection.
     NoStability => "no_stability",
+    /// The model is of another kind than a tree.
+    NoTree => "no_tree",
+    /// The model is of a kind that has no coefficients.
+    NoCoefficients => "no_coefficients",
     /// The coefficients of the model's path are not stored.
     NoPath => "no_path",
     /// The route exists, but not for this method.

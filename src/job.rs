@@ -316,6 +316,18 @@ pub fn fit_result(model: &str, version: i64, lambda: f64, nonzeros: u64, converg
     })
 }
 
+/// `result` of a succeeded fit of a tree.
+pub fn tree_result(model: &str, version: i64, ccp_alpha: f64, leaves: u64, depth: u64, converged: bool) -> Value {
+    json!({
+        "model_version": format!("{model}:{version}"),
+        "ccp_alpha": ccp_alpha,
+        "leaves": leaves,
+        "depth": depth,
+        "converged": converged,
+        "href": format!("/api/v1/models/{model}/versions/{version}"),
+    })
+}
+
 /// `result` of a succeeded evaluation of a model version.
 pub fn evaluation_result(model: &str, metrics: Value, rows: u64, unknown_features: u64, missing_features: u64) -> Value {
     json!({

@@ -12,7 +12,7 @@ use serde_json::json;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
 use sparsefit::job::{Job, JobKind, Status};
-use sparsefit::model::CertificateStatus;
+use sparsefit::model::{CertificateStatus, Model};
 use sparsefit::spec::parse_job;
 use sparsefit::store::{Answer, Cancellation, DatasetRow, EventKind, ModelRow, NewJob, Once, Store};
 use sparsefit::trace::Traces;
@@ -41,7 +41,7 @@ async fn a_submitted_fit_becomes_a_certified_model(house: House) {
     assert_eq!((&result["model_version"], &result["converged"], &result["lambda"]), (&json!("m:1"), &json!(true), &json!(0.05)));
 
     let opened = store.open_model(&store.model(P, "m", None).await.unwrap().unwrap()).await.unwrap();
-    let card = &opened.model.card;
+    let card = &opened.model.linear().expect("coefficients").card;
     assert_eq!(card.certificate.status, CertificateStatus::Certified);
     assert!(card.certificate.relative_gap.is_some_and(|gap| gap <= 1e-6));
     assert_eq!(result["nonzeros"], json!(card.sparsity.nonzeros));
@@ -62,7 +62,7 @@ async fn an_evaluation_ends_with_measures_and_no_model(house: House) {
     let ended = store.job(P, &job.id).await.unwrap().unwrap();
     assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
     let card = store.model(P, "m", None).await.unwrap().unwrap().card;
-    let (found, train) = (&ended.result.as_ref().unwrap()["metrics"]["mse"], &card.metrics["train"]["mse"]);
+    let (found, train) = (&ended.result.as_ref().unwrap()["metrics"]["mse"], &card.linear().expect("coefficients").metrics["train"]["mse"]);
     assert!((found.as_f64().unwrap() - train.as_f64().unwrap()).abs() < 1e-12, "{found} for {train}");
     assert_eq!(store.model_versions(P, "m").await.unwrap(), [1]);
     let told: Vec<_> = store.events(P, &job.id, 0, &[EventKind::Metric], 10).await.unwrap();
@@ -75,12 +75,13 @@ async fn a_point_of_a_path_becomes_the_next_version(house: House) {
     submit(&store, &dataset, json!({"lambda": {"mode": "path", "n": 6}, "selection": {"method": "none"}})).await;
     assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
     let source = store.model(P, "m", None).await.unwrap().unwrap();
-    let points = store.open_points(&source).await.unwrap().expect("the path is kept");
+    let kept = store.open_points(&source).await.unwrap().expect("the path is kept");
+    let points = kept.clone().linear().expect("points");
     assert_eq!(points.points.len(), 6);
     let used = store.usage(P).await.unwrap().stored_bytes;
     let (data, base) = (store.open_dataset(&dataset).await.unwrap(), store.open_model(&source).await.unwrap());
-    assert!(promote(&data, &points, &base.model, 2, &|| false).is_none(), "it can be ended");
-    let model = promote(&data, &points, &base.model, 2, &|| true).expect("a model");
+    assert!(promote(&data, &points, base.model.linear().unwrap(), 2, &|| false).is_none(), "it can be ended");
+    let model = Model::Linear(promote(&data, &points, base.model.linear().unwrap(), 2, &|| true).expect("a model"));
     let answer = |row: &ModelRow| Ok(Answer { status: 201, location: row.reference(), body: String::new() });
     let Once::Done(row, told) = store.add_promoted(&source, model.clone(), None, answer).await.unwrap() else { panic!("refused") };
     assert_eq!((row.version, told.location.as_str(), &row.job), (2, "m:2", &source.job));
@@ -93,7 +94,7 @@ async fn a_point_of_a_path_becomes_the_next_version(house: House) {
     store.delete_model(P, "m", 1).await.unwrap();
     assert!(matches!(store.add_promoted(&source, model, None, answer).await.unwrap(), Once::Refused(())));
     store.sweep(std::time::Duration::ZERO).await.unwrap();
-    assert_eq!(store.open_points(&stored).await.unwrap(), Some(points));
+    assert_eq!(store.open_points(&stored).await.unwrap(), Some(kept));
     store.delete_model(P, "m", 2).await.unwrap();
     store.sweep(std::time::Duration::ZERO).await.unwrap();
     assert!(store.open_points(&stored).await.is_err(), "nobody needs it any more");

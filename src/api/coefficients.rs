@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::cache::Served;
 use super::error::Problem;
-use super::models::{Place, served};
+use super::models::{Place, linear, served};
 use super::page;
 use super::request::{Caller, Query, Segments, bad_parameter};
 use super::state::Api;
 use crate::dataset::Class;
-use crate::model::Model;
+use crate::model::LinearModel;
 
 /// Which coefficients, in which order.
 #[derive(Clone, Copy, PartialEq)]
@@ -65,12 +65,12 @@ pub(crate) async fn list(
     let (word, order) = query.take_as("sort", "abs or index", order)?.unwrap_or(("abs", Order::Magnitude));
     let class = query.take_as("class", "a class of the model", |text| Some(text.to_owned()))?;
     let served = served(&api, &caller, &path).await?;
-    let class = class.map(|text| class_position(served.predictor.model(), &text)).transpose()?;
+    let model = linear(&served, "coefficients")?;
+    let class = class.map(|text| class_position(model, &text)).transpose()?;
     let list = api.list(&caller, &format!("{}/coefficients/{word}/{top:?}/{min_abs}/{class:?}", served.row.id));
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;
     query.finish()?;
 
-    let model = served.predictor.model();
     let chosen = choose(model, top, min_abs, order, class);
     let all: Vec<&Class> = model.card.classes.iter().flatten().flatten().collect();
     let of_classes = model.card.is_multinomial();
@@ -78,7 +78,7 @@ pub(crate) async fn list(
     let end = begin.saturating_add(usize::try_from(window.limit).unwrap_or(usize::MAX)).min(chosen.len());
     let shown = &chosen[begin..end];
     let cursor = (end < chosen.len()).then(|| page::seal(&list, &end.to_string()));
-    let named = api_names(&served, shown);
+    let named = api_names(&served, model, shown);
     let body = CoefficientsOut {
         object: "coefficients",
         model: format!("{}:{}", served.row.name, served.row.version),
@@ -109,7 +109,7 @@ pub(crate) async fn list(
 }
 
 /// The position of the class that `text` names, of a model that has coefficients for each.
-fn class_position(model: &Model, text: &str) -> Result<u32, Problem> {
+fn class_position(model: &LinearModel, text: &str) -> Result<u32, Problem> {
     let wrong = |code, detail: &str| bad_parameter("class", code, detail);
     if !model.card.is_multinomial() {
         return Err(wrong("conflict", "only a multinomial model has coefficients for each class"));
@@ -124,7 +124,7 @@ fn class_position(model: &Model, text: &str) -> Result<u32, Problem> {
 
 /// Positions in the model's arrays: the `top` largest of those with |w| ≥ `min_abs`, in the order asked for.
 /// Equal magnitudes keep the order of their indices.
-fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order, class: Option<u32>) -> Vec<usize> {
+fn choose(model: &LinearModel, top: Option<u64>, min_abs: f64, order: Order, class: Option<u32>) -> Vec<usize> {
     let magnitude = |at: &usize| model.values[*at].abs();
     let of_class = |at: &usize| class.is_none_or(|class| model.classes.get(*at) == Some(&class));
     let mut chosen: Vec<usize> = (0..model.values.len()).filter(|at| magnitude(at) >= min_abs && of_class(at)).collect();
@@ -141,8 +141,8 @@ fn choose(model: &Model, top: Option<u64>, min_abs: f64, order: Order, class: Op
 }
 
 /// Names of the coefficients shown; `None` for a data set without names.
-fn api_names(served: &Served, shown: &[usize]) -> Option<Vec<String>> {
+fn api_names(served: &Served, model: &LinearModel, shown: &[usize]) -> Option<Vec<String>> {
     let names = served.names.as_ref()?;
-    let indices = &served.predictor.model().indices;
+    let indices = &model.indices;
     Some(shown.iter().map(|at| names.get(indices[*at]).map_or_else(|| indices[*at].to_string(), str::to_owned)).collect())
 }

@@ -100,9 +100,11 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::NoStability => {
             (S::NOT_FOUND, "The features were not chosen by stability selection", "Fit with `\"selection\": {\"method\": \"stability\"}`.")
         }
+        Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
+        Code::NoCoefficients => (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`."),
         Code::NoPath => (
             S::NOT_FOUND,
-            "The coefficients of the path are not stored",
+            "The points of the path are not stored",
             "Fit a path again: those of a single λ, of paths beyond 32 MiB and of models made by earlier versions are not kept.",
         ),
         Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "The method is not allowed here", "See the Allow header."),

@@ -10,14 +10,15 @@ use super::json::tagged;
 use super::models::{Place, href, served};
 use super::request::{Caller, Query, Segments, bad_parameter};
 use super::state::Api;
+use super::trees;
 use crate::dataset::{Class, Dataset};
 use crate::fault::Code;
-use crate::model::{Cv, CvRow};
+use crate::model::{Cv, CvRow, LinearCard, TreeCv};
 use crate::spec::{ResolvedFit, Selection, Splits};
 
 fn cv_of(served: &Served) -> Result<&Cv, Problem> {
     let absent = || Problem::new(Code::NoCv, "the model was not chosen on rows held out");
-    served.predictor.model().cv.as_ref().ok_or_else(absent)
+    served.predictor.model().linear().and_then(|model| model.cv.as_ref()).ok_or_else(absent)
 }
 
 #[derive(Serialize)]
@@ -41,6 +42,9 @@ struct CvOut<'a> {
 pub(crate) async fn cv(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
+    if served.predictor.model().tree().is_some() {
+        return trees::cv(&api, &served).await;
+    }
     let cv = cv_of(&served)?;
     let body = CvOut {
         object: "cv",
@@ -71,13 +75,33 @@ struct FoldsOut {
     data: Vec<i32>,
 }
 
+/// How rows were held out, whatever kind of model chose by it.
+struct Held {
+    method: String,
+    folds: u64,
+    repeats: u64,
+    seed: u64,
+    stratify: bool,
+    fraction: Option<f64>,
+    assigned: bool,
+}
+
+async fn held(api: &Api, served: &Served) -> Result<Held, Problem> {
+    if served.predictor.model().tree().is_some() {
+        let TreeCv { folds, seed, stratify, .. } = trees::held_out(api, served).await?;
+        return Ok(Held { method: "cv".into(), folds, repeats: 1, seed, stratify, fraction: None, assigned: false });
+    }
+    let Cv { method, folds, repeats, seed, stratify, fraction, assigned, .. } = cv_of(served)?.clone();
+    Ok(Held { method, folds, repeats, seed, stratify, fraction, assigned })
+}
+
 /// `GET …/cv/folds?repeat=`: the fold of each row in one repeat. Not stored: folds are a pure function of the data set's
 /// target and the specification, so they are computed again; groups and folds that the client gave are read from the job.
 pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut query: Query, caller: Caller) -> Result<Response, Problem> {
     let repeat = query.take_as("repeat", "a whole number, at least 0", |text| text.parse::<u64>().ok())?.unwrap_or(0);
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let cv = cv_of(&served)?.clone();
+    let cv = held(&api, &served).await?;
     if repeat >= cv.repeats {
         return Err(bad_parameter("repeat", "out_of_range", format!("must be below the number of repeats, {}", cv.repeats)));
     }
@@ -86,9 +110,9 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
     let row = api.store.dataset(&served.row.project, &of.name, Some(of.version)).await?;
     let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
     let dataset = api.store.open_dataset(&row).await?;
-    let card = &served.predictor.model().card;
-    let of_classes = card.is_multinomial();
-    let positive = card.classes.as_ref().and_then(|classes| classes.last().cloned().flatten());
+    let classes = served.row.card.classes();
+    let of_classes = served.row.card.linear().map_or(classes.is_some(), LinearCard::is_multinomial);
+    let positive = classes.and_then(|classes| classes.last().cloned().flatten());
     let plain = Splits::plain(cv.folds, cv.stratify, cv.seed).again(cv.repeats, cv.fraction);
     let fold_of_row = tokio::task::spawn_blocking(move || {
         // what the loss saw: the classes, or the sides of one
@@ -97,7 +121,7 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
         splits.fold_of_row(dataset.y.len(), strata.as_deref(), repeat)
     });
     let data = fold_of_row.await.map_err(|error| Problem::internal(format!("folds: {error}")))?;
-    let Cv { method, folds, repeats, seed, stratify, .. } = cv;
+    let Held { method, folds, repeats, seed, stratify, .. } = cv;
     let body = FoldsOut { object: "folds", method, folds, repeats, repeat, seed, stratify, data };
     Ok(tagged(&format!("{}-folds-{repeat}", served.row.id), &body))
 }

@@ -34,6 +34,7 @@ mod sse;
 mod stability;
 mod state;
 mod submissions;
+mod trees;
 mod uploads;
 mod watch;
 mod webhooks;
@@ -114,6 +115,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, held_out::cv),
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
+        get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

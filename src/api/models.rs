@@ -15,13 +15,14 @@ use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
 use super::promotions;
-use super::request::{Caller, Query, Segments};
+use super::request::{Caller, Query, Segments, bad_parameter};
 use super::state::Api;
+use super::trees;
 use crate::dataset::Class;
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Certificate, PathCoefficients, PathRow, Sparsity};
+use crate::model::{Card, Certificate, LinearCard, LinearModel, Model, PathCoefficients, PathRow, Sparsity};
 use crate::spec::{Pick, version_number};
 use crate::store::{Deletion, ModelRow};
 
@@ -32,20 +33,31 @@ pub(super) fn href(row: &ModelRow) -> String {
     format!("/api/v1/models/{}/versions/{}", row.name, row.version)
 }
 
-/// A model version as clients see it: its card, and its place in the store.
+/// A model version as clients see it: its place in the store, and its card.
 #[derive(Serialize)]
-struct ModelOut<'a> {
+struct ModelOut<'a, C> {
     object: &'static str,
     model: &'a str,
     version: i64,
     id: &'a str,
     aliases: &'a [String],
     kind: &'a str,
-    loss: &'a str,
-    classes: &'a Option<Vec<Option<Class>>>,
     created_at: String,
     job: &'a str,
     dataset: &'a DatasetRef,
+    #[serde(flatten)]
+    card: C,
+    size_bytes: u64,
+    etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<&'a [i64]>,
+}
+
+/// What is told of a linear model.
+#[derive(Serialize)]
+struct LinearOut<'a> {
+    loss: &'a str,
+    classes: &'a Option<Vec<Option<Class>>>,
     engine: &'a Value,
     objective: &'a str,
     lambda: f64,
@@ -66,18 +78,16 @@ struct ModelOut<'a> {
     refit: Option<&'a Value>,
     certificate: &'a Certificate,
     warnings: &'a [Warning],
-    size_bytes: u64,
-    etag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     promoted_from: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_from: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    versions: Option<&'a [i64]>,
 }
 
 #[derive(Serialize)]
 struct SparsityOut<'a> {
+    /// Non-zeros.
+    size: u64,
     #[serde(flatten)]
     measures: &'a Sparsity,
     histogram_href: String,
@@ -93,19 +103,35 @@ fn tag(row: &ModelRow) -> String {
 }
 
 pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Problem> {
-    let card = &row.card;
+    match &*row.card {
+        Card::Linear(card) => written(row, versions, linear_out(row, card)),
+        Card::Tree(card) => written(row, versions, trees::card(card)),
+    }
+}
+
+fn written(row: &ModelRow, versions: Option<&[i64]>, card: impl Serialize) -> Result<Raw, Problem> {
     raw(&ModelOut {
         object: "model_version",
         model: &row.name,
         version: row.version,
         id: row.id.as_str(),
         aliases: &row.aliases,
-        kind: &card.kind,
-        loss: &card.loss,
-        classes: &card.classes,
+        kind: row.card.kind(),
         created_at: rfc3339(row.created_at),
         job: row.job.as_str(),
         dataset: &row.dataset,
+        card,
+        size_bytes: row.size_bytes,
+        etag: format!("\"{}\"", tag(row)),
+        versions,
+    })
+}
+
+fn linear_out<'c>(row: &ModelRow, card: &'c LinearCard) -> LinearOut<'c> {
+    let histogram_href = format!("{}/histogram?bins=30", href(row));
+    LinearOut {
+        loss: &card.loss,
+        classes: &card.classes,
         engine: &card.engine,
         objective: &card.objective,
         lambda: card.lambda,
@@ -115,19 +141,16 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         intercepts: card.intercepts.as_deref(),
         bracket: card.bracket,
         equivalents: &card.equivalents,
-        sparsity: SparsityOut { measures: &card.sparsity, histogram_href: format!("{}/histogram?bins=30", href(row)) },
+        sparsity: SparsityOut { size: card.sparsity.nonzeros, measures: &card.sparsity, histogram_href },
         metrics: &card.metrics,
         selection: &card.selection,
         adaptive: card.adaptive.as_ref(),
         refit: card.refit.as_ref(),
         certificate: &card.certificate,
         warnings: &card.warnings,
-        size_bytes: row.size_bytes,
-        etag: format!("\"{}\"", tag(row)),
         promoted_from: card.promoted_from.as_deref(),
         started_from: card.started_from.as_deref(),
-        versions,
-    })
+    }
 }
 
 /// `GET /api/v1/models`: the latest version of each name.
@@ -192,6 +215,12 @@ pub(super) async fn served(api: &Api, caller: &Caller, (name, number): &(String,
     api.models.get(&api.store, caller.project(), name, &Pick::Version(number)).await?.ok_or_else(absent)
 }
 
+/// The coefficients of a version, or that it has no `what` for want of them.
+pub(super) fn linear<'s>(served: &'s Served, what: &str) -> Result<&'s LinearModel, Problem> {
+    let none = || Problem::new(Code::NoCoefficients, format!("a {} has no {what}", served.row.card.kind()));
+    served.predictor.model().linear().ok_or_else(none)
+}
+
 #[derive(Serialize)]
 struct PathOut<'a> {
     object: &'static str,
@@ -206,8 +235,19 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
     let wanted = query.take_as("coefficients", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let coefficients = if wanted { Some(promotions::points(&api, &served.row).await?.coefficients()) } else { None };
-    let model = served.predictor.model();
+    if let Model::Tree(tree) = &**served.predictor.model() {
+        if wanted {
+            return Err(bad_parameter("coefficients", "conflict", "the path of a tree has prunings, and no coefficients"));
+        }
+        return trees::path(&api, &served, tree).await;
+    }
+    let coefficients = if wanted {
+        let kept = promotions::kept(&api, &served.row).await?;
+        Some(kept.linear().ok_or_else(absent)?.coefficients())
+    } else {
+        None
+    };
+    let model = linear(&served, "path of coefficients")?;
     let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
     let body = PathOut { object: "path", selected, data: &model.path, coefficients };
     let what = if wanted { "path-coefficients" } else { "path" };
@@ -225,7 +265,7 @@ pub(crate) async fn histogram(
     let bins = query.take_as("bins", "a whole number from 1 to 1000", bins)?.unwrap_or(BINS_DEFAULT);
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let histogram = served.predictor.model().histogram(usize::try_from(bins).unwrap_or(1));
+    let histogram = linear(&served, "histogram of coefficients")?.histogram(usize::try_from(bins).unwrap_or(1));
     Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &Object { object: "histogram", thing: histogram }))
 }
 
@@ -233,6 +273,9 @@ pub(crate) async fn histogram(
 pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let certificate = Object { object: "certificate", thing: &served.predictor.model().card.certificate };
-    Ok(tagged(&format!("{}-certificate", served.row.id), &certificate))
+    let tag = format!("{}-certificate", served.row.id);
+    Ok(match &**served.predictor.model() {
+        Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
+        Model::Tree(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
+    })
 }

@@ -15,7 +15,7 @@ use super::request::{Caller, Query, Segments};
 use super::state::Api;
 use crate::dataset::Dataset;
 use crate::fault::Code;
-use crate::model::{Model, PathPoints};
+use crate::model::{KeptPath, LinearModel, Model, PathPoints, TreeModel, TreePath};
 use crate::spec::{self, version_number};
 use crate::store::{Answer, ModelRow, Once, StoreError};
 
@@ -23,7 +23,7 @@ const ROUTE: &str = "POST /api/v1/models/{model}/versions/{version}/promote";
 
 /// Makes the model of a point; asked often whether to go on. `None` = it was told to stop, or something is wrong that its log
 /// tells.
-type Promote = dyn Fn(&Dataset, &PathPoints, &Model, usize, &(dyn Fn() -> bool + Sync)) -> Option<Model> + Send + Sync;
+type Promote = dyn Fn(&Dataset, &PathPoints, &LinearModel, usize, &(dyn Fn() -> bool + Sync)) -> Option<LinearModel> + Send + Sync;
 
 /// Who makes models of points: the API knows no solver, so the composition root hands it in.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub struct Promoter(Arc<Promote>);
 impl Promoter {
     /// One that works by `promote`.
     pub fn new(
-        promote: impl Fn(&Dataset, &PathPoints, &Model, usize, &(dyn Fn() -> bool + Sync)) -> Option<Model> + Send + Sync + 'static,
+        promote: impl Fn(&Dataset, &PathPoints, &LinearModel, usize, &(dyn Fn() -> bool + Sync)) -> Option<LinearModel> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(promote))
     }
@@ -77,15 +77,17 @@ pub(crate) async fn promote(
         return idempotency::replay(&kept, &fingerprint);
     }
     let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(models::absent)?;
-    let points = points(&api, &row).await?;
-    if points.pilot.is_none() && points.spec.pointer("/penalty/adaptive").is_some_and(|adaptive| !adaptive.is_null()) {
-        return Err(Problem::new(
-            Code::Conflict,
-            "the factors of this adaptive penalty were not kept: its points are shown and not promoted",
-        ));
-    }
-    let index = spec::parse_promotion(&body, points.points.len() as u64)?;
-    let model = made(&api, &row, points, usize::try_from(index).unwrap_or(usize::MAX)).await?;
+    let kept = kept(&api, &row).await?;
+    let count = match &kept {
+        KeptPath::Linear(points) => points.points.len(),
+        KeptPath::Tree(path) => path.rows.len(),
+    };
+    let index = spec::parse_promotion(&body, count as u64)?;
+    let at = usize::try_from(index).unwrap_or(usize::MAX);
+    let model = match kept {
+        KeptPath::Linear(points) => Model::Linear(made(&api, &row, points, at).await?),
+        KeptPath::Tree(path) => Model::Tree(pruned(&api, &row, &path, at).await?),
+    };
     let keyed = turn.as_ref().map(|turn| turn.keyed(&fingerprint));
     let render = |row: &ModelRow| made_known(row).map_err(|problem| StoreError::Row(problem.fault.detail));
     match api.store.add_promoted(&row, model, keyed, render).await? {
@@ -103,14 +105,29 @@ fn made_known(row: &ModelRow) -> Result<Answer, Problem> {
     Ok(Answer { status: 201, location: models::href(row), body: models::show(row, None)?.get().to_owned() })
 }
 
-/// The points of the path that a version was chosen from.
-pub(super) async fn points(api: &Api, row: &ModelRow) -> Result<PathPoints, Problem> {
+/// The path that a version was chosen from.
+pub(super) async fn kept(api: &Api, row: &ModelRow) -> Result<KeptPath, Problem> {
     let found = api.store.open_points(row).await?;
-    found.ok_or_else(|| Problem::new(Code::NoPath, "the coefficients of other λ than the model's own are not stored"))
+    found.ok_or_else(|| Problem::new(Code::NoPath, "other points of a path than the model itself are not stored"))
+}
+
+/// Another pruning of the tree that was grown: nothing is computed anew, so no data are needed.
+async fn pruned(api: &Api, row: &ModelRow, path: &TreePath, index: usize) -> Result<TreeModel, Problem> {
+    let opened = api.store.open_model(row).await?;
+    let strange = || Problem::internal(format!("{}: the path is of another kind of model", row.id));
+    let base = opened.model.tree().ok_or_else(strange)?;
+    let too_large = || Problem::new(Code::NoPath, "the tree was too large to be kept whole: its other prunings are shown and not promoted");
+    path.promoted(base, index, &row.reference()).ok_or_else(too_large)
 }
 
 /// The model of a point. One at a time: what it takes of memory is about that of a fit.
-async fn made(api: &Api, row: &ModelRow, points: PathPoints, index: usize) -> Result<Model, Problem> {
+async fn made(api: &Api, row: &ModelRow, points: PathPoints, index: usize) -> Result<LinearModel, Problem> {
+    if points.pilot.is_none() && points.spec.pointer("/penalty/adaptive").is_some_and(|adaptive| !adaptive.is_null()) {
+        return Err(Problem::new(
+            Code::Conflict,
+            "the factors of this adaptive penalty were not kept: its points are shown and not promoted",
+        ));
+    }
     let of = &row.dataset;
     let dataset = api.store.dataset(&row.project, &of.name, Some(of.version)).await?;
     let dataset = dataset.ok_or_else(|| {
@@ -122,8 +139,10 @@ async fn made(api: &Api, row: &ModelRow, points: PathPoints, index: usize) -> Re
     let wanted = Arc::new(AtomicBool::new(true));
     let (promoter, asked) = (api.life.promoter.clone(), Arc::clone(&wanted));
     let _until_here = Wanted(wanted);
-    let making =
-        tokio::task::spawn_blocking(move || (promoter.0)(&dataset, &points, &base.model, index, &|| asked.load(Ordering::Relaxed)));
+    let making = tokio::task::spawn_blocking(move || {
+        let base = base.model.linear()?;
+        (promoter.0)(&dataset, &points, base, index, &|| asked.load(Ordering::Relaxed))
+    });
     let made = making.await.map_err(|error| Problem::internal(format!("promote: {error}")))?;
     let mut model = made.ok_or_else(|| Problem::internal("a point of a stored path became no model".to_owned()))?;
     model.card.promoted_from = Some(row.reference());

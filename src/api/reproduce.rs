@@ -13,6 +13,7 @@ use super::request::{Caller, Query, Segments};
 use super::state::Api;
 use crate::fault::Code;
 use crate::job::JobKind;
+use crate::model::{KeptPath, LinearCard};
 use crate::spec::{ResolvedFit, Standardize, Work, feature_index, version_number};
 use crate::store::ModelRow;
 
@@ -31,14 +32,13 @@ pub(crate) async fn reproduce(
     query.finish()?;
     let number = version_number(&number).ok_or_else(models::absent)?;
     let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(models::absent)?;
-    if row.card.kind != "linear" || !LOSSES.contains(&row.card.loss.as_str()) {
-        return Err(Problem::new(Code::Conflict, format!("there is no script for models of {} loss", row.card.loss)));
-    }
+    let none = || Problem::new(Code::Conflict, format!("there is no script for {} models of {} loss", row.card.kind(), row.card.loss()));
+    let card = row.card.linear().filter(|card| LOSSES.contains(&card.loss.as_str())).ok_or_else(none)?;
     let spec = fitted(&api, &row).await?;
-    if row.card.selection.as_ref().is_some_and(|selection| selection["rule"] == "threshold") {
+    if card.selection.as_ref().is_some_and(|selection| selection["rule"] == "threshold") {
         return Err(Problem::new(Code::Conflict, "there is no script for models of stable features alone"));
     }
-    if spec.penalty.adaptive.is_some() || row.card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
+    if spec.penalty.adaptive.is_some() || card.refit.as_ref().is_some_and(|refit| refit["relaxed_gamma"] != 1.0) {
         return Err(Problem::new(Code::Conflict, "there is no script for adaptive penalties and relaxed fits"));
     }
     if spec.penalty.is_grouped() || spec.penalty.is_folded() {
@@ -47,7 +47,7 @@ pub(crate) async fn reproduce(
             format!("there is no script for the penalty {}: it knows l1, l2 and elastic_net", spec.penalty.kind),
         ));
     }
-    let problem = problem(&api, &row, &spec).await?.to_string();
+    let problem = problem(&api, &row, card, &spec).await?.to_string();
     // a raw text of Python ends at three quotes together, which JSON never has: a quote within a text is escaped
     let script = SCRIPT.replacen("@PROBLEM@", &problem, 1);
     let mut response = script.into_response();
@@ -59,7 +59,7 @@ pub(crate) async fn reproduce(
 async fn fitted(api: &Api, row: &ModelRow) -> Result<ResolvedFit, Problem> {
     let stored = match api.store.job(&row.project, &row.job).await? {
         Some(job) => Some(job.spec_resolved),
-        None => api.store.open_points(row).await?.map(|points| points.spec),
+        None => api.store.open_points(row).await?.and_then(KeptPath::linear).map(|points| points.spec),
     };
     let stored = stored
         .ok_or_else(|| Problem::new(Code::Conflict, "the job that fitted the model has been deleted, and its specification with it"))?;
@@ -70,7 +70,7 @@ async fn fitted(api: &Api, row: &ModelRow) -> Result<ResolvedFit, Problem> {
 }
 
 /// What the script is about.
-async fn problem(api: &Api, row: &ModelRow, spec: &ResolvedFit) -> Result<Value, Problem> {
+async fn problem(api: &Api, row: &ModelRow, card: &LinearCard, spec: &ResolvedFit) -> Result<Value, Problem> {
     let of = &row.dataset;
     let dataset = api.store.dataset(&row.project, &of.name, Some(of.version)).await?;
     let dataset = dataset.ok_or_else(|| Problem::new(Code::Conflict, "the data set version the model was fitted on has been deleted"))?;
@@ -85,7 +85,6 @@ async fn problem(api: &Api, row: &ModelRow, spec: &ResolvedFit) -> Result<Value,
     let ends = |bounds| spec.interval(bounds).map(|end| end.is_finite().then_some(end));
     let bounds: BTreeMap<String, [Option<f64>; 2]> =
         spec.bounds.iter().filter_map(|(name, bounds)| Some((index(name)?, ends(Some(bounds))))).collect();
-    let card = &row.card;
     let warnings: Vec<&str> = card.warnings.iter().map(|warning| warning.code.as_str()).collect();
     Ok(json!({
         "model": row.reference(),

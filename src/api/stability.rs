@@ -39,7 +39,7 @@ pub(crate) async fn stability(State(api): State<Api>, Segments(path): Place, que
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
     let absent = || Problem::new(Code::NoStability, "the features of the model were not chosen by halves of the rows");
-    let found = served.predictor.model().stability.as_ref().ok_or_else(absent)?;
+    let found = served.predictor.model().linear().and_then(|model| model.stability.as_ref()).ok_or_else(absent)?;
     let frequency = |(&index, &count): (&u32, &u32)| Frequency {
         index,
         name: display_name(served.names.as_deref(), index),

@@ -18,7 +18,7 @@ use super::json::value;
 use super::request::{Caller, Query, Segments, wait_preferred};
 use super::state::Api;
 use super::webhooks;
-use crate::dataset::Names;
+use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, Status, Warning};
 use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, Work};
@@ -120,6 +120,10 @@ fn no_dataset() -> Problem {
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
     let (work, warnings) = match &asked.work {
         Asked::Fit(fit) => resolve_fit(api, project, fit, &asked.spec, dataset).await?,
+        Asked::Tree(tree) => {
+            let (resolved, warnings) = tree.resolve(&dataset.meta)?;
+            (Work::Tree(Box::new(resolved)), warnings)
+        }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
@@ -152,16 +156,16 @@ async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, data
     let (mut resolved, mut warnings) = fit.resolve(&dataset.meta, names)?;
     if let Some(start) = fit.warm_start() {
         let row = named(api, project, start, "#/spec/warm_start").await?;
-        let reference = row.reference();
-        warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference), &dataset.meta)?);
+        let (reference, classes) = (row.reference(), row.card.classes());
+        warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference, classes.as_deref()), &dataset.meta)?);
     }
     Ok((Work::Fit(Box::new(resolved)), warnings))
 }
 
 async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
     let row = named(api, project, &asked.model, "#/spec/model").await?;
-    let reference = row.reference();
-    Ok(Work::Evaluate(asked.resolve(&known(&row, &reference), &dataset.meta)?))
+    let (reference, classes) = (row.reference(), row.card.classes());
+    Ok(Work::Evaluate(asked.resolve(&known(&row, &reference, classes.as_deref()), &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.
@@ -171,9 +175,8 @@ async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Res
 }
 
 /// What a specification may know of it.
-fn known<'r>(row: &'r ModelRow, reference: &'r str) -> KnownModel<'r> {
-    let card = &row.card;
-    KnownModel { reference, kind: &card.kind, loss: &card.loss, classes: card.classes.as_deref(), named: row.is_named() }
+fn known<'r>(row: &'r ModelRow, reference: &'r str, classes: Option<&'r [Option<Class>]>) -> KnownModel<'r> {
+    KnownModel { reference, kind: row.card.kind(), loss: row.card.loss(), classes, named: row.is_named() }
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.

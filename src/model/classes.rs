@@ -2,14 +2,14 @@
 
 use std::io::Write as _;
 
+use super::LinearModel;
 use super::score::{Refusal, Scorer, put};
 use crate::fault::Code;
 
 impl Scorer<'_> {
     /// Scores the row that was read in one walk over its entries and their classes, and writes its answer.
-    pub(super) fn score_classes(&mut self) -> Result<(), Refusal> {
+    pub(super) fn score_classes(&mut self, model: &LinearModel) -> Result<(), Refusal> {
         let predictor = self.predictor;
-        let model = predictor.model();
         let scores = &mut self.scores;
         scores.clear();
         scores.extend(model.card.intercepts.iter().flatten());
@@ -23,11 +23,11 @@ impl Scorer<'_> {
         }
         // the first of equals
         let label = (1..scores.len()).fold(0, |best, k| if scores[k] > scores[best] { k } else { best });
-        self.answer_of_classes(label);
+        self.answer_of_classes(model, label);
         Ok(())
     }
 
-    fn answer_of_classes(&mut self, label: usize) {
+    fn answer_of_classes(&mut self, model: &LinearModel, label: usize) {
         let wanted = self.wanted;
         self.out.extend_from_slice(if self.rows == 0 { b"{" } else { b",{" });
         let mut separator = "";
@@ -52,7 +52,7 @@ impl Scorer<'_> {
         }
         if wanted.contributions {
             field(&mut self.out, "\"contributions\":");
-            self.contributions_to(label);
+            self.contributions_to(model, label);
         }
         if wanted.unknown {
             field(&mut self.out, "\"unknown\":");
@@ -62,9 +62,8 @@ impl Scorer<'_> {
     }
 
     /// What the row's features add to the predictor of one class.
-    fn contributions_to(&mut self, class: usize) {
+    fn contributions_to(&mut self, model: &LinearModel, class: usize) {
         let predictor = self.predictor;
-        let model = predictor.model();
         self.row.hits.retain_mut(|(position, value)| {
             let entries = predictor.entries(*position);
             let found = model.classes[entries.clone()].binary_search(&(class as u32));
@@ -77,7 +76,7 @@ impl Scorer<'_> {
     }
 }
 
-fn put_all(out: &mut Vec<u8>, numbers: impl Iterator<Item = f64>) {
+pub(super) fn put_all(out: &mut Vec<u8>, numbers: impl Iterator<Item = f64>) {
     out.push(b'[');
     for (at, number) in numbers.enumerate() {
         if at > 0 {
@@ -95,7 +94,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::sample::{multinomial_model, names};
-    use super::super::{PredictFormat, PredictLimits, PredictOptions, Predictor};
+    use super::super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictor};
     use crate::fault::{Code, Fault};
 
     const LIMITS: PredictLimits = PredictLimits { rows: 4, row_nnz: 200, index_max: (1 << 31) - 1 };
@@ -103,7 +102,7 @@ mod tests {
     /// Classes "ant", "bee", 3; intercepts ½, −¼, −¼.
     fn predictor() -> Predictor {
         let model = multinomial_model(&[(1, 0, 0.5), (1, 2, -1.0), (4, 1, 2.0), (6, 0, -0.25), (6, 1, 0.25), (6, 2, 1.0)]);
-        Predictor::new(Arc::new(model), None)
+        Predictor::new(Arc::new(Model::Linear(model)), None)
     }
 
     fn predict(predictor: &Predictor, format: PredictFormat, body: &str, query: PredictOptions) -> Result<Value, Fault> {
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_histogram_counts_the_zeros_of_every_class() {
-        let histogram = predictor().model().histogram(4);
+        let histogram = predictor().model().linear().unwrap().histogram(4);
         assert_eq!((histogram.zeros, histogram.counts.iter().sum::<u64>()), (294, 6));
     }
 }

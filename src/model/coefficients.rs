@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Model;
+use super::LinearModel;
 use crate::dataset::Names;
 
 /// Which coefficients to show, and in which order.
@@ -34,7 +34,7 @@ pub struct Coefficients {
     pub matching: usize,
 }
 
-impl Model {
+impl LinearModel {
     /// The coefficients of a view. Equal |values| are in order of their features.
     pub fn coefficients(&self, names: Option<&Names>, view: &CoefficientView) -> Coefficients {
         let size = |position: usize| self.values[position].abs();

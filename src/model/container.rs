@@ -1,39 +1,30 @@
-//! The stored form of a model: bytes ⇄ [`Model`]. Knows nothing of files.
-//!
-//! Little-endian:
+//! The stored form of a linear model: bytes ⇄ [`LinearModel`]. Begins and ends as every model file does; knows nothing of files.
 //!
 //! ```text
-//! "SPFMODEL"  8 bytes
 //! version     u32, 1; 2 for multinomial models
-//! reserved    u32, 0
-//! head        u64, bytes of the JSON that follows the lengths
-//! nonzeros    u64
-//! JSON        {"card":…,"path":[…],"cv":…,"stability":…}, then zeros up to a multiple of 8
+//! count       u64, non-zeros
+//! JSON        {"card":…,"path":[…],"cv":…,"stability":…}
 //! indices     u32 each, rising, then zeros up to a multiple of 8
 //! classes     of version 2: u32 each, rising within an index, then zeros up to a multiple of 8
 //! values      f64 each
-//! checksum    SHA-256 of all bytes before it
 //! ```
 //!
 //! 12 bytes per non-zero (16 of version 2) plus the JSON, whose length does not depend on the number of non-zeros. Reading checks the
 //! checksum before anything else is believed, and allocates no more than the bytes it was given.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{Card, Cv, Model, PathRow, Stability};
+use super::frame::{self, Start, damaged, pad};
+use super::{Cv, LinearCard, LinearModel, PathRow, Stability};
 use crate::dataset::Damaged;
 
-const MAGIC: &[u8; 8] = b"SPFMODEL";
-const VERSION: u32 = 1;
-const VERSION_OF_CLASSES: u32 = 2;
-const HEADER: usize = 32;
-const CHECKSUM: usize = 32;
+pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION_OF_CLASSES: u32 = 2;
 
 /// The JSON part as it is written.
 #[derive(Serialize)]
 struct HeadOut<'a> {
-    card: &'a Card,
+    card: &'a LinearCard,
     path: &'a [PathRow],
     cv: &'a Option<Cv>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,43 +35,37 @@ struct HeadOut<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HeadIn {
-    card: Card,
+    card: LinearCard,
     path: Vec<PathRow>,
     cv: Option<Cv>,
     #[serde(default)]
     stability: Option<Stability>,
 }
 
-impl Model {
+impl LinearModel {
     /// The stored form: self-describing, versioned, the same bytes for the same model.
     ///
-    /// Numbers must be finite ([`Model::check`]): JSON has no others, and a model with one would not be read again.
+    /// Numbers must be finite ([`LinearModel::check`]): JSON has no others, and a model with one would not be read again.
     pub fn encode(&self) -> Vec<u8> {
         debug_assert_eq!(self.check(), Ok(()));
         let version = if self.card.is_multinomial() { VERSION_OF_CLASSES } else { VERSION };
-        let mut bytes = Vec::with_capacity(4096 + 16 * self.values.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&version.to_le_bytes());
-        bytes.extend_from_slice(&[0; 20]);
         let head = HeadOut { card: &self.card, path: &self.path, cv: &self.cv, stability: &self.stability };
-        serde_json::to_writer(&mut bytes, &head).expect("plain structs with text keys always serialise into memory");
-        let head_length = (bytes.len() - HEADER) as u64;
-        bytes[16..24].copy_from_slice(&head_length.to_le_bytes());
-        bytes[24..32].copy_from_slice(&(self.indices.len() as u64).to_le_bytes());
-        pad(&mut bytes);
+        let mut bytes = frame::start(version, &head, self.values.len());
         self.indices.iter().for_each(|index| bytes.extend_from_slice(&index.to_le_bytes()));
         pad(&mut bytes);
         self.classes.iter().for_each(|class| bytes.extend_from_slice(&class.to_le_bytes()));
         pad(&mut bytes);
         self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-        let checksum = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&checksum);
-        bytes
+        frame::seal(bytes)
     }
 
     /// Reads the stored form.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let layout = Layout::read(bytes)?;
+        Self::read(bytes, &Start::read(bytes)?)
+    }
+
+    pub(super) fn read(bytes: &[u8], start: &Start) -> Result<Self, Damaged> {
+        let layout = Layout::of(start)?;
         let head: HeadIn = serde_json::from_slice(&bytes[layout.head.clone()]).map_err(|e| damaged(format!("its head: {e}")))?;
         let numbers = |range: std::ops::Range<usize>| bytes[range].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
         let (indices, classes) = (numbers(layout.indices.clone()), numbers(layout.classes.clone()));
@@ -155,14 +140,6 @@ impl Model {
     }
 }
 
-fn damaged(what: impl Into<String>) -> Damaged {
-    Damaged(what.into())
-}
-
-fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-}
-
 /// Where the parts lie.
 struct Layout {
     head: std::ops::Range<usize>,
@@ -172,49 +149,36 @@ struct Layout {
 }
 
 impl Layout {
-    fn read(bytes: &[u8]) -> Result<Self, Damaged> {
-        let end = bytes.len().checked_sub(CHECKSUM).filter(|end| *end >= HEADER).ok_or_else(|| damaged("it is too short"))?;
-        if &bytes[..8] != MAGIC {
-            return Err(damaged("it is no model"));
-        }
-        if Sha256::digest(&bytes[..end]).as_slice() != &bytes[end..] {
-            return Err(damaged("its checksum does not match"));
-        }
-        let of_classes = match word(bytes, 8) {
+    fn of(start: &Start) -> Result<Self, Damaged> {
+        let of_classes = match start.version {
             version if version == u64::from(VERSION) => false,
             version if version == u64::from(VERSION_OF_CLASSES) => true,
             _ => return Err(damaged("its version is not known")),
         };
-        Self::place(word(bytes, 16), word(bytes, 24), of_classes)
-            .filter(|layout| layout.values.end == end)
+        Self::place(start, of_classes)
+            .filter(|layout| layout.values.end == start.arrays.end)
             .ok_or_else(|| damaged("its lengths do not agree"))
     }
 
-    /// The layout for a length of the head and a number of non-zeros; `None` on overflow.
-    fn place(head: u64, nonzeros: u64, of_classes: bool) -> Option<Self> {
-        let (head, nonzeros) = (usize::try_from(head).ok()?, usize::try_from(nonzeros).ok()?);
-        let head = HEADER..HEADER.checked_add(head)?;
-        let start = head.end.checked_next_multiple_of(8)?;
-        let indices = start..start.checked_add(nonzeros.checked_mul(4)?)?;
-        let start = indices.end.checked_next_multiple_of(8)?;
-        let classes = start..start.checked_add(if of_classes { nonzeros.checked_mul(4)? } else { 0 })?;
-        let start = classes.end.checked_next_multiple_of(8)?;
-        let values = start..start.checked_add(nonzeros.checked_mul(8)?)?;
-        Some(Self { head, indices, classes, values })
+    /// The layout for a number of non-zeros; `None` on overflow.
+    fn place(start: &Start, of_classes: bool) -> Option<Self> {
+        let (nonzeros, begin) = (start.count, start.arrays.start);
+        let indices = begin..begin.checked_add(nonzeros.checked_mul(4)?)?;
+        let begin = indices.end.checked_next_multiple_of(8)?;
+        let classes = begin..begin.checked_add(if of_classes { nonzeros.checked_mul(4)? } else { 0 })?;
+        let begin = classes.end.checked_next_multiple_of(8)?;
+        let values = begin..begin.checked_add(nonzeros.checked_mul(8)?)?;
+        Some(Self { head: start.head.clone(), indices, classes, values })
     }
-}
-
-/// The 64-bit word at `at`, which lies in the header.
-fn word(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(word)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use sha2::{Digest, Sha256};
+
+    use super::super::frame::{CHECKSUM, word};
     use super::super::sample::{model, multinomial_model, wide_model};
     use super::*;
 
@@ -222,7 +186,7 @@ mod tests {
     fn a_model_survives_its_stored_form_and_the_form_is_a_function_of_the_model() {
         for original in [model(&[], &[]), model(&[3], &[-0.5]), model(&[0, 7, 99], &[1e-300, -3.0, 0.1 + 0.2]), wide_model(1000)] {
             let bytes = original.encode();
-            assert_eq!(Model::decode(&bytes).unwrap(), original);
+            assert_eq!(LinearModel::decode(&bytes).unwrap(), original);
             assert_eq!(original.encode(), bytes);
         }
     }
@@ -231,14 +195,14 @@ mod tests {
     fn a_multinomial_model_survives_and_its_classes_are_checked() {
         let original = multinomial_model(&[(1, 0, 0.5), (1, 2, -1.0), (4, 1, 2.0)]);
         let bytes = original.encode();
-        assert_eq!(Model::decode(&bytes).unwrap(), original);
+        assert_eq!(LinearModel::decode(&bytes).unwrap(), original);
         assert_eq!(word(&bytes, 8), u64::from(VERSION_OF_CLASSES));
         assert_eq!(word(&model(&[1], &[1.0]).encode(), 8), u64::from(VERSION));
         assert_eq!(multinomial_model(&[]).check(), Ok(()));
         for length in 0..bytes.len() {
-            assert!(Model::decode(&bytes[..length]).is_err(), "cut at {length}");
+            assert!(LinearModel::decode(&bytes[..length]).is_err(), "cut at {length}");
         }
-        let wrong = |change: &dyn Fn(&mut Model)| {
+        let wrong = |change: &dyn Fn(&mut LinearModel)| {
             let mut bad = original.clone();
             change(&mut bad);
             assert!(bad.check().is_err(), "{bad:?}");
@@ -264,14 +228,14 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let bytes = model(&[0, 7, 99], &[1.0, -3.0, 2.0]).encode();
         for length in 0..bytes.len() {
-            assert!(Model::decode(&bytes[..length]).is_err(), "cut at {length}");
+            assert!(LinearModel::decode(&bytes[..length]).is_err(), "cut at {length}");
         }
         for bit in 0..bytes.len() * 8 {
             let mut broken = bytes.clone();
             broken[bit / 8] ^= 1 << (bit % 8);
-            assert!(Model::decode(&broken).is_err(), "bit {bit}");
+            assert!(LinearModel::decode(&broken).is_err(), "bit {bit}");
         }
-        assert!(Model::decode(&[&bytes[..], b"x"].concat()).is_err());
+        assert!(LinearModel::decode(&[&bytes[..], b"x"].concat()).is_err());
     }
 
     /// `bytes` with a checksum that matches.
@@ -299,9 +263,9 @@ mod tests {
         ] {
             let mut bad = good.clone();
             bad[at..at + 8].copy_from_slice(&change);
-            assert!(Model::decode(&sealed(bad)).is_err(), "at {at}");
+            assert!(LinearModel::decode(&sealed(bad)).is_err(), "at {at}");
         }
-        assert!(Model::decode(&sealed(good)).is_ok());
+        assert!(LinearModel::decode(&sealed(good)).is_ok());
     }
 
     #[test]
@@ -317,7 +281,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_never_a_model_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(Model::decode(&bytes).is_err());
+            prop_assert!(LinearModel::decode(&bytes).is_err());
         }
 
         #[test]
@@ -325,7 +289,7 @@ mod tests {
             let mut bytes = model(&[0, 7, 99], &[1.0, -3.0, 2.0]).encode();
             let end = bytes.len() - CHECKSUM;
             changes.into_iter().for_each(|(at, byte)| bytes[usize::from(at) % end] = byte);
-            if let Ok(model) = Model::decode(&sealed(bytes)) {
+            if let Ok(model) = LinearModel::decode(&sealed(bytes)) {
                 prop_assert_eq!(model.check(), Ok(()));
             }
         }

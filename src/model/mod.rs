@@ -7,7 +7,9 @@ mod classes;
 mod coefficients;
 mod container;
 mod csr;
+mod frame;
 mod instances;
+mod kind;
 mod libsvm;
 mod options;
 mod points;
@@ -18,6 +20,7 @@ mod score;
 mod sparsity;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,8 +29,10 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
+pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
+pub use tree::{GrownTree, Nodes, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,13 +142,11 @@ fn is_once(repeats: &u64) -> bool {
 /// Code of the warning of a model that is the best there was when the time was up.
 pub const TIME_LIMIT: &str = "time_limit";
 
-/// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
+/// Everything of a linear model but its arrays and its place in the store (name, version, ids, times).
 /// The keys are those of the public `model_version` object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub struct Card {
-    /// `linear`.
-    pub kind: String,
+pub struct LinearCard {
     /// `squared`, `huber`, `logistic`, `squared_hinge`, `multinomial` or `poisson`.
     pub loss: String,
     /// All classes of a multinomial model; else both, negative first; for one class against the rest the first is `null`.
@@ -180,7 +183,7 @@ pub struct Card {
     pub started_from: Option<String>,
 }
 
-impl Card {
+impl LinearCard {
     /// Whether the fit came to its end, and to its goal. Of a relaxed fit the certificate does not apply to the mixture,
     /// but its penalised part came to its goal.
     pub fn converged(&self) -> bool {
@@ -188,7 +191,7 @@ impl Card {
     }
 }
 
-impl Card {
+impl LinearCard {
     /// Coefficients of one feature: as many as a multinomial model has classes, else one.
     pub fn n_outputs(&self) -> usize {
         self.intercepts.as_ref().map_or(1, Vec::len)
@@ -234,11 +237,11 @@ pub struct FeatureValue {
     pub value: f64,
 }
 
-/// A model version's content.
+/// A linear model's content.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Model {
+pub struct LinearModel {
     /// Everything but the arrays.
-    pub card: Card,
+    pub card: LinearCard,
     /// Features with a non-zero coefficient, rising; in a multinomial model once for each of the feature's classes.
     pub indices: Vec<u32>,
     /// The position of the class that each coefficient is of, rising within a feature; empty but for multinomial models.

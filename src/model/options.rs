@@ -39,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) label: bool,
     pub(super) linear_predictor: bool,
     pub(super) contributions: bool,
+    /// The leaf that a row comes to.
+    pub(super) leaf: bool,
     pub(super) unknown: bool,
     /// An unknown feature is an error.
     pub(super) refuse_unknown: bool,
@@ -50,8 +52,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Merges `body` (which wins) with `query`.
-    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers) -> Result<Self, Fault> {
+    /// Merges `body` (which wins) with `query`; `tree` says whether the model is one.
+    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers, tree: bool) -> Result<Self, Fault> {
         let mut wanted = Self {
             prediction: answers == Answers::Number,
             probability: answers == Answers::Probability,
@@ -59,14 +61,20 @@ impl Wanted {
             label: answers != Answers::Number,
             linear_predictor: answers == Answers::Label,
             contributions: false,
+            leaf: false,
             unknown: false,
             refuse_unknown: false,
-            threshold: if answers == Answers::Label { 0.0 } else { 0.5 },
+            threshold: match answers {
+                Answers::Label => 0.0,
+                // shares of leaves are often equal: then the label is the first class, as it is of more than two
+                _ if tree => 0.5f64.next_up(),
+                _ => 0.5,
+            },
             by_score: answers == Answers::Label,
             top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
         };
         if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
-            wanted.set_output(words, answers, from)?;
+            wanted.set_output(words, answers, tree, from)?;
         }
         if let Some((word, from)) = either(body.unknown_features.as_ref(), query.unknown_features.as_ref()) {
             wanted.refuse_unknown = match word.as_str() {
@@ -98,7 +106,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn set_output(&mut self, words: &[String], answers: Answers, from: From) -> Result<(), Fault> {
+    fn set_output(&mut self, words: &[String], answers: Answers, tree: bool, from: From) -> Result<(), Fault> {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
@@ -109,12 +117,13 @@ impl Wanted {
                 "probability" if answers == Answers::Probability => &mut self.probability,
                 "probabilities" if answers == Answers::Probabilities => &mut self.probabilities,
                 "label" if answers != Answers::Number => &mut self.label,
-                "linear_predictor" => &mut self.linear_predictor,
-                "contributions" => &mut self.contributions,
+                "linear_predictor" if !tree => &mut self.linear_predictor,
+                "contributions" if !tree => &mut self.contributions,
+                "leaf" if tree => &mut self.leaf,
                 "unknown" => &mut self.unknown,
                 other => {
-                    let own = answers.own();
-                    let detail = format!("this model gives {own}, linear_predictor, contributions, unknown; not \"{}\"", clip(other, 60));
+                    let (own, more) = (answers.own(), if tree { "leaf" } else { "linear_predictor, contributions" });
+                    let detail = format!("this model gives {own}, {more}, unknown; not \"{}\"", clip(other, 60));
                     return Err(from.wrong("output", Some(index), "unknown_value", detail));
                 }
             };

@@ -24,6 +24,9 @@ pub struct Predictor {
     /// Where the coefficients of each feature begin among those of a multinomial model, and their end; empty where a
     /// feature has one.
     begins: Vec<u32>,
+    /// The features that a tree splits on, rising, and for each of its nodes the position of its feature among them.
+    features: Vec<u32>,
+    splits: Vec<u32>,
     /// The labels as JSON, of two the negative first; `null` for the rest of one class against the rest.
     labels: Vec<Vec<u8>>,
 }
@@ -41,27 +44,44 @@ pub(super) enum Found {
 impl Predictor {
     /// Makes a model ready to predict.
     pub fn new(model: Arc<Model>, names: Option<Arc<Names>>) -> Self {
-        let mut features = model.indices.clone();
-        let mut begins = Vec::new();
-        if model.card.is_multinomial() {
-            features.dedup();
-            let starts = (0u32..).zip(&model.indices).filter(|(at, index)| *at == 0 || model.indices[*at as usize - 1] != **index);
-            begins = starts.map(|(at, _)| at).chain([model.indices.len() as u32]).collect();
-        }
+        let (mut begins, mut splits) = (Vec::new(), Vec::new());
+        let features = match &*model {
+            Model::Linear(model) => {
+                let mut features = model.indices.clone();
+                if model.card.is_multinomial() {
+                    features.dedup();
+                    let starts = (0u32..).zip(&model.indices).filter(|(at, index)| *at == 0 || model.indices[*at as usize - 1] != **index);
+                    begins = starts.map(|(at, _)| at).chain([model.indices.len() as u32]).collect();
+                }
+                features
+            }
+            Model::Tree(model) => {
+                let used = model.nodes.features_used();
+                splits = model.nodes.features.iter().map(|feature| used.partition_point(|one| one < feature) as u32).collect();
+                used
+            }
+        };
         let positions = || features.iter().copied().zip(0u32..);
         let by_index = positions().collect();
         let by_name = match &names {
             Some(names) => positions().filter_map(|(index, position)| Some((names.get(index)?.into(), position))).collect(),
             None => HashMap::new(),
         };
-        let classes = model.card.classes.as_deref().unwrap_or(&[None, None]);
+        let card = model.card();
+        let classes = card.classes().unwrap_or_else(|| [None, None].as_slice().into());
         let labels = classes.iter().map(|class| class.as_ref().map_or_else(|| b"null".to_vec(), label)).collect();
-        Self { model, names, by_index, by_name, begins, labels }
+        let features = if model.tree().is_some() { features } else { Vec::new() };
+        Self { model, names, by_index, by_name, begins, features, splits, labels }
     }
 
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// For each node of a tree the position of its feature among those it splits on.
+    pub(super) fn splits(&self) -> &[u32] {
+        &self.splits
     }
 
     /// Display name of a feature: its name, else its decimal index.
@@ -71,20 +91,31 @@ impl Predictor {
 
     /// What answers are.
     pub(super) fn answers(&self) -> Answers {
-        match self.model.card.loss.as_str() {
-            "logistic" => Answers::Probability,
-            "squared_hinge" => Answers::Label,
-            "multinomial" => Answers::Probabilities,
-            _ => Answers::Number,
+        match &*self.model {
+            Model::Linear(model) => match model.card.loss.as_str() {
+                "logistic" => Answers::Probability,
+                "squared_hinge" => Answers::Label,
+                "multinomial" => Answers::Probabilities,
+                _ => Answers::Number,
+            },
+            Model::Tree(model) => match model.card.classes.as_deref() {
+                None => Answers::Number,
+                Some([_, _]) => Answers::Probability,
+                Some(_) => Answers::Probabilities,
+            },
         }
     }
 
-    /// Features with a coefficient.
+    /// Features with a coefficient, or that are split on.
     pub(super) fn n_active(&self) -> usize {
-        if self.begins.is_empty() { self.model.indices.len() } else { self.begins.len() - 1 }
+        match &*self.model {
+            Model::Linear(model) if self.begins.is_empty() => model.indices.len(),
+            Model::Linear(_) => self.begins.len() - 1,
+            Model::Tree(_) => self.features.len(),
+        }
     }
 
-    /// Where the coefficients of the feature at `position` among those with one lie in the model.
+    /// Where the coefficients of the feature at `position` among those with one lie in a linear model.
     pub(super) fn entries(&self, position: u32) -> std::ops::Range<usize> {
         let at = position as usize;
         match self.begins.get(at..at + 2) {
@@ -93,14 +124,12 @@ impl Predictor {
         }
     }
 
-    /// The feature at `position` among those with a coefficient.
+    /// The feature at `position` among the active ones.
     pub(super) fn feature(&self, position: u32) -> u32 {
-        self.model.indices[self.entries(position).start]
-    }
-
-    /// What is predicted where the linear predictor is `score`: itself, or the mean of a count.
-    pub(super) fn prediction(&self, score: f64) -> f64 {
-        if self.model.card.loss == "poisson" { score.exp() } else { score }
+        match &*self.model {
+            Model::Linear(model) => model.indices[self.entries(position).start],
+            Model::Tree(_) => self.features[position as usize],
+        }
     }
 
     /// The label, as JSON, of a class; of two, the positive one is the second.
@@ -109,7 +138,10 @@ impl Predictor {
     }
 
     pub(super) fn n_features(&self) -> u64 {
-        self.model.card.sparsity.n_features
+        match &*self.model {
+            Model::Linear(model) => model.card.sparsity.n_features,
+            Model::Tree(model) => model.card.sparsity.n_features,
+        }
     }
 
     pub(super) fn by_index(&self, index: u32) -> Found {
@@ -147,7 +179,7 @@ impl Predictor {
         match format {
             PredictFormat::Json => instances::predict(self, body, options, limits),
             PredictFormat::Libsvm { index_base } => {
-                let wanted = Wanted::new(&PredictOptions::default(), options, self.answers())?;
+                let wanted = Wanted::new(&PredictOptions::default(), options, self.answers(), self.model.tree().is_some())?;
                 let mut scorer = Scorer::new(self, wanted, limits);
                 libsvm::read_rows(body, index_base, limits, &mut scorer)?;
                 scorer.finish()

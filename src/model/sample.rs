@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Card, Certificate, CertificateStatus, Cv, CvRow, Model, PathRow, Sparsity};
+use super::{Certificate, CertificateStatus, Cv, CvRow, LinearCard, LinearModel, PathRow, Sparsity};
 use crate::dataset::{Class, Encoding, Format, IngestLimits, Names, Upload, ingest};
 use crate::job::Warning;
 
@@ -31,18 +31,18 @@ pub(crate) fn names(names: &[&str]) -> Arc<Names> {
 }
 
 /// A logistic model over 100 features.
-pub(crate) fn model(indices: &[u32], values: &[f64]) -> Model {
+pub(crate) fn model(indices: &[u32], values: &[f64]) -> LinearModel {
     with_features(100, indices.to_vec(), values.to_vec())
 }
 
 /// A model with `nonzeros` non-zeros.
-pub(super) fn wide_model(nonzeros: u32) -> Model {
+pub(super) fn wide_model(nonzeros: u32) -> LinearModel {
     let values = (0..nonzeros).map(|i| 1.0 / f64::from(i + 3)).collect();
     with_features(1 << 31, (0..nonzeros).map(|i| 3 * i).collect(), values)
 }
 
 /// A multinomial model of three classes over 100 features.
-pub(super) fn multinomial_model(entries: &[(u32, u32, f64)]) -> Model {
+pub(super) fn multinomial_model(entries: &[(u32, u32, f64)]) -> LinearModel {
     let mut model = with_features(100, entries.iter().map(|e| e.0).collect(), entries.iter().map(|e| e.2).collect());
     model.classes = entries.iter().map(|e| e.1).collect();
     let named = [Class::Text("ant".into()), Class::Text("bee".into()), Class::Number(3.0)];
@@ -54,7 +54,7 @@ pub(super) fn multinomial_model(entries: &[(u32, u32, f64)]) -> Model {
     model
 }
 
-fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model {
+fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> LinearModel {
     let row = PathRow {
         index: 0,
         lambda: 0.1,
@@ -78,8 +78,7 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         epochs: 12,
         full_passes: 3.5,
     };
-    let card = Card {
-        kind: "linear".into(),
+    let card = LinearCard {
         loss: "logistic".into(),
         classes: Some(vec![Some(Class::Number(-1.0)), Some(Class::Number(1.0))]),
         objective: "F".into(),
@@ -115,5 +114,5 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Model 
         index_1se: 0,
         rows,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv), stability: None }
+    LinearModel { card, indices, classes: Vec::new(), values, path: vec![row], cv: Some(cv), stability: None }
 }

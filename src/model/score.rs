@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use super::options::{Answers, Wanted};
 use super::predictor::{Found, Predictor};
-use super::{PredictLimits, Predictions};
+use super::{LinearModel, Model, PredictLimits, Predictions, TreeModel};
 use crate::fault::{Code, Fault};
 
 /// What is wrong with a row: at one of its entries (counted from 0 as they were added) or as a whole.
@@ -39,10 +39,19 @@ pub(super) struct Scorer<'a> {
     /// One bit for each feature with a coefficient: whether it occurred.
     active: Vec<u64>,
     pub(super) row: Row,
-    /// Whether answers are of many classes.
-    many: bool,
-    /// Their linear predictors in this row.
+    model: Scored<'a>,
+    /// Linear predictors of many classes in this row.
     pub(super) scores: Vec<f64>,
+}
+
+/// What scores a row.
+#[derive(Clone, Copy)]
+enum Scored<'a> {
+    /// One linear predictor.
+    Line(&'a LinearModel),
+    /// One for each class.
+    Lines(&'a LinearModel),
+    Tree(&'a TreeModel),
 }
 
 /// The row being read.
@@ -61,8 +70,12 @@ impl<'a> Scorer<'a> {
     pub(super) fn new(predictor: &'a Predictor, wanted: Wanted, limits: &PredictLimits) -> Self {
         let active = vec![0; predictor.n_active().div_ceil(64)];
         let row = Row { rising: true, ..Row::default() };
-        let many = predictor.answers() == Answers::Probabilities;
-        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, many, scores: Vec::new() }
+        let model = match &**predictor.model() {
+            Model::Linear(model) if predictor.answers() == Answers::Probabilities => Scored::Lines(model),
+            Model::Linear(model) => Scored::Line(model),
+            Model::Tree(model) => Scored::Tree(model),
+        };
+        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores: Vec::new() }
     }
 
     /// Features of the model.
@@ -132,10 +145,10 @@ impl<'a> Scorer<'a> {
             self.refuse_duplicates()?;
             self.row.hits.sort_unstable_by_key(|hit| hit.0);
         }
-        if self.many {
-            self.score_classes()?;
-        } else {
-            self.score()?;
+        match self.model {
+            Scored::Line(model) => self.score(model)?,
+            Scored::Lines(model) => self.score_classes(model)?,
+            Scored::Tree(model) => self.descend(model),
         }
         self.rows += 1;
         self.unknown += self.row.unknown;
@@ -145,16 +158,15 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    fn score(&mut self) -> Result<(), Refusal> {
-        let values = &self.predictor.model().values;
-        let mut score = self.predictor.model().card.intercept;
+    fn score(&mut self, model: &LinearModel) -> Result<(), Refusal> {
+        let mut score = model.card.intercept;
         for (position, value) in &self.row.hits {
-            score += values[*position as usize] * value;
+            score += model.values[*position as usize] * value;
         }
-        if !score.is_finite() || !self.predictor.prediction(score).is_finite() {
+        if !score.is_finite() || !prediction(model, score).is_finite() {
             return Err(Refusal::row(Code::NumericalError, "the score is beyond a double"));
         }
-        self.answer(score);
+        self.answer(model, score);
         Ok(())
     }
 
@@ -167,7 +179,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    fn answer(&mut self, score: f64) {
+    fn answer(&mut self, model: &LinearModel, score: f64) {
         let wanted = self.wanted;
         let mut separator = if self.rows == 0 { "{" } else { ",{" };
         let mut field = |out: &mut Vec<u8>, key: &str| {
@@ -177,7 +189,7 @@ impl<'a> Scorer<'a> {
         };
         if wanted.prediction {
             field(&mut self.out, "\"prediction\":");
-            put(&mut self.out, self.predictor.prediction(score));
+            put(&mut self.out, prediction(model, score));
         }
         let probability = sigmoid(score);
         let side = if wanted.by_score { score } else { probability };
@@ -195,19 +207,14 @@ impl<'a> Scorer<'a> {
         }
         if wanted.contributions {
             field(&mut self.out, "\"contributions\":");
-            self.contributions();
+            self.row.hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
+            self.put_contributions();
         }
         if wanted.unknown {
             field(&mut self.out, "\"unknown\":");
             let _ = write!(self.out, "{}", self.row.unknown);
         }
         self.out.push(b'}');
-    }
-
-    fn contributions(&mut self) {
-        let model = self.predictor.model();
-        self.row.hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
-        self.put_contributions();
     }
 
     /// The strongest of the w·x that have taken the place of the values; equal ones in order of their features.
@@ -244,6 +251,11 @@ impl<'a> Scorer<'a> {
 /// The shortest text that reads back as `number`; writing to memory cannot fail.
 pub(super) fn put(out: &mut Vec<u8>, number: f64) {
     let _ = serde_json::to_writer(out, &number);
+}
+
+/// What is predicted where the linear predictor is `score`: itself, or the mean of a count.
+fn prediction(model: &LinearModel, score: f64) -> f64 {
+    if model.card.loss == "poisson" { score.exp() } else { score }
 }
 
 /// 1 / (1 + e^−η) without overflow.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{FeatureValue, Histogram, Model, Sparsity};
+use super::{FeatureValue, Histogram, LinearModel, Sparsity};
 
 impl Sparsity {
     /// Measures the non-zero coefficients `values` of the features `indices` (rising) among `n_features`;
@@ -52,7 +52,7 @@ fn count(values: &[f64], which: impl Fn(f64) -> bool) -> u64 {
 }
 
 /// A share of a whole; of nothing, everything.
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
@@ -66,7 +66,7 @@ fn l2(values: &[f64], max: f64) -> f64 {
 }
 
 /// SHA-256, in hex, of the indices as little-endian u32 in rising order.
-fn support_hash(indices: &[u32]) -> String {
+pub(super) fn support_hash(indices: &[u32]) -> String {
     let mut hash = Sha256::new();
     indices.iter().for_each(|index| hash.update(index.to_le_bytes()));
     hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -75,7 +75,7 @@ fn support_hash(indices: &[u32]) -> String {
     })
 }
 
-impl Model {
+impl LinearModel {
     /// Equal bins over the non-zero coefficients, the last one closed; empty arrays without non-zeros. Equal
     /// coefficients lie in bins one wide in all, centred on them.
     pub fn histogram(&self, bins: usize) -> Histogram {

@@ -19,7 +19,7 @@ fn small(loss: &str) -> Predictor {
     if matches!(loss, "squared" | "huber") {
         model.card.classes = None;
     }
-    Predictor::new(Arc::new(model), None)
+    Predictor::new(Arc::new(Model::Linear(model)), None)
 }
 
 fn predict(predictor: &Predictor, body: &str) -> Result<Predictions, Fault> {
@@ -132,7 +132,7 @@ fn options_of_the_body_win_over_those_of_the_query() {
 fn the_rest_of_one_class_against_the_rest_has_no_label() {
     let mut model = model(&[1], &[-50.0]);
     model.card.classes = Some(vec![None, Some(Class::Text("a\"b".into()))]);
-    let predictor = Predictor::new(Arc::new(model), None);
+    let predictor = Predictor::new(Arc::new(Model::Linear(model)), None);
     let body = r#"{"instances":[{"indices":[1],"values":[1]},{"indices":[1],"values":[-1]}],"output":["label"]}"#;
     assert_eq!(answers(&predict(&predictor, body).unwrap()), json!([{"label": null}, {"label": "a\"b"}]));
 }
@@ -307,7 +307,7 @@ fn features_are_found_by_name_and_zero_coefficients_are_not_unknown() {
     let mut model = model(&[1, 3], &[2.0, -1.0]);
     model.card.sparsity.n_features = 4;
     model.card.loss = "squared".into();
-    let predictor = Predictor::new(Arc::new(model), Some(names(&["age", "country=NO", "7", "größe"])));
+    let predictor = Predictor::new(Arc::new(Model::Linear(model)), Some(names(&["age", "country=NO", "7", "größe"])));
     let body = r#"{"instances":[
         {"features":{"country":"NO","age":31,"größe":0.5}},
         {"features":{"country=NO":true,"7":1,"3":1,"country":"SE","gr\u00f6\u00dfe":2}},
@@ -329,7 +329,7 @@ fn features_are_found_by_name_and_zero_coefficients_are_not_unknown() {
         assert_eq!(told(&fault), (code, at.to_owned()), "{row}");
     }
     assert_eq!(predictor.display_name(3), "größe");
-    let shown = predictor.model().coefficients(Some(&names(&["a", "b", "c", "d"])), &CoefficientView::default());
+    let shown = predictor.model().linear().unwrap().coefficients(Some(&names(&["a", "b", "c", "d"])), &CoefficientView::default());
     assert_eq!(shown.names, Some(vec!["b".to_owned(), "d".to_owned()]));
 }
 
@@ -344,7 +344,7 @@ proptest! {
     fn the_same_row_in_any_form_and_order_gives_the_same_bits(row in row(), weights in proptest::collection::vec(-5.0f64..5.0, 40)) {
         let indices: Vec<u32> = (0..40).map(|i| 2 * i + 1).collect();
         let weights: Vec<f64> = weights.into_iter().map(|w| if w == 0.0 { 1.0 } else { w }).collect();
-        let predictor = Predictor::new(Arc::new(model(&indices, &weights)), None);
+        let predictor = Predictor::new(Arc::new(Model::Linear(model(&indices, &weights))), None);
         let (keys, values): (Vec<u32>, Vec<f64>) = row.iter().copied().unzip();
         let mut dense = vec![0.0; 100];
         row.iter().for_each(|(index, value)| dense[*index as usize] = *value);

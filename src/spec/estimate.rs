@@ -10,7 +10,7 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedFit};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedFit, ResolvedTree};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -108,6 +108,35 @@ pub fn estimate(meta: &Meta, fit: &ResolvedFit, threads: u64) -> Estimate {
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + solves * passes[end] * pass[end]);
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Estimates a tree. Growing holds the cells of every entry once for all folds (`tree/bins.rs`), and for each thread their sums
+/// and those of the parts of the matrix that belong to open nodes; nodes are held while they grow and once more in
+/// their order.
+///
+/// Time: ordering the columns, then for each level a look at the sums of the cells; a full tree is deeper than one can know.
+pub fn tree_estimate(meta: &Meta, tree: &ResolvedTree, threads: u64) -> Estimate {
+    let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
+    let width = meta.target.classes.as_ref().map_or(1.0, |classes| classes.len() as f64);
+    let (described, summed) = if width > 2.0 { (10.0, 8.0) } else { (4.0, 16.0) };
+    let leaves = rows
+        .min(tree.size.max_leaves.map_or(f64::INFINITY, |most| most as f64))
+        .min(tree.size.max_depth.map_or(f64::INFINITY, |depth| 2.0_f64.powf(f64::from(depth))))
+        .max(1.0);
+    let shared = nonzeros * (8.0 + described) + 8.0 * columns;
+    let parts = nonzeros * (8.0 + 2.0 * described + 3.0 * summed) + 24.0 * columns;
+    let nodes = 4.0 * leaves * (80.0 + 8.0 * width);
+    let folds = tree.folds().map_or(0.0, |folds| folds.folds as f64);
+    let at_once = (threads as f64).clamp(1.0, folds.max(1.0));
+    let of_thread = parts + nodes + 72.0 * rows;
+    let bytes = shared + at_once * of_thread + nodes;
+    let levels = leaves.log2().max(1.0);
+    let grown = 1.0 + folds;
+    let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
+    let low = 0.001 + load[0] + 5e-9 * nonzeros + grown * (nonzeros + rows) * 1e-9 * levels;
+    let high = 0.01 + load[1] + 50e-9 * nonzeros + grown * (nonzeros + rows) * 100e-9 * levels;
+    let memory_mb = [(BASE_MIB + (shared + parts) / MIB) / 4.0, BASE_MIB + bytes / MIB];
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: [low, high].map(short) }
 }
 
 /// Estimates an evaluation: the scores, the target as numbers, and their order, once; the columns of the model's

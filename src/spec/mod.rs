@@ -26,6 +26,7 @@ mod selection;
 mod stability;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod warm_start;
 mod work;
 
@@ -38,7 +39,7 @@ use crate::job::{JobKind, Priority};
 
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
-pub use estimate::{estimate, evaluation_estimate};
+pub use estimate::{estimate, evaluation_estimate, tree_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
@@ -49,6 +50,7 @@ pub use reference::{ModelRef, Pick, version_number};
 pub use resolve::{PILOT_FOLDS, feature_index};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
 pub use stability::Stability;
+pub use tree::{Criterion, Pruning, ResolvedTree, TreeFolds, TreeSize, TreeSpec};
 pub use work::{Asked, Work};
 
 /// `POST /jobs`, parsed but not yet compared with the data set.

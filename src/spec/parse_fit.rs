@@ -24,7 +24,7 @@ const MAX_EPOCHS: u64 = 10_000;
 pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<FitSpec> {
     let mut spec = Fields::open(value, "#/spec", problems)?;
     if spec.take("kind").is_some() {
-        spec.word("kind", &["linear"], problems)?;
+        spec.word("kind", &["linear", "tree"], problems)?;
     }
     let loss = spec.take("loss").map(|value| parse_loss(value, problems));
     let penalty = spec.take("penalty").map_or_else(|| Some(Penalty::lasso()), |value| parse_penalty(value, problems));
@@ -283,7 +283,7 @@ fn parse_values(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> 
 }
 
 /// Absent = those stored, `null` or `false` = ignore them, `true` = they must be there.
-fn parse_weights(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<AskedWeights> {
+pub(super) fn parse_weights(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<AskedWeights> {
     match spec.take("weights") {
         None => Some(AskedWeights::Stored),
         Some(Value::Null | Value::Bool(false)) => Some(AskedWeights::Ignored),

@@ -140,7 +140,7 @@ fn folds_of_groups(asked: Option<u64>, groups: u64, warnings: &mut Vec<Warning>,
     asked.unwrap_or_else(|| default_folds(groups, "groups", warnings))
 }
 
-fn default_folds(n: u64, of: &str, warnings: &mut Vec<Warning>) -> u64 {
+pub(super) fn default_folds(n: u64, of: &str, warnings: &mut Vec<Warning>) -> u64 {
     if n < FOLDS {
         let detail = format!("{n} {of} make {n} folds, not the usual {FOLDS}.");
         warnings.push(Warning { code: "fewer_folds".into(), detail, features: Vec::new() });

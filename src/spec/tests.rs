@@ -5,6 +5,7 @@ mod classes;
 mod evaluate;
 mod penalties;
 mod stability;
+mod tree;
 mod warm_start;
 
 use serde_json::{Value, json};
@@ -278,7 +279,7 @@ fn every_wrong_specification_is_told_with_code_and_place() {
         (r#"{"selection":{"method":"cv","fold_of_row":[0,"a"]}}"#, "#/spec/selection/fold_of_row/1 invalid_field"),
         (r#"{"constraints":{}}"#, "#/spec/constraints unknown_field"),
         (r#"{"offset":null}"#, "#/spec/offset unknown_field"),
-        (r#"{"kind":"tree"}"#, "#/spec/kind unknown_value"),
+        (r#"{"kind":"forest"}"#, "#/spec/kind unknown_value"),
         (r#"{"intercept":1}"#, "#/spec/intercept invalid_field"),
         (r#"{"standardize":"center_scale"}"#, "#/spec/standardize unknown_value"),
         (r#"{"weights":"w"}"#, "#/spec/weights invalid_field"),

@@ -5,7 +5,11 @@ use serde_json::Value;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
 use super::parse_fit::parse_fit;
-use super::{Estimate, EvaluateSpec, FitSpec, ResolvedEvaluate, ResolvedFit, RunLimits, SpecLimits, estimate, evaluation_estimate};
+use super::tree::parse_tree;
+use super::{
+    Estimate, EvaluateSpec, FitSpec, ResolvedEvaluate, ResolvedFit, ResolvedTree, RunLimits, SpecLimits, TreeSpec, estimate,
+    evaluation_estimate, tree_estimate,
+};
 use crate::dataset::Meta;
 use crate::job::JobKind;
 
@@ -14,6 +18,8 @@ use crate::job::JobKind;
 pub enum Asked {
     /// A fit.
     Fit(Box<FitSpec>),
+    /// A fit of a tree.
+    Tree(Box<TreeSpec>),
     /// An evaluation.
     Evaluate(EvaluateSpec),
 }
@@ -23,6 +29,8 @@ pub enum Asked {
 pub enum Work {
     /// A fit.
     Fit(Box<ResolvedFit>),
+    /// A fit of a tree.
+    Tree(Box<ResolvedTree>),
     /// An evaluation.
     Evaluate(ResolvedEvaluate),
 }
@@ -30,9 +38,15 @@ pub enum Work {
 /// Parses `spec` of a job of this kind.
 pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Asked> {
     match kind {
+        JobKind::Fit if is_tree(spec) => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
     }
+}
+
+/// What kind of model a fit makes is said inside its specification.
+fn is_tree(spec: &Value) -> bool {
+    spec.get("kind").and_then(Value::as_str) == Some("tree")
 }
 
 impl Asked {
@@ -40,6 +54,7 @@ impl Asked {
     pub(super) fn limits_mut(&mut self) -> &mut RunLimits {
         match self {
             Self::Fit(fit) => &mut fit.limits,
+            Self::Tree(tree) => &mut tree.limits,
             Self::Evaluate(evaluate) => &mut evaluate.limits,
         }
     }
@@ -52,6 +67,7 @@ impl Work {
     /// It was not written by [`Work::write`].
     pub fn read(kind: JobKind, stored: &Value) -> Result<Self, serde_json::Error> {
         match kind {
+            JobKind::Fit if is_tree(stored) => serde_json::from_value(stored.clone()).map(Self::Tree),
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
         }
@@ -64,6 +80,7 @@ impl Work {
     pub fn write(&self) -> Result<Value, serde_json::Error> {
         match self {
             Self::Fit(fit) => serde_json::to_value(fit),
+            Self::Tree(tree) => serde_json::to_value(tree),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
         }
     }
@@ -72,6 +89,7 @@ impl Work {
     pub fn limits(&self) -> &RunLimits {
         match self {
             Self::Fit(fit) => &fit.limits,
+            Self::Tree(tree) => &tree.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
         }
     }
@@ -80,6 +98,7 @@ impl Work {
     pub fn estimate(&self, meta: &Meta, threads: u64) -> Estimate {
         match self {
             Self::Fit(fit) => estimate(meta, fit, threads),
+            Self::Tree(tree) => tree_estimate(meta, tree, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
         }
     }

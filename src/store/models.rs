@@ -12,7 +12,7 @@ use super::{
 };
 use crate::id::{Id, Kind};
 use crate::job::DatasetRef;
-use crate::model::{Card, Model, PathPoints};
+use crate::model::{Card, KeptPath, Model};
 use crate::spec::Pick;
 
 /// The files of a model, durable, not yet named by a row; removed on drop.
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Writes the files of a model.
-    pub(super) async fn write_artefact(&self, model: Arc<Model>, points: Option<Arc<PathPoints>>) -> Result<Artefact, StoreError> {
+    pub(super) async fn write_artefact(&self, model: Arc<Model>, points: Option<Arc<KeptPath>>) -> Result<Artefact, StoreError> {
         let (blobs, ambient) = (self.inner.blobs.clone(), self.inner.ambient.clone());
         let written = blocking(move || {
             let file = |bytes: Vec<u8>| {
@@ -199,7 +199,7 @@ impl Store {
             let now = session.now(&store.inner.ambient).await?;
             let (names, job, dataset) = (source.names.as_ref(), &source.job, &source.dataset);
             let new = NewModel { project: &source.project, name: &source.name, job, dataset, names, promoted: true };
-            let row = store.add_model_in(&mut session, &new, &model.card, &artefact, now).await?;
+            let row = store.add_model_in(&mut session, &new, &model.card(), &artefact, now).await?;
             let answer = render(&row)?;
             if let Some(keyed) = &keyed {
                 match store.keep_answer(&mut session, keyed, &answer).await? {
@@ -221,9 +221,9 @@ impl Store {
     }
 
     /// The points of the path that a model was chosen from, read and checked; `None` where they are not kept.
-    pub async fn open_points(&self, row: &ModelRow) -> Result<Option<PathPoints>, StoreError> {
+    pub async fn open_points(&self, row: &ModelRow) -> Result<Option<KeptPath>, StoreError> {
         let (Some(path), blobs) = (row.path.clone(), self.inner.blobs.clone()) else { return Ok(None) };
-        blocking(move || Ok(Some(PathPoints::decode(&blobs.read(&path.id, &path.sha256)?)?))).await
+        blocking(move || Ok(Some(KeptPath::decode(&blobs.read(&path.id, &path.sha256)?)?))).await
     }
 
     /// Reads and checks the artefact.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::Model;
+use crate::model::{LinearModel, Model, TreeModel};
 
 /// A job that broke off rests at most this long after its first attempt, …
 const PAUSE: Duration = Duration::from_secs(1);
@@ -200,12 +200,16 @@ impl Store {
             names: claim.dataset.names.as_ref(),
             promoted: false,
         };
-        let ModelRow { version, .. } = self.add_model_in(&mut session, &new, &model.card, &artefact, now).await?;
-        let certificate = &model.card.certificate;
-        let converged = model.card.converged();
-        let nonzeros = model.card.sparsity.nonzeros;
-        let result = job::fit_result(name, version, model.card.lambda, nonzeros, converged, certificate.relative_gap);
-        let warnings = joined_warnings(job, model.card.warnings.clone());
+        let ModelRow { version, .. } = self.add_model_in(&mut session, &new, &model.card(), &artefact, now).await?;
+        let result = match model {
+            Model::Linear(LinearModel { card, .. }) => {
+                job::fit_result(name, version, card.lambda, card.sparsity.nonzeros, card.converged(), card.certificate.relative_gap)
+            }
+            Model::Tree(TreeModel { card, .. }) => {
+                job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged())
+            }
+        };
+        let warnings = joined_warnings(job, model.warnings().to_vec());
         // before the ending: who hears of that listens no longer
         tell_warnings(&mut session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
         let end = args![&job.id, claim.number, now, to_text(&result)?, to_text(&warnings)?];

@@ -12,7 +12,7 @@ use super::NewHook;
 use crate::dataset::{Meta, Names};
 use crate::id::Id;
 use crate::job::{DatasetRef, Failure, Job, JobKind, Priority, Reason, Status, Warning};
-use crate::model::{Card, Model, PathPoints};
+use crate::model::{Card, KeptPath, Model};
 use crate::traceparent::Traceparent;
 
 /// A page of a list, newest first.
@@ -218,7 +218,7 @@ pub enum Ending {
     Succeeded {
         model: Arc<Model>,
         /// The path it was chosen from, where that is kept.
-        points: Option<Arc<PathPoints>>,
+        points: Option<Arc<KeptPath>>,
     },
     /// Succeeded, and what came of it is no model: `result` as clients see it.
     Reported {

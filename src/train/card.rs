@@ -10,7 +10,7 @@ use super::target::{Compared, Groups, Rows, display_name};
 use super::{Inputs, TrainError, measure, relaxed};
 use crate::dataset::Dataset;
 use crate::job::Warning;
-use crate::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity, TIME_LIMIT};
+use crate::model::{Certificate, CertificateStatus, LinearCard, LinearModel, PathRow, Sparsity, TIME_LIMIT};
 use crate::solver::{self, Point, Problem, Stop};
 use crate::spec::{Loss, ResolvedFit, Standardize};
 
@@ -36,7 +36,7 @@ pub(super) struct Parts<'p> {
 }
 
 /// Everything about the chosen point. `observe` hears of every look at the matrix and may stop it.
-pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe<'_>) -> Result<Model, TrainError> {
+pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe<'_>) -> Result<LinearModel, TrainError> {
     let Parts { dataset, spec, rows, inputs, problem, path, .. } = *parts;
     let penalised = parts.restricted.as_ref().unwrap_or(&path.points[chosen.index]);
     let mixed = if chosen.gamma < 1.0 { Some(relaxed::mix(parts.inputs, penalised, chosen.gamma, observe)?) } else { None };
@@ -68,8 +68,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         Compared::Classes(n) => Sparsity::of_classes(dataset.meta.shape[1], n as u64, &indices, &point.values, name_of),
     };
     let comparable = refit.is_none() && parts.restricted.is_none() && inputs.shape == solver::Shape::Net;
-    let card = Card {
-        kind: "linear".into(),
+    let card = LinearCard {
         loss: spec.loss.name().into(),
         classes: rows.classes.clone(),
         objective: if parts.restricted.is_some() { objective(spec) + STABLE_ALONE } else { objective(spec) },
@@ -102,7 +101,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         path.points.iter().enumerate().map(|(i, point)| path_row(i, point, spec.penalty.is_folded(), null_deviance, &chosen)).collect();
     let asked = spec.selection.stability().zip(chosen.stability.as_ref());
     let stability = asked.map(|(asked, found)| selected::frequencies(asked, found, features));
-    Ok(Model { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv, stability })
+    Ok(LinearModel { card, indices, classes: point.classes.clone(), values: point.values.clone(), path, cv: chosen.cv, stability })
 }
 
 /// The sentence every library scales differently, in the words of the public contract, and what its signs stand for here.

@@ -6,14 +6,14 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
-use super::evaluate_classes;
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
+use super::{evaluate_classes, evaluate_tree};
 use crate::dataset::{Class, Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::matrix::{Number, ValuesView};
-use crate::model::Model;
+use crate::model::{LinearModel, Model};
 
 /// Units of work, a few nanoseconds each, between two looks up.
 const UNSEEN: usize = 1 << 16;
@@ -46,10 +46,21 @@ pub struct Evaluation {
 /// finite number.
 pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe: &Observe<'_>) -> Result<Evaluation, TrainError> {
     let pace = Pace::new(observe);
-    let matched = Matched::find(dataset, model, names, &pace)?;
-    let metrics = match model.card.is_multinomial() {
-        true => evaluate_classes::metrics(dataset, model, &matched, &pace)?,
-        false => metrics(dataset, model, &matched, &pace)?,
+    let (matched, metrics) = match model {
+        Model::Linear(model) => {
+            let matched = Matched::find(dataset, (&model.indices, model.card.sparsity.n_features), names, &pace)?;
+            let metrics = match model.card.is_multinomial() {
+                true => evaluate_classes::metrics(dataset, model, &matched, &pace)?,
+                false => metrics(dataset, model, &matched, &pace)?,
+            };
+            (matched, metrics)
+        }
+        Model::Tree(model) => {
+            let used = model.nodes.features_used();
+            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, &pace)?;
+            let metrics = evaluate_tree::metrics(dataset, model, &used, &matched, &pace)?;
+            (matched, metrics)
+        }
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
     if !metrics.as_object().is_some_and(|all| all.values().all(finite)) {
@@ -64,10 +75,10 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
     })
 }
 
-fn metrics(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
+fn metrics(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
     let eta = scores(dataset, model, matched, pace)?;
     pace.at(1);
-    let rows = Measured { y: &target(dataset, model)?, eta: &eta, dataset, pace };
+    let rows = Measured { y: &target(dataset, model.card.classes.as_deref())?, eta: &eta, dataset, pace };
     match model.card.loss.as_str() {
         "squared" => rows.numbers(),
         "poisson" => rows.counts(),
@@ -85,7 +96,7 @@ fn metrics(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>)
 
 /// Tells how far the work is, often enough to be stopped within a moment.
 pub(super) struct Pace<'a> {
-    observe: &'a Observe<'a>,
+    pub(super) observe: &'a Observe<'a>,
     unseen: Cell<usize>,
     part: Cell<u64>,
 }
@@ -130,9 +141,10 @@ pub(super) struct Matched {
 }
 
 impl Matched {
-    fn find(dataset: &Dataset, model: &Model, names: Option<&Names>, pace: &Pace<'_>) -> Result<Self, TrainError> {
+    /// `indices` are the features that matter to the model, rising, of so many in all.
+    fn find(dataset: &Dataset, (indices, n_features): (&[u32], u64), names: Option<&Names>, pace: &Pace<'_>) -> Result<Self, TrainError> {
         let theirs = dataset.names.as_deref();
-        let (n_features, width) = (model.card.sparsity.n_features, dataset.meta.shape[1]);
+        let width = dataset.meta.shape[1];
         // one file of names for both: a feature is the same number here and there
         let renamed = names.zip(theirs).filter(|(ours, theirs)| !std::ptr::eq(*ours, *theirs));
         if names.is_some() != theirs.is_some() {
@@ -153,14 +165,14 @@ impl Matched {
             match of_model(feature) {
                 None => note(&mut matched.unknown, || display_name(dataset, feature)),
                 Some(known) => {
-                    let first = model.indices.partition_point(|index| *index < known);
-                    let own = model.indices[first..].iter().take_while(|index| **index == known);
+                    let first = indices.partition_point(|index| *index < known);
+                    let own = indices[first..].iter().take_while(|index| **index == known);
                     matched.pairs.extend((first as u32..).zip(own).map(|(at, _)| (at, column)));
                 }
             }
         }
         matched.pairs.sort_unstable();
-        for same in model.indices.chunk_by(|a, b| a == b) {
+        for same in indices.chunk_by(|a, b| a == b) {
             let feature = same[0];
             pace.work(cost)?;
             if of_data(feature).is_none() {
@@ -188,7 +200,7 @@ fn note((count, features): &mut (u64, Vec<String>), name: impl FnOnce() -> Strin
 }
 
 /// η of each row, summed as predictions are: the intercept first, then by rising feature; the offset last.
-fn scores(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
+fn scores(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
     let mut eta = vec![model.card.intercept; dataset.y.len()];
     match dataset.x.view().values {
         ValuesView::Single(values) => add_columns(dataset, values, model, matched, &mut eta, pace)?,
@@ -206,7 +218,7 @@ fn scores(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) 
 fn add_columns<V: Number>(
     dataset: &Dataset,
     values: &[V],
-    model: &Model,
+    model: &LinearModel,
     matched: &Matched,
     eta: &mut [f64],
     pace: &Pace<'_>,
@@ -223,8 +235,8 @@ fn add_columns<V: Number>(
 }
 
 /// The target as the model's loss sees it: numbers, or ±1.
-fn target(dataset: &Dataset, model: &Model) -> Result<Vec<f64>, TrainError> {
-    let Some(known) = &model.card.classes else { return numbers(dataset) };
+pub(super) fn target(dataset: &Dataset, known: Option<&[Option<Class>]>) -> Result<Vec<f64>, TrainError> {
+    let Some(known) = known else { return numbers(dataset) };
     let side = |class: &Class| match known.iter().position(|one| one.as_ref() == Some(class)) {
         Some(at) => Some(if at + 1 == known.len() { 1.0 } else { -1.0 }),
         // one class against the rest
@@ -245,11 +257,11 @@ pub(super) fn unknown(class: &Class) -> TrainError {
 }
 
 /// Rows with their scores.
-struct Measured<'a> {
-    y: &'a [f64],
-    eta: &'a [f64],
-    dataset: &'a Dataset,
-    pace: &'a Pace<'a>,
+pub(super) struct Measured<'a> {
+    pub(super) y: &'a [f64],
+    pub(super) eta: &'a [f64],
+    pub(super) dataset: &'a Dataset,
+    pub(super) pace: &'a Pace<'a>,
 }
 
 impl Measured<'_> {
@@ -276,7 +288,7 @@ impl Measured<'_> {
         if total > 0.0 { Ok((total, sum / total)) } else { Err(unfit("invalid_weight", "All sample weights are 0.")) }
     }
 
-    fn numbers(&self) -> Result<Value, TrainError> {
+    pub(super) fn numbers(&self) -> Result<Value, TrainError> {
         let (total, mean) = self.total()?;
         let [square, size, spread] = self.sums(|_, y, eta| [(y - eta).powi(2), (y - eta).abs(), (y - mean).powi(2)])?;
         let r2 = (spread > 0.0).then(|| 1.0 - square / spread);
@@ -308,7 +320,7 @@ impl Measured<'_> {
     }
 
     /// Without probabilities the loss is the squared hinge, and what needs probabilities is null.
-    fn sides(&self, probabilities: bool) -> Result<Value, TrainError> {
+    pub(super) fn sides(&self, probabilities: bool) -> Result<Value, TrainError> {
         let (total, _) = self.total()?;
         let loss = |margin: f64| if margin > 0.0 { (-margin).exp().ln_1p() } else { margin.exp().ln_1p() - margin };
         let miss = |y: f64, eta: f64| 1.0 / (1.0 + (y * eta).exp());

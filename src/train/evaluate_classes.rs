@@ -7,14 +7,19 @@ use super::evaluate::{Matched, Pace, STRETCH, finite, unknown};
 use super::{TrainError, unfit};
 use crate::dataset::{Class, Dataset};
 use crate::matrix::{Number, ValuesView};
-use crate::model::Model;
+use crate::model::LinearModel;
 
 /// `deviance log_loss accuracy f1_macro brier`, and `score`, the accuracy. The Brier score is the mean of Σ_k (p_k − 1[y = k])².
-pub(super) fn metrics(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
-    let n_classes = model.card.n_outputs();
+pub(super) fn metrics(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
     let eta = scores(dataset, model, matched, pace)?;
     pace.at(1);
-    let y = target(dataset, model)?;
+    of_scores(dataset, &eta, model.card.classes.as_deref().unwrap_or_default(), pace)
+}
+
+/// The measures of scores, one for each row and class of `known`.
+pub(super) fn of_scores(dataset: &Dataset, eta: &[f64], known: &[Option<Class>], pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let n_classes = known.len();
+    let y = target(dataset, known)?;
     let weight = |i: usize| dataset.weights.as_ref().map_or(1.0, |weights| weights[i]);
     let (mut total, mut log_loss, mut brier) = (0.0, 0.0, 0.0);
     let mut labels = Vec::with_capacity(y.len());
@@ -46,7 +51,7 @@ pub(super) fn metrics(dataset: &Dataset, model: &Model, matched: &Matched, pace:
 }
 
 /// Row by row; an offset is the same for every class and so changes nothing.
-fn scores(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
+fn scores(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
     let mut eta = model.card.intercepts.as_deref().unwrap_or_default().repeat(dataset.y.len());
     match dataset.x.view().values {
         ValuesView::Single(values) => add_columns(dataset, values, model, matched, &mut eta, pace)?,
@@ -58,7 +63,7 @@ fn scores(dataset: &Dataset, model: &Model, matched: &Matched, pace: &Pace<'_>) 
 fn add_columns<V: Number>(
     dataset: &Dataset,
     values: &[V],
-    model: &Model,
+    model: &LinearModel,
     matched: &Matched,
     eta: &mut [f64],
     pace: &Pace<'_>,
@@ -76,8 +81,7 @@ fn add_columns<V: Number>(
 }
 
 /// The position of each row's class among the model's.
-fn target(dataset: &Dataset, model: &Model) -> Result<Vec<f64>, TrainError> {
-    let known = model.card.classes.as_deref().unwrap_or_default();
+fn target(dataset: &Dataset, known: &[Option<Class>]) -> Result<Vec<f64>, TrainError> {
     let place = |class: &Class| {
         let found = known.iter().position(|one| one.as_ref() == Some(class));
         found.map(|at| at as f64).ok_or_else(|| unknown(class))

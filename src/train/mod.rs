@@ -12,6 +12,7 @@ mod criteria;
 mod equivalents;
 mod evaluate;
 mod evaluate_classes;
+mod evaluate_tree;
 mod held_out;
 mod measure;
 mod plan;
@@ -25,6 +26,7 @@ mod stability;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod warm;
 
 use std::ops::ControlFlow;
@@ -32,11 +34,12 @@ use std::ops::ControlFlow;
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use evaluate::{Evaluation, evaluate};
 pub use promote::promote;
+pub use tree::grow;
 pub use warm::Begin;
 
 use crate::dataset::Dataset;
 use crate::job::Progress;
-use crate::model::{Model, PathPoints};
+use crate::model::{LinearModel, PathPoints};
 use crate::solver::{self, Data, Point, Problem, Unfit};
 use crate::spec::{ResolvedFit, Standardize};
 
@@ -102,7 +105,7 @@ pub enum TrainError {
 }
 
 /// Fits, selects, certifies.
-pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<Model, TrainError> {
+pub fn fit(dataset: &Dataset, spec: &ResolvedFit, run: &Run<'_>) -> Result<LinearModel, TrainError> {
     let plan = Plan::of(spec);
     let tracker = Tracker::new(run, spec, &plan);
     go_on(tracker.begin())?;

@@ -10,7 +10,7 @@ use super::target::{self, Compared, Rows};
 use super::{Inputs, Observe, TrainError, adaptive, card, go_on, unfit};
 use crate::dataset::Dataset;
 use crate::job::Progress;
-use crate::model::{Model, PathPoint, PathPoints};
+use crate::model::{LinearModel, PathPoint, PathPoints};
 use crate::solver::{self, Point, Stop};
 use crate::spec::ResolvedFit;
 
@@ -61,7 +61,13 @@ pub(super) fn points(dataset: &Dataset, spec: &ResolvedFit, path: &Solved, pilot
 ///
 /// # Errors
 /// `observe` said to stop, or the points are not of this data set.
-pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize, observe: &Observe<'_>) -> Result<Model, TrainError> {
+pub fn promote(
+    dataset: &Dataset,
+    kept: &PathPoints,
+    base: &LinearModel,
+    index: usize,
+    observe: &Observe<'_>,
+) -> Result<LinearModel, TrainError> {
     let strange = || unfit("artifact_corrupt", "The points of the path do not belong to the data set.");
     let spec: ResolvedFit = serde_json::from_value(kept.spec.clone()).map_err(|_| strange())?;
     let columns = dataset.x.view();

@@ -9,6 +9,7 @@ mod promote;
 mod resume;
 mod selection;
 mod stability;
+mod tree;
 mod warm;
 
 use std::collections::BTreeMap;
@@ -118,13 +119,13 @@ fn logistic(positive: Class) -> Loss {
     Loss::Logistic { positive_class: positive }
 }
 
-fn run(fixture: &Fixture, spec: &ResolvedFit) -> Result<Model, TrainError> {
+fn run(fixture: &Fixture, spec: &ResolvedFit) -> Result<LinearModel, TrainError> {
     fit(&fixture.data, spec, &Run::new(2, &|_| ControlFlow::Continue(())))
 }
 
-fn trained(fixture: &Fixture, spec: &ResolvedFit) -> Model {
+fn trained(fixture: &Fixture, spec: &ResolvedFit) -> LinearModel {
     let model = run(fixture, spec).expect("a model");
-    assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+    assert_eq!(LinearModel::decode(&model.encode()).expect("a stored model reads back"), model);
     assert_eq!(model.card.certificate.status, CertificateStatus::Certified, "{:?}", model.card.certificate);
     model
 }

@@ -5,7 +5,7 @@
 
 use super::{TrainError, unfit};
 use crate::dataset::{Dataset, Names};
-use crate::model::Model;
+use crate::model::LinearModel;
 use crate::solver::{self, Point, Problem, Stop, Trail};
 use crate::spec::{Loss, ResolvedFit};
 
@@ -13,7 +13,7 @@ use crate::spec::{Loss, ResolvedFit};
 #[derive(Clone, Copy, Debug)]
 pub struct Begin<'a> {
     /// The model.
-    pub model: &'a Model,
+    pub model: &'a LinearModel,
     /// Names of its features, where they have any.
     pub names: Option<&'a Names>,
 }

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
-use super::Worker;
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
+use super::{Worker, at_once};
 use crate::dataset::Dataset;
-use crate::job::{self, Failure, Job, JobKind, Progress, Reason, Status, Warning};
-use crate::model::{Model, PathPoints};
-use crate::spec::{ModelRef, OnLimit, ResolvedEvaluate, ResolvedFit, Work};
+use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
+use crate::model::{KeptPath, Model};
+use crate::spec::{ModelRef, OnLimit, ResolvedFit, Work};
 use crate::store::{Beat, Claim, Ending, Finished, OpenedModel, Store, StoreError};
 use crate::trace::{Side, Span};
-use crate::train::{self, Begin, Checkpoint, Run, TrainError};
+use crate::train::{Begin, Checkpoint, Run, TrainError};
 
 /// Life is proved at least this often; the lease is five times as long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -40,8 +40,8 @@ const HAND_BACK_PATIENCE: Duration = Duration::from_secs(2);
 const NICENESS: i32 = 10;
 
 /// How the thread that worked ended.
-enum Outcome {
-    Model(Box<Model>, Option<PathPoints>),
+pub(super) enum Outcome {
+    Model(Box<Model>, Option<KeptPath>),
     Report { result: serde_json::Value, warnings: Vec<Warning> },
     Stopped,
     Unfit { code: &'static str, detail: String },
@@ -85,7 +85,7 @@ pub(super) async fn work(worker: &Worker, claim: Claim, attempt: &mut Span, stop
 }
 
 /// The span of a part of the attempt.
-fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
+pub(super) fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
     worker.traces.begin(|| name.to_owned(), Side::Part, claim.job.traceparent.as_ref())
 }
 
@@ -226,43 +226,21 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
     };
     match work {
         Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
-        Work::Evaluate(spec) => open_and_evaluate(worker, claim, dataset, &spec, shared, loading).await,
+        Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
     }
 }
 
-/// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
-async fn open_and_evaluate(
-    worker: &Worker,
-    claim: &Claim,
-    dataset: Arc<Dataset>,
-    spec: &ResolvedEvaluate,
-    shared: &Arc<Shared>,
-    loading: Span,
-) -> Result<Outcome, StoreError> {
-    let opened = match open_model(worker, claim, &spec.model, shared).await? {
-        Ok(opened) => opened,
-        Err(outcome) => return Ok(outcome),
-    };
-    drop(loading);
-    let _evaluating = part(worker, claim, "evaluate");
-    let (watching, reference) = (Arc::clone(shared), spec.model.clone());
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        match train::evaluate(&dataset, &opened.model, opened.names.as_deref(), &observe) {
-            Ok(found) => {
-                let (unknown, missing) = (found.unknown_features, found.missing_features);
-                let result = job::evaluation_result(&reference, found.metrics, found.rows, unknown, missing);
-                Outcome::Report { result, warnings: found.warnings }
-            }
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
-    })
-    .await
+/// A model that may be stored, or why not.
+pub(super) fn made(model: Model, path: Option<KeptPath>) -> Outcome {
+    match model.check() {
+        Ok(()) => Outcome::Model(Box::new(model), path),
+        Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
+    }
 }
 
 /// Opens the model version `name:n`, or says how the job ends without it.
-async fn open_model(
+pub(super) async fn open_model(
     worker: &Worker,
     claim: &Claim,
     reference: &str,
@@ -341,7 +319,7 @@ async fn fit_on_a_thread(
 
 /// Works on a thread of its own, below everything else the machine is asked. What the work holds is let go of before the
 /// job is seen to have ended.
-async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'static) -> Result<Outcome, StoreError> {
+pub(super) async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'static) -> Result<Outcome, StoreError> {
     let (send, receive) = oneshot::channel();
     let (job, kind) = (claim.job.id.clone(), claim.job.kind.as_str());
     let span = tracing::Span::current();
@@ -363,7 +341,7 @@ async fn on_a_thread(claim: &Claim, work: impl FnOnce() -> Outcome + Send + 'sta
 }
 
 /// Lowers the priority of the calling thread (on Linux niceness is a thread's own).
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "the priority of a fit's thread could not be lowered");
     }
@@ -380,14 +358,14 @@ fn fit(worker: &Worker, dataset: &Dataset, spec: &ResolvedFit, shared: &Shared, 
     let observe = |progress: &Progress| shared.observe(progress);
     let path = Mutex::new(None);
     let points = |points| *path.lock().unwrap_or_else(PoisonError::into_inner) = Some(points);
-    let begin = before.begin.as_ref().map(|opened| Begin { model: &opened.model, names: opened.names.as_deref() });
+    let begin = before.begin.as_ref().and_then(|opened| Some(Begin { model: opened.model.linear()?, names: opened.names.as_deref() }));
     let resume = before.checkpoint;
     let run = Run { resume, begin, keep: &keep, points: &points, on_thread: &yield_to_others, ..Run::new(worker.threads, &observe) };
     match (worker.fit)(dataset, spec, &run) {
-        Ok(model) => match model.check() {
-            Ok(()) => Outcome::Model(Box::new(model), path.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
-        },
+        Ok(model) => {
+            let path = path.into_inner().unwrap_or_else(PoisonError::into_inner);
+            made(Model::Linear(model), path.map(KeptPath::Linear))
+        }
         Err(TrainError::Cancelled) => Outcome::Stopped,
         Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
     }
@@ -445,7 +423,9 @@ fn measure_end(worker: &Worker, job: &Job, ending: &Ending) {
     if let (Some(started_at), Some(finished_at)) = (job.started_at, job.finished_at) {
         worker.measures.job_ended(job.kind.as_str(), job.status.as_str(), seconds(started_at, finished_at));
     }
-    if let (Ending::Succeeded { model, .. }, Status::Succeeded) = (ending, job.status) {
+    if let (Ending::Succeeded { model, .. }, Status::Succeeded) = (ending, job.status)
+        && let Some(model) = model.linear()
+    {
         worker.measures.fit(model.card.certificate.relative_gap, model.card.sparsity.nonzeros);
     }
 }

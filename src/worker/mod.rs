@@ -3,6 +3,7 @@
 //! Never sees HTTP or SQL. [`run_one`] is public so that a test can step it until it is idle; [`Pool`] is the same
 //! step in a loop, with rescue and sweep beside it.
 
+mod at_once;
 mod attempt;
 mod halt;
 mod keeper;
@@ -23,7 +24,7 @@ pub use pool::Pool;
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::measure::Measures;
-use crate::model::{Model, PathPoints};
+use crate::model::{LinearModel, PathPoints};
 use crate::spec::ResolvedFit;
 use crate::store::{Store, StoreError};
 use crate::trace::{Side, Traces};
@@ -48,14 +49,20 @@ pub async fn run_one(store: &Store, owner: &str, threads: usize) -> Result<Worke
 ///
 /// # Errors
 /// `go_on` said no, or the points are not of this data set.
-pub fn promote(dataset: &Dataset, kept: &PathPoints, base: &Model, index: usize, go_on: &(dyn Fn() -> bool + Sync)) -> Option<Model> {
+pub fn promote(
+    dataset: &Dataset,
+    kept: &PathPoints,
+    base: &LinearModel,
+    index: usize,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Option<LinearModel> {
     let observe = |_: &Progress| if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(Leave::Nothing) };
     let made = train::promote(dataset, kept, base, index, &observe).inspect_err(|error| tracing::warn!(%error, "nothing was promoted"));
     made.ok().filter(|model| model.check().is_ok())
 }
 
 /// What fits.
-type Fit = dyn Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync;
+type Fit = dyn Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<LinearModel, TrainError> + Send + Sync;
 
 /// One who works: on which jobs, under which name, with how many threads and how much memory, and how.
 #[derive(Clone)]

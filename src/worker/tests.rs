@@ -101,7 +101,7 @@ impl House {
         }
     }
 
-    fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<Model, TrainError> + Send + Sync + 'static) -> Worker {
+    fn worker(&self, fit: impl Fn(&Dataset, &ResolvedFit, &Run<'_>) -> Result<LinearModel, TrainError> + Send + Sync + 'static) -> Worker {
         Worker { fit: Arc::new(fit), ..Worker::new(&self.store, "worker-1", 1, &self.memory, Arc::default(), &Traces::default()) }
     }
 
@@ -127,7 +127,7 @@ impl House {
 }
 
 /// A fit that goes on until it is told to stop.
-fn endless(_: &Dataset, _: &ResolvedFit, run: &Run<'_>) -> Result<Model, TrainError> {
+fn endless(_: &Dataset, _: &ResolvedFit, run: &Run<'_>) -> Result<LinearModel, TrainError> {
     let mut progress = Progress::default();
     while (run.observe)(&progress) == ControlFlow::Continue(()) {
         progress.fraction = (progress.fraction + 1e-9).min(0.5);
@@ -137,7 +137,7 @@ fn endless(_: &Dataset, _: &ResolvedFit, run: &Run<'_>) -> Result<Model, TrainEr
 }
 
 /// A fit whose model says that nothing matters.
-fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Model, TrainError> {
+fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<LinearModel, TrainError> {
     let certificate = crate::model::Certificate {
         status: crate::model::CertificateStatus::Certified,
         primal: 0.0,
@@ -151,8 +151,7 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         epochs: 0,
         full_passes: 0.0,
     };
-    let card = crate::model::Card {
-        kind: spec.kind.clone(),
+    let card = crate::model::LinearCard {
         loss: "squared".into(),
         classes: None,
         objective: String::new(),
@@ -174,7 +173,7 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Mode
         promoted_from: None,
         started_from: None,
     };
-    Ok(Model { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None, stability: None })
+    Ok(LinearModel { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None, stability: None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,7 +187,7 @@ async fn a_submitted_job_becomes_a_model_and_then_there_is_nothing_to_do() {
     assert_eq!((ended.status, ended.progress.fraction, ended.warnings.len()), (Status::Succeeded, 1.0, 1));
     let row = house.store.model(P, "m", None).await.unwrap().unwrap();
     assert_eq!(row.job, job.id);
-    assert_eq!(house.store.open_model(&row).await.unwrap().model.card.intercept, (1.5 - 0.5 + 2.25) / 4.0);
+    assert_eq!(house.store.open_model(&row).await.unwrap().model.linear().unwrap().card.intercept, (1.5 - 0.5 + 2.25) / 4.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

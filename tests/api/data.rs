@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sparsefit::job::{Progress, Warning};
-use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
+use sparsefit::model::{Certificate, CertificateStatus, LinearCard, LinearModel, Model, PathRow, Sparsity};
 use sparsefit::store::Ending;
 
 use crate::app::TestApp;
@@ -26,14 +26,14 @@ pub(crate) async fn with_model(app: &TestApp) {
 }
 
 /// Brings a job on `tiny` to its end with `model` as its result, as a worker would.
-pub(crate) async fn register(app: &TestApp, model: Model) {
+pub(crate) async fn register(app: &TestApp, model: LinearModel) {
     app.submit("tiny", json!({ "lambda": { "mode": "value", "value": 0.1 } })).await.expect(202);
     let claim = app.store().claim("boot_test").await.expect("the store answers").expect("a job is queued");
     app.store().heartbeat(&claim, &Progress { fraction: 0.5, ..Progress::default() }).await.expect("the store answers");
-    app.store().finish(&claim, Ending::Succeeded { model: Arc::new(model), points: None }).await.expect("the store answers");
+    app.store().finish(&claim, Ending::Succeeded { model: Arc::new(Model::Linear(model)), points: None }).await.expect("the store answers");
 }
 
-pub(crate) fn model() -> Model {
+pub(crate) fn model() -> LinearModel {
     let (indices, values) = (vec![0, 2], vec![2.0, -1.0]);
     let certificate = Certificate {
         status: CertificateStatus::Certified,
@@ -48,8 +48,7 @@ pub(crate) fn model() -> Model {
         epochs: 3,
         full_passes: 1.5,
     };
-    let card = Card {
-        kind: "linear".into(),
+    let card = LinearCard {
         loss: "logistic".into(),
         classes: Some(vec![Some(class(0.0)), Some(class(1.0))]),
         objective: "F".into(),
@@ -81,7 +80,7 @@ pub(crate) fn model() -> Model {
         cv_se: None,
         criterion: None,
     };
-    Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None }
+    LinearModel { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None }
 }
 
 fn class(number: f64) -> sparsefit::dataset::Class {

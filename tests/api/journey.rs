@@ -256,6 +256,9 @@ async fn every_documented_success_can_be_had() {
     let versions = app.get("/api/v1/models/m").await.expect(200).json["versions"].clone();
     let newest = versions.as_array().and_then(|all| all.iter().filter_map(Value::as_i64).max()).expect("a version");
     app.get(&format!("/api/v1/models/m/versions/{newest}/stability")).await.expect(200);
+    app.submit("tiny", json!({ "kind": "tree", "pruning": { "mode": "none" } })).await.expect(202);
+    app.work().await;
+    app.get(&format!("/api/v1/models/m/versions/{}/tree", newest + 1)).await.expect(200);
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);

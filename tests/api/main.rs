@@ -30,5 +30,6 @@ mod schema;
 mod selection;
 mod shutdown;
 mod traces;
+mod trees;
 mod warm_start;
 mod webhooks;

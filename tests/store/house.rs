@@ -11,7 +11,7 @@ use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Ingested, Meta, RowNnz, Statistics, Target, TargetKind, Upload, ingest};
 use sparsefit::id::{Id, Kind};
 use sparsefit::job::{DatasetRef, Job, JobKind, Priority, Warning};
-use sparsefit::model::{Card, Certificate, CertificateStatus, Model, PathRow, Sparsity};
+use sparsefit::model::{Certificate, CertificateStatus, LinearCard, LinearModel, Model, PathRow, Sparsity};
 use sparsefit::store::{Claim, DatasetRow, Enqueued, Incoming, NewJob, Store, StoreConfig, StoreError};
 
 use crate::fixture::{self, Database};
@@ -206,8 +206,7 @@ pub(crate) fn model() -> Arc<Model> {
         epochs: 3,
         full_passes: 2.5,
     };
-    let card = Card {
-        kind: "linear".into(),
+    let card = LinearCard {
         loss: "squared".into(),
         classes: None,
         objective: "F".into(),
@@ -239,5 +238,6 @@ pub(crate) fn model() -> Arc<Model> {
         cv_se: None,
         criterion: None,
     };
-    Arc::new(Model { card, indices, classes: Vec::new(), values, path: vec![row], cv: None, stability: None })
+    let path = vec![row];
+    Arc::new(Model::Linear(LinearModel { card, indices, classes: Vec::new(), values, path, cv: None, stability: None }))
 }

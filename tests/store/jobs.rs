@@ -44,7 +44,7 @@ pub(crate) async fn a_job_lives_from_submission_to_model(house: House) {
     assert_eq!(store.job(P, &queued.id).await.unwrap(), Some(*ended));
 
     let row = store.model(P, "m", Some(1)).await.unwrap().unwrap();
-    assert_eq!((&row.job, &row.dataset, &*row.card), (&queued.id, &wanted.dataset, &model().card));
+    assert_eq!((&row.job, &row.dataset, &*row.card), (&queued.id, &wanted.dataset, &model().card()));
     assert_eq!(row.size_bytes, model().encode().len() as u64);
     assert_eq!(store.open_model(&row).await.unwrap().model, model());
 }

@@ -40,7 +40,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("domain", "hook", "job", ""),
     rule("domain", "spec", "dataset fault hook job json", "serde serde_json"),
     rule("domain", "model", "dataset fault job json", "memchr serde serde_json sha2"),
-    rule("domain", "train", "dataset fault job matrix model solver spec", "ndarray serde_json sha2 sprs thiserror"),
+    rule("domain", "train", "dataset fault job matrix model solver spec tree", "ndarray serde_json sha2 sprs thiserror"),
     rule(
         "storage",
         "store",

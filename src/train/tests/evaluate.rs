@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::sample;
+use crate::model::{Model, sample};
 
 /// A model of `width` features with these coefficients, fitted by nobody.
-fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64) -> Model {
+fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64) -> LinearModel {
     let (indices, values): (Vec<u32>, Vec<f64>) = coefficients.iter().copied().filter(|(_, value)| *value != 0.0).unzip();
     let mut model = sample::model(&indices, &values);
     model.card.loss = loss.into();
@@ -16,8 +16,8 @@ fn model_of(loss: &str, width: u64, coefficients: &[(u32, f64)], intercept: f64)
     model
 }
 
-fn measured(fixture: &Fixture, model: &Model, names: Option<&Names>) -> Result<Evaluation, TrainError> {
-    evaluate(&fixture.data, model, names, &|_| ControlFlow::Continue(()))
+fn measured(fixture: &Fixture, model: &LinearModel, names: Option<&Names>) -> Result<Evaluation, TrainError> {
+    evaluate(&fixture.data, &Model::Linear(model.clone()), names, &|_| ControlFlow::Continue(()))
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn what_is_not_defined_is_null_and_what_is_not_finite_is_an_error() {
     let model = model_of("logistic", 1, &[(0, 1.0)], 0.0);
     let found = measured(&one_class, &model, None).expect("measures").metrics;
     assert_eq!((&found["auc"], &found["score"], &found["f1_macro"]), (&Value::Null, &Value::Null, &json!(1.0)));
-    let code = |fixture: &Fixture, model: &Model| match measured(fixture, model, None) {
+    let code = |fixture: &Fixture, model: &LinearModel| match measured(fixture, model, None) {
         Err(TrainError::Unfit { code, .. }) => code,
         other => panic!("{other:?}"),
     };
@@ -110,7 +110,7 @@ fn an_evaluation_can_be_ended_wherever_it_is() {
     let fixture = noisy(|signal| i32::from(signal > 0.0).to_string());
     let model = model_of("logistic", 6, &[(0, 2.0), (3, -1.0)], 0.1);
     let looks = AtomicU64::new(0);
-    evaluate(&fixture.data, &model, None, &|_| {
+    evaluate(&fixture.data, &Model::Linear(model.clone()), None, &|_| {
         looks.fetch_add(1, Ordering::Relaxed);
         ControlFlow::Continue(())
     })
@@ -118,7 +118,7 @@ fn an_evaluation_can_be_ended_wherever_it_is() {
     assert!(looks.load(Ordering::Relaxed) >= 2, "it looks up in each part");
     for last in 1..=looks.load(Ordering::Relaxed) {
         let left = AtomicU64::new(last);
-        let ended = evaluate(&fixture.data, &model, None, &|_| match left.fetch_sub(1, Ordering::Relaxed) {
+        let ended = evaluate(&fixture.data, &Model::Linear(model.clone()), None, &|_| match left.fetch_sub(1, Ordering::Relaxed) {
             1 => ControlFlow::Break(Leave::Nothing),
             _ => ControlFlow::Continue(()),
         });

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::TIME_LIMIT;
 
 /// Stops with the `after`-th look.
-fn best_after(fixture: &Fixture, spec: &ResolvedFit, after: u64) -> Result<Model, TrainError> {
+fn best_after(fixture: &Fixture, spec: &ResolvedFit, after: u64) -> Result<LinearModel, TrainError> {
     let calls = AtomicU64::new(0);
     let observe = |_: &Progress| match calls.fetch_add(1, Ordering::Relaxed) >= after {
         true => ControlFlow::Break(Leave::Best),
@@ -13,7 +13,7 @@ fn best_after(fixture: &Fixture, spec: &ResolvedFit, after: u64) -> Result<Model
     fit(&fixture.data, spec, &Run::new(1, &observe))
 }
 
-fn warning(model: &Model) -> Option<&str> {
+fn warning(model: &LinearModel) -> Option<&str> {
     model.card.warnings.iter().find(|warning| warning.code == TIME_LIMIT).map(|warning| warning.detail.as_str())
 }
 

@@ -123,7 +123,7 @@ fn folded_penalties_leave_large_coefficients_alone_and_are_certified_stationary(
     ] {
         let spec = ResolvedFit { lambda: Lambda::Value { value: lambda }, ..with(kind, 1.0, Some(gamma), &[]) };
         let model = run(&orthogonal(""), &spec).expect("a model");
-        assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+        assert_eq!(LinearModel::decode(&model.encode()).expect("a stored model reads back"), model);
         close(&model.values, &[expected]);
         let proof = &model.card.certificate;
         assert_eq!((proof.status, proof.dual, proof.gap, proof.relative_gap), (CertificateStatus::Stationary, None, None, None));
@@ -139,7 +139,7 @@ fn l0_leaves_what_it_lets_in_as_it_is_and_gives_as_many_as_are_wanted() {
     for (lambda, expected) in [(5.0, &[][..]), (4.0, &[3.0]), (0.13, &[3.0]), (0.12, &[3.0, 0.5])] {
         let spec = ResolvedFit { lambda: Lambda::Value { value: lambda }, ..with("l0", 1.0, None, &[]) };
         let model = run(&orthogonal(""), &spec).expect("a model");
-        assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+        assert_eq!(LinearModel::decode(&model.encode()).expect("a stored model reads back"), model);
         close(&model.values, expected);
         close(&[model.card.lambda_max, model.card.l1_ratio], &[4.5, 1.0]);
         let proof = &model.card.certificate;

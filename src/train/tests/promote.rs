@@ -5,14 +5,14 @@ use crate::model::PathPoints;
 use crate::spec::{Adaptive, Pilot};
 
 /// A fit and the points it kept.
-fn kept(fixture: &Fixture, spec: &ResolvedFit) -> (Model, Option<PathPoints>) {
+fn kept(fixture: &Fixture, spec: &ResolvedFit) -> (LinearModel, Option<PathPoints>) {
     let points = Mutex::new(None);
     let keep = |kept| *points.lock().expect("nobody panicked") = Some(kept);
     let model = fit(&fixture.data, spec, &Run { points: &keep, ..Run::new(2, &|_| ControlFlow::Continue(())) }).expect("a model");
     (model, points.into_inner().expect("nobody panicked"))
 }
 
-fn promoted(fixture: &Fixture, points: &PathPoints, base: &Model, index: usize) -> Model {
+fn promoted(fixture: &Fixture, points: &PathPoints, base: &LinearModel, index: usize) -> LinearModel {
     promote(&fixture.data, points, base, index, &|_| ControlFlow::Continue(())).expect("a model")
 }
 
@@ -45,7 +45,7 @@ fn a_promoted_point_is_what_a_fit_would_have_made_of_it() {
 }
 
 /// Promotes what was chosen, and looks for a difference.
-fn same_again(fixture: &Fixture, spec: &ResolvedFit) -> Model {
+fn same_again(fixture: &Fixture, spec: &ResolvedFit) -> LinearModel {
     let (base, points) = kept(fixture, spec);
     let points = PathPoints::decode(&points.expect("a path").encode()).expect("it survives its stored form");
     let chosen = base.card.selection.as_ref().expect("a selection")["index"].as_u64().expect("an index") as usize;
@@ -55,8 +55,9 @@ fn same_again(fixture: &Fixture, spec: &ResolvedFit) -> Model {
     assert_eq!((same.card.intercept, &same.card.intercepts), (base.card.intercept, &base.card.intercepts));
     assert_eq!((&same.card.certificate, &same.card.metrics), (&base.card.certificate, &base.card.metrics));
     // what the choice warned of is not said of what was asked for
-    let of_the_point =
-        |model: &Model| model.card.warnings.iter().filter(|warning| warning.code != "lambda_at_path_end").cloned().collect::<Vec<_>>();
+    let of_the_point = |model: &LinearModel| {
+        model.card.warnings.iter().filter(|warning| warning.code != "lambda_at_path_end").cloned().collect::<Vec<_>>()
+    };
     assert_eq!((of_the_point(&same), &same.card.adaptive), (of_the_point(&base), &base.card.adaptive));
     same
 }

@@ -22,7 +22,7 @@ struct Kept {
 }
 
 /// Fits from what is kept until the `after`-th look, and keeps what was done. A part is stored with every third λ.
-fn fit_for(fixture: &Fixture, spec: &ResolvedFit, threads: usize, kept: &mut Kept, after: u64) -> Result<Model, TrainError> {
+fn fit_for(fixture: &Fixture, spec: &ResolvedFit, threads: usize, kept: &mut Kept, after: u64) -> Result<LinearModel, TrainError> {
     let fingerprint = fingerprint(&fixture.data, spec);
     let calls = AtomicU64::new(0);
     let observe = |_: &Progress| match calls.fetch_add(1, Ordering::Relaxed) >= after {

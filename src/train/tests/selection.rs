@@ -45,9 +45,9 @@ fn adaptive(mut spec: ResolvedFit, pilot: Pilot) -> ResolvedFit {
 }
 
 /// A model that is stored and read back; its certificate may not apply.
-fn made(fixture: &Fixture, spec: &ResolvedFit) -> Model {
+fn made(fixture: &Fixture, spec: &ResolvedFit) -> LinearModel {
     let model = run(fixture, spec).expect("a model");
-    assert_eq!(Model::decode(&model.encode()).expect("a stored model reads back"), model);
+    assert_eq!(LinearModel::decode(&model.encode()).expect("a stored model reads back"), model);
     model
 }
 
@@ -72,16 +72,16 @@ fn criteria_are_what_their_equations_say() {
     let spec = with(Selection::Bic);
     let model = trained(&data, &spec);
     let n = 60.0_f64;
-    let null = |model: &Model| {
+    let null = |model: &LinearModel| {
         let train = &model.card.metrics["train"];
         train["deviance"].as_f64().unwrap() / (1.0 - train["deviance_ratio"].as_f64().unwrap())
     };
-    let expect = |model: &Model, price: f64, more: &dyn Fn(u64) -> f64| -> Vec<f64> {
+    let expect = |model: &LinearModel, price: f64, more: &dyn Fn(u64) -> f64| -> Vec<f64> {
         let null = null(model);
         let fit = |ratio: f64| n * ((1.0 - ratio) * null).ln();
         model.path.iter().map(|row| fit(row.deviance_ratio) + price * (row.nonzeros as f64 + 1.0) + more(row.nonzeros)).collect()
     };
-    let told = |model: &Model| -> Vec<f64> { model.path.iter().map(|row| row.criterion.expect("not saturated")).collect() };
+    let told = |model: &LinearModel| -> Vec<f64> { model.path.iter().map(|row| row.criterion.expect("not saturated")).collect() };
     close(&told(&model), &expect(&model, n.ln(), &|_| 0.0));
     let aic = trained(&data, &with(Selection::Aic));
     close(&told(&aic), &expect(&aic, 2.0, &|_| 0.0));
@@ -205,8 +205,9 @@ fn rows_of_a_group_are_held_out_together() {
 #[test]
 fn one_ratio_in_a_list_is_that_ratio_and_of_several_the_best_is_taken() {
     let data = squared();
-    let alone: Vec<Model> = [0.2, 0.6, 1.0].iter().map(|ratio| trained(&data, &several(path_with_cv(Rule::Min), &[*ratio]))).collect();
-    let least = |model: &Model| model.card.metrics["cv"]["deviance"].as_f64().unwrap();
+    let alone: Vec<LinearModel> =
+        [0.2, 0.6, 1.0].iter().map(|ratio| trained(&data, &several(path_with_cv(Rule::Min), &[*ratio]))).collect();
+    let least = |model: &LinearModel| model.card.metrics["cv"]["deviance"].as_f64().unwrap();
     let spec = several(path_with_cv(Rule::Min), &[0.2, 0.6, 1.0]);
     let best = trained(&data, &spec);
     let winner = alone.iter().min_by(|a, b| least(a).total_cmp(&least(b))).unwrap();
@@ -432,7 +433,7 @@ fn whenever_the_time_is_up_the_best_is_a_model_that_can_be_stored() {
             };
             match fit(&data.data, &spec, &Run::new(1, &observe)) {
                 Ok(model) if model.card.warnings.iter().any(|warning| warning.code == crate::model::TIME_LIMIT) => {
-                    assert_eq!(Model::decode(&model.encode()).expect("it reads back"), model);
+                    assert_eq!(LinearModel::decode(&model.encode()).expect("it reads back"), model);
                     assert!(!model.card.converged());
                     cut += 1;
                 }

@@ -64,7 +64,7 @@ pub(super) fn interesting() -> Vec<(Fixture, ResolvedFit)> {
     all
 }
 
-fn told(model: &Model) -> &crate::model::Stability {
+fn told(model: &LinearModel) -> &crate::model::Stability {
     model.stability.as_ref().expect("frequencies")
 }
 
@@ -147,7 +147,7 @@ fn threads_do_not_change_it_a_seed_does_and_a_refit_takes_the_shrinking_off() {
     let refit = run(&data, &refit).expect("a model");
     assert_eq!((&refit.indices, &refit.stability), (&model.indices, &model.stability));
     assert_eq!(refit.indices, PLANTED);
-    let size = |model: &Model| model.values.iter().map(|value| value.abs()).sum::<f64>();
+    let size = |model: &LinearModel| model.values.iter().map(|value| value.abs()).sum::<f64>();
     assert!(size(&refit) > size(&model));
 }
 

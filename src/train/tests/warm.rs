@@ -26,24 +26,24 @@ fn value(value: f64) -> ResolvedFit {
     at(Lambda::Value { value })
 }
 
-fn from(fixture: &Fixture, spec: &ResolvedFit, model: &Model, names: Option<&Names>) -> Result<Model, TrainError> {
+fn from(fixture: &Fixture, spec: &ResolvedFit, model: &LinearModel, names: Option<&Names>) -> Result<LinearModel, TrainError> {
     let begin = Some(Begin { model, names });
     fit(&fixture.data, spec, &Run { begin, ..Run::new(2, &|_| ControlFlow::Continue(())) })
 }
 
 /// Without a start.
-fn cold(fixture: &Fixture, spec: &ResolvedFit) -> Model {
+fn cold(fixture: &Fixture, spec: &ResolvedFit) -> LinearModel {
     trained(fixture, &ResolvedFit { warm_start: None, ..spec.clone() })
 }
 
-fn same(warm: &Model, cold: &Model) {
+fn same(warm: &LinearModel, cold: &LinearModel) {
     assert_eq!(warm.card.certificate.status, CertificateStatus::Certified, "{:?}", warm.card.certificate);
     assert_eq!((&warm.indices, &warm.classes), (&cold.indices, &cold.classes));
     close(&warm.values, &cold.values);
     close(&[warm.card.intercept], &[cold.card.intercept]);
 }
 
-fn work(model: &Model) -> (f64, u64) {
+fn work(model: &LinearModel) -> (f64, u64) {
     (model.card.certificate.full_passes, model.card.certificate.epochs)
 }
 

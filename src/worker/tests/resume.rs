@@ -153,7 +153,7 @@ async fn the_best_there_is_when_the_time_is_up_is_a_model_when_that_was_asked_fo
                 assert!(warning.detail.contains(if path < LAMBDAS { "5 of 20 values of λ" } else { "0 of 2 folds" }), "{warning:?}");
                 assert!(ended.error.is_none());
                 let row = house.store.model(P, "m", None).await.unwrap().unwrap();
-                assert_eq!(house.store.open_model(&row).await.unwrap().model.path.len(), path.min(LAMBDAS));
+                assert_eq!(house.store.open_model(&row).await.unwrap().model.linear().unwrap().path.len(), path.min(LAMBDAS));
             }
             None => {
                 assert_eq!((ended.error.unwrap().code.as_str(), ended.reason), ("time_limit_exceeded", Some(Reason::TimeLimit)));

@@ -1,0 +1,169 @@
+//! A model of any kind: what all have in common, whatever a model is made of.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Start, damaged};
+use super::tree::{self, TreeCard, TreeModel, TreePath};
+use super::{LinearCard, LinearModel, PathPoints, container};
+use crate::dataset::{Class, Damaged};
+use crate::job::Warning;
+
+/// A model version's content.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Model {
+    /// Coefficients.
+    Linear(LinearModel),
+    /// A decision tree.
+    Tree(TreeModel),
+}
+
+/// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Card {
+    /// Of coefficients.
+    Linear(Box<LinearCard>),
+    /// Of a decision tree.
+    Tree(Box<TreeCard>),
+}
+
+/// What was solved on the way to a model: every other point of it could have been the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeptPath {
+    /// Coefficients of every λ.
+    Linear(PathPoints),
+    /// Prunings of a tree.
+    Tree(TreePath),
+}
+
+impl Model {
+    /// The stored form: self-describing, versioned, the same bytes for the same model.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Linear(model) => model.encode(),
+            Self::Tree(model) => model.encode(),
+        }
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// The bytes are none that was written, or not all of them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let start = Start::read(bytes)?;
+        let version = |known: u32| start.version == u64::from(known);
+        if version(tree::VERSION) {
+            TreeModel::read(bytes, &start).map(Self::Tree)
+        } else if version(container::VERSION) || version(container::VERSION_OF_CLASSES) {
+            LinearModel::read(bytes, &start).map(Self::Linear)
+        } else {
+            Err(damaged("its version is not known"))
+        }
+    }
+
+    /// What must hold of every model before it is stored.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Linear(model) => model.check(),
+            Self::Tree(model) => model.check(),
+        }
+    }
+
+    /// Everything but its arrays.
+    pub fn card(&self) -> Card {
+        match self {
+            Self::Linear(model) => Card::Linear(Box::new(model.card.clone())),
+            Self::Tree(model) => Card::Tree(Box::new(model.card.clone())),
+        }
+    }
+
+    /// The coefficients, if it is made of them.
+    pub fn linear(&self) -> Option<&LinearModel> {
+        if let Self::Linear(model) = self { Some(model) } else { None }
+    }
+
+    /// The tree, if it is one.
+    pub fn tree(&self) -> Option<&TreeModel> {
+        if let Self::Tree(model) = self { Some(model) } else { None }
+    }
+
+    /// What to beware of.
+    pub fn warnings(&self) -> &[Warning] {
+        match self {
+            Self::Linear(model) => &model.card.warnings,
+            Self::Tree(model) => &model.card.warnings,
+        }
+    }
+}
+
+impl Card {
+    /// How the kind is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Linear(_) => "linear",
+            Self::Tree(_) => "tree",
+        }
+    }
+
+    /// What of a linear model, if it is one.
+    pub fn linear(&self) -> Option<&LinearCard> {
+        if let Self::Linear(card) = self { Some(card) } else { None }
+    }
+
+    /// What it makes small in each row: the loss, or the impurity of a leaf.
+    pub fn loss(&self) -> &str {
+        match self {
+            Self::Linear(card) => &card.loss,
+            Self::Tree(card) => &card.criterion,
+        }
+    }
+
+    /// The classes it tells apart, in the order of its probabilities; one class against the rest has `None` for the rest.
+    pub fn classes(&self) -> Option<Cow<'_, [Option<Class>]>> {
+        match self {
+            Self::Linear(card) => card.classes.as_deref().map(Cow::Borrowed),
+            Self::Tree(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
+        }
+    }
+
+    /// Version of the program that made it.
+    pub fn made_by(&self) -> &serde_json::Value {
+        match self {
+            Self::Linear(card) => &card.engine,
+            Self::Tree(card) => &card.engine,
+        }
+    }
+
+    /// The version, `name:n`, from whose path it was promoted.
+    pub fn promoted_from_mut(&mut self) -> &mut Option<String> {
+        match self {
+            Self::Linear(card) => &mut card.promoted_from,
+            Self::Tree(card) => &mut card.promoted_from,
+        }
+    }
+}
+
+impl KeptPath {
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Linear(points) => points.encode(),
+            Self::Tree(path) => path.encode(),
+        }
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// The bytes are none that was written, or not all of them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        if TreePath::is_one(bytes) { TreePath::decode(bytes).map(Self::Tree) } else { PathPoints::decode(bytes).map(Self::Linear) }
+    }
+
+    /// The coefficients of every λ, if it is made of them.
+    pub fn linear(self) -> Option<PathPoints> {
+        if let Self::Linear(points) = self { Some(points) } else { None }
+    }
+}

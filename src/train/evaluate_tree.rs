@@ -1,0 +1,76 @@
+//! How good a tree is on a data set: its shares as the linear predictors that would have the same probabilities, so that what is
+//! measured of them is measured as of any other model.
+
+use std::ops::ControlFlow;
+
+use serde_json::Value;
+
+use super::evaluate::{Matched, Measured, Pace, target};
+use super::{TrainError, evaluate_classes, unfit};
+use crate::dataset::{Class, Dataset};
+use crate::job::Progress;
+use crate::matrix::ColumnsView;
+use crate::model::{Nodes, TreeModel};
+use crate::tree::{self, Node, Split, Tree};
+
+/// A feature that no data set has.
+const ABSENT: u32 = u32::MAX;
+
+/// Measures a tree that splits on the features `used`, rising. A share is taken as at least ε and at most 1 − ε, ε = 2⁻⁵², so that a
+/// leaf that is sure and wrong has a finite log loss.
+pub(super) fn metrics(dataset: &Dataset, model: &TreeModel, used: &[u32], matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let x = dataset.x.view();
+    let mut here = vec![ABSENT; used.len()];
+    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = x.features[column as usize]);
+    let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
+    let leaves = leaves(&model.nodes, feature, x, pace)?;
+    pace.at(1);
+    let value = |row: usize| model.nodes.value(leaves[row] as usize);
+    let n_rows = dataset.y.len();
+    let known: Option<Vec<Option<Class>>> = model.card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect());
+    match known.as_deref() {
+        None => {
+            let eta: Vec<f64> = (0..n_rows).map(|row| value(row)[0]).collect();
+            Measured { y: &target(dataset, None)?, eta: &eta, dataset, pace }.numbers()
+        }
+        Some(known @ [_, _]) => {
+            let eta: Vec<f64> = (0..n_rows).map(|row| logit(value(row)[1])).collect();
+            Measured { y: &target(dataset, Some(known))?, eta: &eta, dataset, pace }.sides(true)
+        }
+        Some(known) => {
+            let mut eta = Vec::with_capacity(n_rows * known.len());
+            for row in 0..n_rows {
+                pace.work(8 * known.len())?;
+                eta.extend(value(row).iter().map(|share| share.max(f64::EPSILON).ln()));
+            }
+            evaluate_classes::of_scores(dataset, &eta, known, pace)
+        }
+    }
+}
+
+/// The linear predictor of a probability; that of equal shares is on the side of the first class, as its label is.
+fn logit(share: f64) -> f64 {
+    let share = share.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+    if share == 0.5 { -f64::MIN_POSITIVE } else { (share / (1.0 - share)).ln() }
+}
+
+/// The leaf of each row of `x`, whose features are called as `feature` says.
+fn leaves(nodes: &Nodes, feature: impl Fn(u32) -> u32, x: ColumnsView<'_>, pace: &Pace<'_>) -> Result<Vec<u32>, TrainError> {
+    let node = |at: usize| Node {
+        split: nodes.split(at).map(|(theirs, threshold, left, right)| Split {
+            feature: feature(theirs),
+            threshold,
+            left: left as u32,
+            right: right as u32,
+        }),
+        weight: nodes.weights[at],
+        impurity: nodes.impurities[at],
+    };
+    let tree = Tree::new(nodes.width, (0..nodes.len()).map(node).collect(), nodes.values.clone());
+    let tree = tree.map_err(|what| unfit("artifact_corrupt", format!("The tree is none: {what}.")))?;
+    let observe = |_: &tree::Progress| match (pace.observe)(&Progress::default()) {
+        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        ControlFlow::Break(_) => ControlFlow::Break(()),
+    };
+    Ok(tree.leaves_of(x, &observe)?)
+}

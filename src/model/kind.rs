@@ -12,6 +12,7 @@ use crate::job::Warning;
 
 /// A model version's content.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // there is one of it, behind a shared pointer
 pub enum Model {
     /// Coefficients.
     Linear(LinearModel),

@@ -41,7 +41,7 @@ const NICENESS: i32 = 10;
 
 /// How the thread that worked ended.
 pub(super) enum Outcome {
-    Model(Box<Model>, Option<KeptPath>),
+    Model(Box<Model>, Option<Box<KeptPath>>),
     Report { result: serde_json::Value, warnings: Vec<Warning> },
     Stopped,
     Unfit { code: &'static str, detail: String },
@@ -234,7 +234,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
 /// A model that may be stored, or why not.
 pub(super) fn made(model: Model, path: Option<KeptPath>) -> Outcome {
     match model.check() {
-        Ok(()) => Outcome::Model(Box::new(model), path),
+        Ok(()) => Outcome::Model(Box::new(model), path.map(Box::new)),
         Err(what) => Outcome::Unfit { code: "numerical_error", detail: format!("The fit did not end in finite numbers: {what}.") },
     }
 }
@@ -381,7 +381,7 @@ fn ending(kind: JobKind, outcome: Outcome, halted: Halt) -> Option<Ending> {
         (Halt::TimeLimit, Outcome::Stopped) => {
             failed(kind, "time_limit_exceeded", "The job did not end within limits.max_runtime_s.", Some(Reason::TimeLimit))
         }
-        (_, Outcome::Model(model, points)) => Ending::Succeeded { model: Arc::new(*model), points: points.map(Arc::new) },
+        (_, Outcome::Model(model, points)) => Ending::Succeeded { model: Arc::new(*model), points: points.map(Arc::from) },
         (_, Outcome::Report { result, warnings }) => Ending::Reported { result, warnings },
         (_, Outcome::Unfit { code, detail }) => failed(kind, code, &detail, None),
         (_, Outcome::Panicked | Outcome::Stopped) => {

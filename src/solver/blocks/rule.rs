@@ -221,7 +221,7 @@ mod tests {
             let left = norm(sides.iter().map(|(c, l1)| soften(*c, t * l1)));
             assert!((left - t * weight).abs() <= 1e-12 * t * (1.0 + weight), "{sides:?} {weight}: {t}");
         }
-        assert_eq!(critical(&mut vec![(0.0, 1.0)], 1.0), 0.0);
-        assert_eq!(critical(&mut vec![(-6.0, 0.0)], 2.0), 3.0);
+        assert_eq!(critical(&mut [(0.0, 1.0)], 1.0), 0.0);
+        assert_eq!(critical(&mut [(-6.0, 0.0)], 2.0), 3.0);
     }
 }

@@ -96,7 +96,7 @@ fn columns_of(a: &[f64], n: usize, block: std::ops::Range<usize>) -> BlockColumn
     made
 }
 
-/// Solves with a factor made by [`factorise`].
+/// Solves with a factor made by [`factorise`], one row at a time: for small systems.
 pub(crate) fn substitute(a: &[f64], n: usize, b: &mut [f64]) {
     for i in 0..n {
         let row = &a[i * n..i * n + i + 1];
@@ -107,6 +107,70 @@ pub(crate) fn substitute(a: &[f64], n: usize, b: &mut [f64]) {
         b[i] /= row[i];
         let x = b[i];
         b[..i].iter_mut().zip(row).for_each(|(b, r)| *b -= x * r);
+    }
+}
+
+/// Solves `L·x = b` for a factor L and a right side that is 0 before row `from`.
+pub(crate) fn forward(a: &[f64], n: usize, from: usize, b: &mut [f64]) {
+    forward_wide(a, n, from, b);
+}
+
+/// Solves `Lᵀ·x = b` for a factor L.
+pub(crate) fn backward(a: &[f64], n: usize, b: &mut [f64]) {
+    backward_wide(a, n, b);
+}
+
+widest! {
+    /// See [`forward`].
+    fn forward_wide(a: &[f64], n: usize, from: usize, b: &mut [f64]) = forward_in_lanes
+}
+
+widest! {
+    /// See [`backward`].
+    fn backward_wide(a: &[f64], n: usize, b: &mut [f64]) = backward_in_lanes
+}
+
+/// Four rows at a time: what is known of `b` is read once for four.
+#[inline(always)]
+fn forward_in_lanes(a: &[f64], n: usize, from: usize, b: &mut [f64]) {
+    let mut i = from;
+    while i + 4 <= n {
+        let sums = products(std::array::from_fn::<_, 4, _>(|r| &a[(i + r) * n + from..(i + r) * n + i]), [&b[from..i]]);
+        for r in 0..4 {
+            let row = &a[(i + r) * n + i..(i + r) * n + i + 4];
+            let near: f64 = (0..r).map(|c| row[c] * b[i + c]).sum();
+            b[i + r] = (b[i + r] - (sums[r][0] + near)) / row[r];
+        }
+        i += 4;
+    }
+    for i in i..n {
+        let sum = products([&a[i * n + from..i * n + i]], [&b[from..i]])[0][0];
+        b[i] = (b[i] - sum) / a[i * n + i];
+    }
+}
+
+/// Four rows at a time, as [`forward_in_lanes`].
+#[inline(always)]
+fn backward_in_lanes(a: &[f64], n: usize, b: &mut [f64]) {
+    let mut end = n;
+    while end >= 4 {
+        let i = end - 4;
+        for r in (0..4).rev() {
+            let later: f64 = (r + 1..4).map(|c| a[(i + c) * n + i + r] * b[i + c]).sum();
+            b[i + r] = (b[i + r] - later) / a[(i + r) * n + i + r];
+        }
+        let (before, known) = b.split_at_mut(i);
+        let x: [f64; 4] = std::array::from_fn(|r| known[r]);
+        let [r0, r1, r2, r3]: [&[f64]; 4] = std::array::from_fn(|r| &a[(i + r) * n..(i + r) * n + i]);
+        for ((((b, r0), r1), r2), r3) in before.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
+            *b -= (x[0] * r0 + x[1] * r1) + (x[2] * r2 + x[3] * r3);
+        }
+        end = i;
+    }
+    for i in (0..end).rev() {
+        b[i] /= a[i * n + i];
+        let x = b[i];
+        b[..i].iter_mut().zip(&a[i * n..]).for_each(|(b, r)| *b -= x * r);
     }
 }
 

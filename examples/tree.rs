@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use rustix::time::{ClockId, clock_gettime};
 use sparsefit::matrix::{Columns, Values};
-use sparsefit::tree::{Bins, Folds, Hands, Impurity, Limits, Progress, PruningPath, Target, cross_validate, estimate, grow};
+use sparsefit::tree::{Bins, Folds, Hands, Impurity, Limits, Progress, PruningPath, Target, cross_validate, grow};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let pruned = seconds() - start - grown;
         println!(
             "{{\"rows\": {}, \"nnz\": {}, \"order\": {ordered:.4}, \"total\": {grown:.4}, \"path\": {pruned:.4}, \"leaves\": {}, \"depth\": {}, \
-             \"steps\": {}, \"impurity\": {:.9}, \"peak_mib\": {:.1}, \"estimate_mib\": {:.1}}}",
+             \"steps\": {}, \"impurity\": {:.9}, \"peak_mib\": {:.1}}}",
             x.n_rows,
             x.nnz(),
             tree.n_leaves(),
@@ -58,7 +58,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             path.steps().len(),
             path.steps()[0].impurity,
             (memory("VmHWM:") - before) / 1024.0,
-            estimate(x.n_rows, x.len(), x.nnz(), target.width(), &limits) as f64 / 1048576.0,
         );
         if has("path") {
             path.steps().iter().for_each(|step| println!("{:.6e} {} {:.6e}", step.alpha, step.leaves, step.impurity));

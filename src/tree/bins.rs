@@ -4,7 +4,7 @@
 //! column, then value, then class, so a sum for each cell is an exact histogram: never longer than the non-zeros.
 
 use super::clock::{BLOCK, Clock};
-use super::{Limits, Observe, Target, Unfit, fits};
+use super::{Observe, Target, Unfit, fits};
 use crate::matrix::{ColumnsView, Number, ValuesView};
 
 /// The cells of a matrix, and by rows which of them each row has.
@@ -25,22 +25,6 @@ pub struct Bins<'a> {
     pub(crate) bins: Vec<u32>,
     /// Class of each cell; empty unless cells know classes.
     pub(crate) classes: Vec<u16>,
-}
-
-/// Most bytes that growing one tree takes beside the matrix, one thread working; each further thread of a cross-validation
-/// takes at most as much again. `width` is that of the target.
-pub fn estimate(n_rows: usize, n_columns: usize, nnz: usize, width: usize, limits: &Limits) -> u64 {
-    let (n, p, nnz, width) = (n_rows as u64, n_columns as u64, nnz as u64, width as u64);
-    // for each entry its cell; for each cell what it is and its sum, once for all and at most twice in the parts of open
-    // nodes; a map over the cells
-    let (described, summed) = if width > 2 { (10, 8) } else { (4, 16) };
-    let shared = nnz * (4 + described + 4) + 8 * p;
-    let parts = nnz * summed + 2 * nnz * (4 + described + summed) + 2 * 12 * p;
-    let by_depth = limits.max_depth.map_or(u64::MAX, |depth| 1_u64.checked_shl(depth).unwrap_or(u64::MAX));
-    let leaves = n.min(by_depth).min(limits.max_leaves.map_or(u64::MAX, |most| most as u64)).max(1);
-    // nodes while they are grown and once more in their order
-    let nodes = (4 * leaves).saturating_mul(80 + 8 * width);
-    (shared + parts + 72 * n).saturating_add(nodes)
 }
 
 /// A value in the order of its kind, with the position it came from.

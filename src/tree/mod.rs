@@ -23,7 +23,7 @@ mod reduce;
 mod search;
 mod weights;
 
-pub use bins::{Bins, estimate};
+pub use bins::Bins;
 pub use folds::{CvLoss, Folds, cross_validate};
 pub use grow::grow;
 pub use nodes::{Node, Split, Tree};

@@ -225,17 +225,17 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         self.bend(index);
         self.cover(lambda, self.apart);
         // a gap over some of the columns is never above that over all
-        if on.iter().any(|&l| self.gap(l, lambda)) {
+        let mut done: Vec<bool> = on.iter().map(|&l| self.gap(l, lambda)).collect();
+        if done.contains(&true) {
             self.fill(|_| true);
+            done = on.iter().map(|&l| self.gap(l, lambda)).collect();
         }
-        on.retain(|&l| {
-            let is_done = self.gap(l, lambda);
-            if is_done {
-                self.stay(l);
-                self.finish(l, lambda, each);
-            }
-            !is_done
-        });
+        for (&l, _) in on.iter().zip(&done).filter(|(_, done)| **done) {
+            self.stay(l);
+            self.finish(l, lambda, each);
+        }
+        let mut done = done.into_iter();
+        on.retain(|_| !done.next().unwrap_or(false));
         // how far the last two points lead
         let ahead = if index >= 2 { (lambdas[index - 1] - lambda) / (lambdas[index - 2] - lambdas[index - 1]) } else { 0.0 };
         let ahead = if ahead.is_finite() && ahead <= 2.0 { ahead } else { 0.0 };

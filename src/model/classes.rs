@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::LinearModel;
-use super::score::{Refusal, Scorer, put};
+use super::score::{Refusal, Scorer, fields, put};
 use crate::fault::Code;
 
 impl Scorer<'_> {
@@ -29,13 +29,7 @@ impl Scorer<'_> {
 
     fn answer_of_classes(&mut self, model: &LinearModel, label: usize) {
         let wanted = self.wanted;
-        self.out.extend_from_slice(if self.rows == 0 { b"{" } else { b",{" });
-        let mut separator = "";
-        let mut field = |out: &mut Vec<u8>, key: &str| {
-            out.extend_from_slice(separator.as_bytes());
-            out.extend_from_slice(key.as_bytes());
-            separator = ",";
-        };
+        let mut field = fields(self.rows);
         if wanted.probabilities {
             field(&mut self.out, "\"probabilities\":");
             let top = self.scores[label];

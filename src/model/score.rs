@@ -181,12 +181,7 @@ impl<'a> Scorer<'a> {
 
     fn answer(&mut self, model: &LinearModel, score: f64) {
         let wanted = self.wanted;
-        let mut separator = if self.rows == 0 { "{" } else { ",{" };
-        let mut field = |out: &mut Vec<u8>, key: &str| {
-            out.extend_from_slice(separator.as_bytes());
-            out.extend_from_slice(key.as_bytes());
-            separator = ",";
-        };
+        let mut field = fields(self.rows);
         if wanted.prediction {
             field(&mut self.out, "\"prediction\":");
             put(&mut self.out, prediction(model, score));
@@ -245,6 +240,16 @@ impl<'a> Scorer<'a> {
             unknown_features: self.unknown,
             active_features_seen: self.active.iter().map(|word| u64::from(word.count_ones())).sum(),
         })
+    }
+}
+
+/// Begins the fields of an answer, each with what must stand before it; an answer has one at least.
+pub(super) fn fields(rows_before: u64) -> impl FnMut(&mut Vec<u8>, &str) {
+    let mut separator = if rows_before == 0 { "{" } else { ",{" };
+    move |out, key| {
+        out.extend_from_slice(separator.as_bytes());
+        out.extend_from_slice(key.as_bytes());
+        separator = ",";
     }
 }
 

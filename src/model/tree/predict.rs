@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::super::classes::put_all;
-use super::super::score::{Scorer, put};
+use super::super::score::{Scorer, fields, put};
 use super::TreeModel;
 
 impl Scorer<'_> {
@@ -13,13 +13,7 @@ impl Scorer<'_> {
         let held = |node: usize| hits.binary_search_by_key(&splits[node], |hit| hit.0).map_or(0.0, |at| hits[at].1);
         let leaf = model.nodes.leaf(held);
         let (value, wanted) = (model.nodes.value(leaf), self.wanted);
-        self.out.extend_from_slice(if self.rows == 0 { b"{" } else { b",{" });
-        let mut separator = "";
-        let mut field = |out: &mut Vec<u8>, key: &str| {
-            out.extend_from_slice(separator.as_bytes());
-            out.extend_from_slice(key.as_bytes());
-            separator = ",";
-        };
+        let mut field = fields(self.rows);
         if wanted.prediction {
             field(&mut self.out, "\"prediction\":");
             put(&mut self.out, value[0]);

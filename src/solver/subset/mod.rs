@@ -65,7 +65,10 @@ struct Standing {
 pub(super) fn lambda_max<V: Number>(problem: &Problem, values: &[V], clock: &Clock) -> Option<f64> {
     let (w, b) = problem.null_model.clone();
     let mut engine = Engine::blank(problem, values, *clock, w, b);
+    engine.support = (0..engine.w.len() as u32).filter(|&j| engine.w[j as usize] != 0.0).collect();
     engine.evaluate();
+    // as sharply as it is fitted at every λ, or what pays at λ_max would not be what was measured
+    engine.refit_support();
     let look = engine.look_around();
     let penalised = (0..look.fall.len() as u32).filter(|&j| engine.factor(j) > 0.0);
     let most = penalised.map(|j| look.fall[j as usize] / engine.factor(j)).fold(0.0, f64::max);

@@ -17,17 +17,20 @@ pub enum JobKind {
     Fit,
     /// A model is measured on a data set.
     Evaluate,
+    /// Several models are measured side by side on a data set.
+    Compare,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [JobKind; 2] = [Self::Fit, Self::Evaluate];
+    pub const ALL: [JobKind; 3] = [Self::Fit, Self::Evaluate, Self::Compare];
 
     /// The word in the database, in JSON and in filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fit => "fit",
             Self::Evaluate => "evaluate",
+            Self::Compare => "compare",
         }
     }
 
@@ -337,6 +340,14 @@ pub fn evaluation_result(model: &str, metrics: Value, rows: u64, unknown_feature
         "unknown_features": unknown_features,
         "missing_features": missing_features,
     })
+}
+
+/// `result` of a succeeded comparison: itself, and where it is read.
+pub fn comparison_result(job: &Id, mut comparison: Value) -> Value {
+    if let Some(result) = comparison.as_object_mut() {
+        result.insert("href".into(), format!("/api/v1/comparisons/{job}").into());
+    }
+    comparison
 }
 
 #[cfg(test)]

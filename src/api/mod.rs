@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod cache;
 mod coefficients;
+mod comparisons;
 mod datasets;
 mod digest;
 mod door;
@@ -98,6 +99,9 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
         get("/api/v1/events", JOBS_READ, events::of_project),
         post("/api/v1/jobs/{job}/retry", JOBS_WRITE, submissions::retry),
+        post("/api/v1/comparisons", JOBS_WRITE, comparisons::submit),
+        get("/api/v1/comparisons", JOBS_READ, comparisons::list),
+        get("/api/v1/comparisons/{job}", JOBS_READ, comparisons::one),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),

@@ -55,16 +55,22 @@ pub(crate) async fn reproduce(
     Ok(response)
 }
 
-/// The specification of the fit: of its job, or where that was deleted, kept with the points of its path.
+/// The specification of the fit.
 async fn fitted(api: &Api, row: &ModelRow) -> Result<ResolvedFit, Problem> {
+    let gone = || Problem::new(Code::Conflict, "the job that fitted the model has been deleted, and its specification with it");
+    fit_of(api, row).await?.ok_or_else(gone)
+}
+
+/// How a linear model was fitted: said by its job, or where that was deleted, kept with the points of its path; `None` where neither is
+/// there.
+pub(super) async fn fit_of(api: &Api, row: &ModelRow) -> Result<Option<ResolvedFit>, Problem> {
     let stored = match api.store.job(&row.project, &row.job).await? {
         Some(job) => Some(job.spec_resolved),
         None => api.store.open_points(row).await?.and_then(KeptPath::linear).map(|points| points.spec),
     };
-    let stored = stored
-        .ok_or_else(|| Problem::new(Code::Conflict, "the job that fitted the model has been deleted, and its specification with it"))?;
+    let Some(stored) = stored else { return Ok(None) };
     match Work::read(JobKind::Fit, &stored) {
-        Ok(Work::Fit(fit)) => Ok(*fit),
+        Ok(Work::Fit(fit)) => Ok(Some(*fit)),
         _ => Err(Problem::internal(format!("{}: the specification is not understood", row.id))),
     }
 }

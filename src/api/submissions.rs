@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body;
+use super::comparisons;
 use super::door::Origin;
 use super::error::Problem;
 use super::idempotency::{self, Turn};
@@ -20,7 +21,7 @@ use super::state::Api;
 use super::webhooks;
 use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
-use crate::job::{DatasetRef, Job, Status, Warning};
+use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
 use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, Work};
 use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
@@ -42,30 +43,42 @@ pub(crate) async fn submit(
     State(api): State<Api>,
     caller: Caller,
     Extension(origin): Extension<Origin>,
+    query: Query,
+    request: Request,
+) -> Result<Response, Problem> {
+    submit_as(&api, &caller, origin, query, request, (None, SUBMIT)).await
+}
+
+/// Takes a submission of any kind of job, or of one alone, whose answers are kept under a name of their own.
+pub(super) async fn submit_as(
+    api: &Api,
+    caller: &Caller,
+    origin: Origin,
     mut query: Query,
     request: Request,
+    (only, slot): (Option<JobKind>, &'static str),
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let validate_only = query.take_as("validate_only", "true or false", |word| word.parse::<bool>().ok())?.unwrap_or(false);
     query.finish()?;
     body::require_json(&head.headers)?;
-    let turn = if validate_only { None } else { Turn::begin(&api, &caller, SUBMIT, &head.headers)? };
+    let turn = if validate_only { None } else { Turn::begin(api, caller, slot, &head.headers)? };
     let body = body::whole(&head.headers, body, api.limits.json_bytes).await?;
     let fingerprint = idempotency::fingerprint(&[&body]);
     if let Some(turn) = &turn
-        && let Some(kept) = turn.before(&api).await?
+        && let Some(kept) = turn.before(api).await?
     {
         return idempotency::replay(&kept, &fingerprint);
     }
     let project = caller.project();
-    let asked = spec::parse_job(&body, &api.limits.spec)?;
+    let asked = spec::parse_job_of(only, &body, &api.limits.spec)?;
     let dataset = api.store.dataset(project, &asked.dataset, asked.version).await?.ok_or_else(no_dataset)?;
-    let job = resolve(&api, project, asked, &dataset, origin).await?;
+    let job = resolve(api, project, asked, &dataset, origin).await?;
     if validate_only {
         let NewJob { spec_resolved, estimate, warnings, .. } = job;
         return Ok(Json(ValidationOut { object: "job_validation", spec_resolved, estimate, warnings }).into_response());
     }
-    begin(&api, job, turn.as_ref(), &fingerprint, wait_preferred(&head.headers)).await
+    begin(api, job, turn.as_ref(), &fingerprint, wait_preferred(&head.headers)).await
 }
 
 /// Queues a job and answers, once it ended or the wait is over.
@@ -125,6 +138,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
             (Work::Tree(Box::new(resolved)), warnings)
         }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
+        Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
     Ok(NewJob {
@@ -169,13 +183,13 @@ async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, data
 }
 
 /// The model version that a specification names at `pointer`.
-async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Result<ModelRow, Problem> {
+pub(super) async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &str) -> Result<ModelRow, Problem> {
     let row = api.store.picked_model(project, &model.name, &model.pick).await?;
     row.ok_or_else(|| Fault::at_pointer(Code::NotFound, pointer, "there is no such model version").into())
 }
 
 /// What a specification may know of it.
-fn known<'r>(row: &'r ModelRow, reference: &'r str, classes: Option<&'r [Option<Class>]>) -> KnownModel<'r> {
+pub(super) fn known<'r>(row: &'r ModelRow, reference: &'r str, classes: Option<&'r [Option<Class>]>) -> KnownModel<'r> {
     KnownModel { reference, kind: row.card.kind(), loss: row.card.loss(), classes, named: row.is_named() }
 }
 

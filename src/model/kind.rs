@@ -90,6 +90,18 @@ impl Model {
         if let Self::Tree(model) = self { Some(model) } else { None }
     }
 
+    /// The features that a prediction looks at, rising.
+    pub fn features_used(&self) -> Vec<u32> {
+        match self {
+            Self::Linear(model) => {
+                let mut used = model.indices.clone();
+                used.dedup();
+                used
+            }
+            Self::Tree(model) => model.nodes.features_used(),
+        }
+    }
+
     /// What to beware of.
     pub fn warnings(&self) -> &[Warning] {
         match self {
@@ -129,6 +141,14 @@ impl Card {
         }
     }
 
+    /// What makes it large: non-zeros, or leaves.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Linear(card) => card.sparsity.nonzeros,
+            Self::Tree(card) => card.sparsity.size,
+        }
+    }
+
     /// Version of the program that made it.
     pub fn made_by(&self) -> &serde_json::Value {
         match self {
@@ -137,7 +157,15 @@ impl Card {
         }
     }
 
-    /// The version, `name:n`, from whose path it was promoted.
+    /// The version, `name:n`, from whose path it was promoted, if it was.
+    pub fn promoted_from(&self) -> Option<&str> {
+        match self {
+            Self::Linear(card) => card.promoted_from.as_deref(),
+            Self::Tree(card) => card.promoted_from.as_deref(),
+        }
+    }
+
+    /// The same, to be said of a model.
     pub fn promoted_from_mut(&mut self) -> &mut Option<String> {
         match self {
             Self::Linear(card) => &mut card.promoted_from,

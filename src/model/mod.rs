@@ -5,12 +5,14 @@
 
 mod classes;
 mod coefficients;
+mod comparison;
 mod container;
 mod csr;
 mod frame;
 mod instances;
 mod kind;
 mod libsvm;
+mod memory;
 mod options;
 mod points;
 mod predictor;
@@ -29,6 +31,9 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
+pub use comparison::{
+    ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability,
+};
 pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::coefficients::display_name;
 use super::options::{Answers, Wanted};
 use super::score::Scorer;
-use super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictions, instances, libsvm};
+use super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictions, instances, libsvm, memory};
 use crate::dataset::{Class, Names};
 use crate::fault::Fault;
 
@@ -161,6 +161,29 @@ impl Predictor {
             Some(position) => Found::Active(self.feature(*position), *position),
             None => names.find(name).map_or(Found::Unknown, Found::Zero),
         }
+    }
+
+    /// Bytes of the tables for looking features up, and of the labels.
+    pub(super) fn tables(&self) -> usize {
+        let names: usize = self.by_name.keys().map(|name| name.len()).sum();
+        let labels: usize = self.labels.iter().map(memory::of).sum();
+        let arrays = [&self.begins, &self.features, &self.splits].into_iter().map(memory::of).sum::<usize>();
+        memory::of_table(&self.by_index) + memory::of_table(&self.by_name) + names + arrays + memory::of(&self.labels) + labels
+    }
+
+    /// The answer to one row of indices and values, without the reading of its text: what a request does once it is read.
+    ///
+    /// # Errors
+    /// `duplicate_index`, `non_finite_value`, `numerical_error`; without a place.
+    pub fn answer(&self, row: &[(u32, f64)]) -> Result<Predictions, Fault> {
+        let none = PredictOptions::default();
+        let wanted = Wanted::new(&none, &none, self.answers(), self.model.tree().is_some())?;
+        let limits = PredictLimits { rows: 1, row_nnz: u64::MAX, index_max: u64::MAX };
+        let mut scorer = Scorer::new(self, wanted, &limits);
+        let fault = |refusal: super::score::Refusal| Fault::new(refusal.code, refusal.detail);
+        row.iter().try_for_each(|(index, value)| scorer.index(*index, *value)).map_err(fault)?;
+        scorer.end_row().map_err(fault)?;
+        scorer.finish()
     }
 
     /// Predicts all rows of a body, or says which row is wrong.

@@ -10,7 +10,7 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedFit, ResolvedTree};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedTree};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -150,6 +150,30 @@ pub fn evaluation_estimate(meta: &Meta) -> Estimate {
     let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
     let runtime_s = [0, 1].map(|end| 0.001 + load[end] + pass[end]);
     Estimate { memory_mb: [memory / 1.5, memory + 1.0].map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Vectors over rows that each model of a comparison keeps: its scores (one a class), and its losses or its ranking.
+const COMPARED_ROWS: f64 = 3.0;
+/// Vectors over rows that all models share, and those that one model's scores take while they are made.
+const SHARED_ROWS: f64 = 8.0;
+
+/// Estimates a comparison: what every model says of every row is kept until the end, twins too; each twin that is fitted costs what
+/// its fit costs, one after another.
+pub fn comparison_estimate(meta: &Meta, compare: &ResolvedCompare) -> Estimate {
+    let one = evaluation_estimate(meta);
+    let (rows, nonzeros) = (meta.shape[0] as f64, meta.nnz as f64);
+    let classes = meta.target.classes.as_ref().map_or(0.0, |classes| if classes.len() > 2 { classes.len() as f64 } else { 0.0 });
+    let models = compare.models.len() as f64 * if compare.twin { 2.0 } else { 1.0 };
+    let kept = BASE_MIB + 8.0 * rows * (SHARED_ROWS + classes + models * (COMPARED_ROWS + classes)) / MIB;
+    let twin = compare.fits.iter().fold(0.0_f64, |most, fit| most.max(fit.estimate.memory_mb[1]));
+    let drawn = rows * compare.bootstrap as f64 * models;
+    let fits = [0, 1].map(|end| compare.fits.iter().map(|fit| fit.estimate.runtime_s[end]).sum::<f64>());
+    let runtime_s = [
+        fits[0] + models * one.runtime_s[0] + drawn * 1e-9,
+        fits[1] + models * one.runtime_s[1] + drawn * 20e-9 + nonzeros * 5e-9 + models * 0.1,
+    ];
+    let high = kept.max(one.memory_mb[1]) + 1.0 + twin;
+    Estimate { memory_mb: [kept.min(one.memory_mb[0]), high].map(short), runtime_s: runtime_s.map(short) }
 }
 
 fn along_path(values: f64) -> [f64; 2] {

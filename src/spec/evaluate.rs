@@ -72,14 +72,8 @@ impl EvaluateSpec {
             let detail = "keep_best has no meaning here: an evaluation that is not whole says nothing";
             return Err(conflict("#/limits/on_limit", detail));
         }
-        if model.named != meta.named {
-            let (with, without) = if model.named { ("the model", "the data set") } else { ("the data set", "the model") };
-            return Err(conflict(
-                MODEL,
-                format!("the features of {with} have names and those of {without} have none: they cannot be matched"),
-            ));
-        }
-        check_target(model, meta)?;
+        check_names(model, meta, MODEL)?;
+        check_target(model, meta, "#/dataset")?;
         Ok(ResolvedEvaluate { model: model.reference.to_owned(), limits: self.limits.clone() })
     }
 }
@@ -88,9 +82,20 @@ fn conflict(pointer: &str, detail: impl Into<String>) -> Fault {
     Fault::at(Code::InvalidParameter, Place::pointer(pointer, "conflict", detail))
 }
 
-/// Whether the target is what the model predicts: numbers for numbers, and no class that it was never told of.
-fn check_target(model: &KnownModel<'_>, meta: &Meta) -> Result<(), Fault> {
-    let unfit = |detail: String| Err(Fault::at_pointer(Code::InvalidTarget, "#/dataset", detail));
+/// Whether features can be told which is which; `pointer` is the model's.
+pub(super) fn check_names(model: &KnownModel<'_>, meta: &Meta, pointer: &str) -> Result<(), Fault> {
+    if model.named == meta.named {
+        return Ok(());
+    }
+    let (with, without) = if model.named { ("the model", "the data set") } else { ("the data set", "the model") };
+    let detail = format!("the features of {with} have names and those of {without} have none: they cannot be matched");
+    Err(conflict(pointer, detail))
+}
+
+/// Whether the target is what the model predicts: numbers for numbers, and no class that it was never told of. `pointer` is said
+/// to be wrong.
+pub(super) fn check_target(model: &KnownModel<'_>, meta: &Meta, pointer: &str) -> Result<(), Fault> {
+    let unfit = |detail: String| Err(Fault::at_pointer(Code::InvalidTarget, pointer, detail));
     let target = &meta.target;
     match (model.classes, &target.classes) {
         (None, None) => Ok(()),

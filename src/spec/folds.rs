@@ -83,7 +83,7 @@ pub(super) fn holdout_of_groups(groups: &[u32], fraction: f64, seed: u64) -> Vec
 /// The seed of one of several assignments; the first has the seed itself, so that one repeat is none.
 pub(super) fn seed_of_repeat(seed: u64, repeat: u64) -> u64 {
     let mut random = SplitMix64(seed);
-    (0..repeat).map(|_| random.next()).last().unwrap_or(seed)
+    (0..repeat).map(|_| random.bits()).last().unwrap_or(seed)
 }
 
 fn held_out(n_rows: usize, fraction: f64) -> u64 {
@@ -113,10 +113,12 @@ fn shuffled(n_rows: usize, strata: Option<&[f64]>, seed: u64) -> Vec<u32> {
 }
 
 /// Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 17.
-struct SplitMix64(u64);
+#[derive(Clone, Debug)]
+pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    /// 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -125,16 +127,17 @@ impl SplitMix64 {
     }
 
     /// A uniform number below `bound` > 0, without bias: Lemire, "Fast random integer generation in an interval", 2019.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         loop {
-            let product = u128::from(self.next()) * u128::from(bound);
+            let product = u128::from(self.bits()) * u128::from(bound);
             if product as u64 >= bound.wrapping_neg() % bound {
                 return (product >> 64) as u64;
             }
         }
     }
 
-    fn shuffle(&mut self, items: &mut [u32]) {
+    /// Any order of them with the same probability: Fisher & Yates.
+    pub fn shuffle(&mut self, items: &mut [u32]) {
         for last in (1..items.len()).rev() {
             let other = self.below(last as u64 + 1);
             items.swap(last, other as usize);
@@ -152,7 +155,7 @@ mod tests {
     fn the_generator_is_splitmix64() {
         // First outputs for seed 1234567, as published with the reference implementation (prng.di.unimi.it/splitmix64.c).
         let mut random = SplitMix64(1_234_567);
-        let outputs: Vec<u64> = (0..3).map(|_| random.next()).collect();
+        let outputs: Vec<u64> = (0..3).map(|_| random.bits()).collect();
         assert_eq!(outputs, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 

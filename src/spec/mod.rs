@@ -5,6 +5,7 @@
 
 mod alias;
 mod bounds;
+mod compare;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -39,11 +40,13 @@ use crate::job::{JobKind, Priority};
 
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
-pub use estimate::{estimate, evaluation_estimate, tree_estimate};
+pub use compare::{CompareSpec, FitOf, Measure, ResolvedCompare, ScoreName};
+pub use estimate::{comparison_estimate, estimate, evaluation_estimate, tree_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
+pub use folds::SplitMix64;
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
-pub use parse::{is_name, parse_job};
+pub use parse::{is_name, parse_job, parse_job_of};
 pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
 pub use promote::parse_promotion;
 pub use reference::{ModelRef, Pick, version_number};

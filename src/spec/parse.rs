@@ -22,9 +22,17 @@ const TEXT_MAX: usize = 256;
 /// The body is no JSON (`malformed_json`, `duplicate_field`); or every problem of the request at once, each with its
 /// own code (`unknown_field`, `invalid_field`, `out_of_range`, `conflict`, `unknown_value`, `missing`) and pointer.
 pub fn parse_job(body: &[u8], limits: &SpecLimits) -> Result<JobRequest, Fault> {
+    parse_job_of(None, body, limits)
+}
+
+/// As [`parse_job`], where `only` says the kind of job, so that `type` need not.
+///
+/// # Errors
+/// As [`parse_job`]; and `type` says another kind.
+pub fn parse_job_of(only: Option<JobKind>, body: &[u8], limits: &SpecLimits) -> Result<JobRequest, Fault> {
     let document = json::document(body, NODES_MAX).map_err(beyond_doubles)?;
     let mut problems = Problems::default();
-    let request = parse_request(&document, limits, &mut problems);
+    let request = parse_request(only, &document, limits, &mut problems);
     match (problems.into_fault(), request) {
         (None, Some(request)) => Ok(request),
         (Some(fault), _) => Err(fault),
@@ -41,10 +49,16 @@ fn beyond_doubles(mut fault: Fault) -> Fault {
     fault
 }
 
-fn parse_request(document: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<JobRequest> {
+fn parse_request(only: Option<JobKind>, document: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<JobRequest> {
     let mut job = Fields::open(document, "#", problems)?;
-    let kind = job.need("type", problems).and(job.word("type", &JobKind::ALL.map(JobKind::as_str), problems));
-    let kind = kind.and_then(JobKind::parse);
+    let kind = match only {
+        Some(only) if job.take("type").is_none() => Some(only),
+        Some(only) => job.word("type", &[only.as_str()], problems).map(|_| only),
+        None => {
+            let word = job.need("type", problems).and(job.word("type", &JobKind::ALL.map(JobKind::as_str), problems));
+            word.and_then(JobKind::parse)
+        }
+    };
     let model = parse_model(kind, &mut job, problems);
     let dataset = job.need("dataset", problems).and_then(|value| parse_dataset(value, problems));
     let spec = job.need("spec", problems);

@@ -3,6 +3,7 @@
 //! Only the columns of features with a non-zero coefficient are read. Memory: a few numbers a row.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
@@ -45,22 +46,15 @@ pub struct Evaluation {
 /// `observe` said to stop; or the target is not what the model predicts, all weights are 0, or a prediction is no
 /// finite number.
 pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe: &Observe<'_>) -> Result<Evaluation, TrainError> {
-    let pace = Pace::new(observe);
-    let (matched, metrics) = match model {
-        Model::Linear(model) => {
-            let matched = Matched::find(dataset, (&model.indices, model.card.sparsity.n_features), names, &pace)?;
-            let metrics = match model.card.is_multinomial() {
-                true => evaluate_classes::metrics(dataset, model, &matched, &pace)?,
-                false => metrics(dataset, model, &matched, &pace)?,
-            };
-            (matched, metrics)
+    let pace = Pace::new(observe, &["score", "measure"]);
+    let (matched, eta) = scores_of(dataset, model, names, &pace)?;
+    pace.at(1);
+    let metrics = match model {
+        Model::Linear(model) if model.card.is_multinomial() => {
+            evaluate_classes::of_scores(dataset, &eta, model.card.classes.as_deref().unwrap_or_default(), &pace)?
         }
-        Model::Tree(model) => {
-            let used = model.nodes.features_used();
-            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, &pace)?;
-            let metrics = evaluate_tree::metrics(dataset, model, &used, &matched, &pace)?;
-            (matched, metrics)
-        }
+        Model::Linear(model) => metrics(dataset, model, &eta, &pace)?,
+        Model::Tree(model) => evaluate_tree::metrics(dataset, model, &eta, &pace)?,
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
     if !metrics.as_object().is_some_and(|all| all.values().all(finite)) {
@@ -75,10 +69,33 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
     })
 }
 
-fn metrics(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
-    let eta = scores(dataset, model, matched, pace)?;
-    pace.at(1);
-    let rows = Measured { y: &target(dataset, model.card.classes.as_deref())?, eta: &eta, dataset, pace };
+/// The linear predictors of every row, one for each class of a model of many; those of a tree are what would give its shares.
+pub(super) fn scores_of(
+    dataset: &Dataset,
+    model: &Model,
+    names: Option<&Names>,
+    pace: &Pace<'_>,
+) -> Result<(Matched, Vec<f64>), TrainError> {
+    match model {
+        Model::Linear(model) => {
+            let matched = Matched::find(dataset, (&model.indices, model.card.sparsity.n_features), names, pace)?;
+            let eta = match model.card.is_multinomial() {
+                true => evaluate_classes::scores(dataset, model, &matched, pace)?,
+                false => scores(dataset, model, &matched, pace)?,
+            };
+            Ok((matched, eta))
+        }
+        Model::Tree(model) => {
+            let used = model.nodes.features_used();
+            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, pace)?;
+            let eta = evaluate_tree::scores(dataset, model, &used, &matched, pace)?;
+            Ok((matched, eta))
+        }
+    }
+}
+
+fn metrics(dataset: &Dataset, model: &LinearModel, eta: &[f64], pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let rows = Measured { y: &target(dataset, model.card.classes.as_deref())?, eta, dataset, pace };
     match model.card.loss.as_str() {
         "squared" => rows.numbers(),
         "poisson" => rows.counts(),
@@ -97,21 +114,41 @@ fn metrics(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pac
 /// Tells how far the work is, often enough to be stopped within a moment.
 pub(super) struct Pace<'a> {
     pub(super) observe: &'a Observe<'a>,
+    parts: &'a [&'static str],
     unseen: Cell<usize>,
     part: Cell<u64>,
+    /// Of the part: units done, and in all.
+    within: Cell<(u64, u64)>,
 }
 
 impl<'a> Pace<'a> {
-    const PARTS: [&'static str; 2] = ["score", "measure"];
-
-    fn new(observe: &'a Observe<'a>) -> Self {
-        Self { observe, unseen: Cell::new(UNSEEN), part: Cell::new(0) }
+    pub(super) fn new(observe: &'a Observe<'a>, parts: &'a [&'static str]) -> Self {
+        Self { observe, parts, unseen: Cell::new(UNSEEN), part: Cell::new(0), within: Cell::new((0, 1)) }
     }
 
     /// So many parts are done.
     pub(super) fn at(&self, part: u64) {
         self.part.set(part);
+        self.within.set((0, 1));
         self.unseen.set(UNSEEN);
+    }
+
+    /// So many of the units of this part are done.
+    pub(super) fn done(&self, done: usize, total: usize) {
+        self.within.set((done as u64, total.max(1) as u64));
+    }
+
+    /// How far everything is, where a share of the next unit of this part is done.
+    pub(super) fn progress(&self, share: f64) -> Progress {
+        let (part, (done, total)) = (self.part.get(), self.within.get());
+        let step = |(at, name): (usize, &&str)| match part.cmp(&(at as u64)) {
+            Ordering::Greater => Step { name: (*name).into(), done: 1, total: 1 },
+            Ordering::Equal => Step { name: (*name).into(), done, total },
+            Ordering::Less => Step { name: (*name).into(), done: 0, total: 1 },
+        };
+        let steps = self.parts.iter().enumerate().map(step).collect();
+        let whole = part as f64 + (done as f64 + share.clamp(0.0, 1.0)) / total as f64;
+        Progress { fraction: (whole / self.parts.len().max(1) as f64).min(FRACTION_MAX), eta_s: None, steps, current: None }
     }
 
     pub(super) fn work(&self, units: usize) -> Result<(), TrainError> {
@@ -121,12 +158,7 @@ impl<'a> Pace<'a> {
             return Ok(());
         }
         self.unseen.set(0);
-        let part = self.part.get();
-        let step = |(at, name): (usize, &&str)| Step { name: (*name).into(), done: u64::from(part > at as u64), total: 1 };
-        let steps = Self::PARTS.iter().enumerate().map(step).collect();
-        let fraction = (part as f64 / Self::PARTS.len() as f64).min(FRACTION_MAX);
-        let progress = Progress { fraction, eta_s: None, steps, current: None };
-        if (self.observe)(&progress).is_break() { Err(TrainError::Cancelled) } else { Ok(()) }
+        if (self.observe)(&self.progress(0.0)).is_break() { Err(TrainError::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -182,7 +214,7 @@ impl Matched {
         Ok(matched)
     }
 
-    fn warnings(self) -> Vec<Warning> {
+    pub(super) fn warnings(self) -> Vec<Warning> {
         let warn = |(count, features): (u64, Vec<String>), code: &str, what: &str| {
             (count > 0).then(|| Warning { code: code.into(), detail: format!("{count} {what}"), features })
         };

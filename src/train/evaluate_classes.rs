@@ -9,14 +9,8 @@ use crate::dataset::{Class, Dataset};
 use crate::matrix::{Number, ValuesView};
 use crate::model::LinearModel;
 
-/// `deviance log_loss accuracy f1_macro brier`, and `score`, the accuracy. The Brier score is the mean of Σ_k (p_k − 1[y = k])².
-pub(super) fn metrics(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
-    let eta = scores(dataset, model, matched, pace)?;
-    pace.at(1);
-    of_scores(dataset, &eta, model.card.classes.as_deref().unwrap_or_default(), pace)
-}
-
-/// The measures of scores, one for each row and class of `known`.
+/// The measures of scores, one for each row and class of `known`: `deviance log_loss accuracy f1_macro brier`, and `score`, the accuracy. The
+/// Brier score is the mean of Σ_k (p_k − 1[y = k])².
 pub(super) fn of_scores(dataset: &Dataset, eta: &[f64], known: &[Option<Class>], pace: &Pace<'_>) -> Result<Value, TrainError> {
     let n_classes = known.len();
     let y = target(dataset, known)?;
@@ -51,7 +45,7 @@ pub(super) fn of_scores(dataset: &Dataset, eta: &[f64], known: &[Option<Class>],
 }
 
 /// Row by row; an offset is the same for every class and so changes nothing.
-fn scores(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
+pub(super) fn scores(dataset: &Dataset, model: &LinearModel, matched: &Matched, pace: &Pace<'_>) -> Result<Vec<f64>, TrainError> {
     let mut eta = model.card.intercepts.as_deref().unwrap_or_default().repeat(dataset.y.len());
     match dataset.x.view().values {
         ValuesView::Single(values) => add_columns(dataset, values, model, matched, &mut eta, pace)?,
@@ -81,7 +75,7 @@ fn add_columns<V: Number>(
 }
 
 /// The position of each row's class among the model's.
-fn target(dataset: &Dataset, known: &[Option<Class>]) -> Result<Vec<f64>, TrainError> {
+pub(super) fn target(dataset: &Dataset, known: &[Option<Class>]) -> Result<Vec<f64>, TrainError> {
     let place = |class: &Class| {
         let found = known.iter().position(|one| one.as_ref() == Some(class));
         found.map(|at| at as f64).ok_or_else(|| unknown(class))

@@ -16,35 +16,43 @@ use crate::tree::{self, Node, Split, Tree};
 /// A feature that no data set has.
 const ABSENT: u32 = u32::MAX;
 
-/// Measures a tree that splits on the features `used`, rising. A share is taken as at least ε and at most 1 − ε, ε = 2⁻⁵², so that a
-/// leaf that is sure and wrong has a finite log loss.
-pub(super) fn metrics(dataset: &Dataset, model: &TreeModel, used: &[u32], matched: &Matched, pace: &Pace<'_>) -> Result<Value, TrainError> {
+/// What a tree that splits on the features `used`, rising, says of every row, as linear predictors. A share is taken as at least ε and at
+/// most 1 − ε, ε = 2⁻⁵², so that a leaf that is sure and wrong has a finite log loss.
+pub(super) fn scores(
+    dataset: &Dataset,
+    model: &TreeModel,
+    used: &[u32],
+    matched: &Matched,
+    pace: &Pace<'_>,
+) -> Result<Vec<f64>, TrainError> {
     let x = dataset.x.view();
     let mut here = vec![ABSENT; used.len()];
     matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = x.features[column as usize]);
     let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
     let leaves = leaves(&model.nodes, feature, x, pace)?;
-    pace.at(1);
     let value = |row: usize| model.nodes.value(leaves[row] as usize);
     let n_rows = dataset.y.len();
-    let known: Option<Vec<Option<Class>>> = model.card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect());
-    match known.as_deref() {
-        None => {
-            let eta: Vec<f64> = (0..n_rows).map(|row| value(row)[0]).collect();
-            Measured { y: &target(dataset, None)?, eta: &eta, dataset, pace }.numbers()
-        }
-        Some(known @ [_, _]) => {
-            let eta: Vec<f64> = (0..n_rows).map(|row| logit(value(row)[1])).collect();
-            Measured { y: &target(dataset, Some(known))?, eta: &eta, dataset, pace }.sides(true)
-        }
+    match model.card.classes.as_deref() {
+        None => Ok((0..n_rows).map(|row| value(row)[0]).collect()),
+        Some([_, _]) => Ok((0..n_rows).map(|row| logit(value(row)[1])).collect()),
         Some(known) => {
             let mut eta = Vec::with_capacity(n_rows * known.len());
             for row in 0..n_rows {
                 pace.work(8 * known.len())?;
                 eta.extend(value(row).iter().map(|share| share.max(f64::EPSILON).ln()));
             }
-            evaluate_classes::of_scores(dataset, &eta, known, pace)
+            Ok(eta)
         }
+    }
+}
+
+/// Measures what a tree says of every row.
+pub(super) fn metrics(dataset: &Dataset, model: &TreeModel, eta: &[f64], pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let known: Option<Vec<Option<Class>>> = model.card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect());
+    match known.as_deref() {
+        None => Measured { y: &target(dataset, None)?, eta, dataset, pace }.numbers(),
+        Some(known @ [_, _]) => Measured { y: &target(dataset, Some(known))?, eta, dataset, pace }.sides(true),
+        Some(known) => evaluate_classes::of_scores(dataset, eta, known, pace),
     }
 }
 

@@ -8,6 +8,7 @@ mod card;
 mod checkpoint;
 mod choice;
 mod classes;
+mod compare;
 mod criteria;
 mod equivalents;
 mod evaluate;
@@ -32,6 +33,7 @@ mod warm;
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
+pub use compare::{Clock, Contender, Origin, compare};
 pub use evaluate::{Evaluation, evaluate};
 pub use promote::promote;
 pub use tree::grow;

@@ -8,7 +8,7 @@ const RUN: usize = 4096;
 const COMPARISON: usize = 4;
 
 /// Positions of `scores`, rising.
-fn order<E>(scores: &[f64], work: &mut impl FnMut(usize) -> Result<(), E>) -> Result<Vec<u32>, E> {
+pub(super) fn order<E>(scores: &[f64], work: &mut impl FnMut(usize) -> Result<(), E>) -> Result<Vec<u32>, E> {
     let score = |row: &u32| scores[*row as usize];
     let mut order: Vec<u32> = (0..scores.len()).map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
     for run in order.chunks_mut(RUN) {

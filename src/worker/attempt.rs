@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
-use super::{Worker, at_once};
+use super::{Worker, at_once, compare};
 use crate::dataset::Dataset;
 use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{KeptPath, Model};
@@ -228,6 +228,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
         Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
         Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
         Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
+        Work::Compare(spec) => compare::compare(worker, claim, dataset, *spec, shared, loading).await,
     }
 }
 
@@ -405,6 +406,7 @@ fn failed(kind: JobKind, code: &str, detail: &str, reason: Option<Reason>) -> En
         _ => match kind {
             JobKind::Fit => "The data cannot be fitted as asked",
             JobKind::Evaluate => "The model cannot be evaluated as asked",
+            JobKind::Compare => "The models cannot be compared as asked",
         },
     };
     Ending::Failed {

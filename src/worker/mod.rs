@@ -5,6 +5,7 @@
 
 mod at_once;
 mod attempt;
+mod compare;
 mod halt;
 mod keeper;
 mod memory;

@@ -1,0 +1,63 @@
+//! The dense twin of a model: what it would be without what makes it sparse. Of a linear model a ridge on the data it was
+//! fitted on, chosen by folds; of a pruned tree the tree before it was pruned. It is measured and thrown away.
+
+use std::sync::Arc;
+
+use super::super::evaluate::Pace;
+use super::super::{Run, TrainError, fit};
+use super::{Clock, Contender, while_fitting};
+use crate::dataset::Names;
+use crate::job::Warning;
+use crate::model::Model;
+
+/// A twin, and how long making it took, if anything was fitted.
+pub(super) struct Made {
+    pub(super) model: Model,
+    pub(super) names: Option<Arc<Names>>,
+    pub(super) fit_ms: Option<u64>,
+}
+
+/// The twin of a model. One that is dense already has none; of one whose twin cannot be made `warnings` say why.
+pub(super) fn made(
+    contender: &Contender,
+    run: &Run<'_>,
+    pace: &Pace<'_>,
+    clock: &Clock<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Made>, TrainError> {
+    let mut without = |why: String| {
+        let detail = format!("{} has no dense twin: {why}", contender.reference);
+        warnings.push(Warning { code: "no_twin".into(), detail, features: Vec::new() });
+        Ok(None)
+    };
+    match &*contender.model {
+        Model::Linear(model) if model.card.l1_ratio == 0.0 => Ok(None),
+        Model::Linear(_) => {
+            let Some(origin) = &contender.origin else {
+                return without("the data set it was fitted on, or the job that tells how, has been deleted.".into());
+            };
+            let observe = while_fitting(run, pace);
+            let began = clock();
+            let spec = origin.spec.dense_twin(origin.dataset.meta.shape);
+            match fit(&origin.dataset, &spec, &Run { on_thread: run.on_thread, ..Run::new(run.threads, &observe) }) {
+                Ok(twin) => {
+                    let fit_ms = Some(clock().saturating_sub(began) / 1_000_000);
+                    Ok(Some(Made { model: Model::Linear(twin), names: origin.dataset.names.clone(), fit_ms }))
+                }
+                Err(TrainError::Cancelled) => Err(TrainError::Cancelled),
+                Err(TrainError::Unfit { detail, .. }) => without(detail),
+            }
+        }
+        Model::Tree(tree) => {
+            let unpruned = tree.card.sparsity.unpruned;
+            if tree.card.sparsity.leaves == unpruned.leaves {
+                return Ok(None);
+            }
+            let whole = contender.unpruned.as_ref().and_then(|path| path.promoted(tree, 0, &contender.reference));
+            match whole.filter(|whole| whole.card.sparsity.leaves == unpruned.leaves) {
+                Some(whole) => Ok(Some(Made { model: Model::Tree(whole), names: contender.names.clone(), fit_ms: None })),
+                None => without("the tree it was pruned from was not kept.".into()),
+            }
+        }
+    }
+}

@@ -15,6 +15,8 @@ pub mod matrix;
 pub mod solver;
 pub mod tree;
 
+pub mod plot;
+
 pub mod access;
 pub mod dataset;
 pub mod hook;

@@ -70,8 +70,9 @@ impl LinearModel {
         let numbers = |range: std::ops::Range<usize>| bytes[range].as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
         let (indices, classes) = (numbers(layout.indices.clone()), numbers(layout.classes.clone()));
         let values = bytes[layout.values.clone()].as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        let model = Self { card: head.card, indices, classes, values, path: head.path, cv: head.cv, stability: head.stability };
+        let mut model = Self { card: head.card, indices, classes, values, path: head.path, cv: head.cv, stability: head.stability };
         model.check().map_err(damaged)?;
+        model.card.sparsity.fill_indices(model.card.n_outputs(), &model.values);
         Ok(model)
     }
 
@@ -129,7 +130,7 @@ impl LinearModel {
         let of_bound = [proof.dual, proof.gap, proof.relative_gap].into_iter().flatten();
         let of_proof = [proof.primal, proof.tol, proof.max_kkt_violation, proof.full_passes].into_iter().chain(of_bound);
         let of_sparsity = [sparsity.sparsity_ratio, sparsity.l1, sparsity.l2, sparsity.near_zero_ratio, sparsity.near_zero_tol];
-        let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero);
+        let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero).chain(sparsity.hoyer).chain(sparsity.gini);
         let of_path = self.path.iter().flat_map(|row| {
             [Some(row.lambda), Some(row.deviance_ratio), row.relative_gap, row.cv_mean, row.cv_se, row.criterion].into_iter().flatten()
         });

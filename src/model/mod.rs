@@ -22,6 +22,7 @@ mod score;
 mod sparsity;
 #[cfg(test)]
 mod tests;
+mod tradeoff;
 mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub use comparison::{
 pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
+pub use tradeoff::{SizedQuality, Tradeoff, knee};
 pub use tree::{GrownTree, Nodes, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
@@ -229,6 +231,13 @@ pub struct Sparsity {
     pub near_zero_ratio: f64,
     /// 1e-6·max|w|.
     pub near_zero_tol: f64,
+    /// (√p − l1/l2)/(√p − 1) over all p coefficients, Hoyer 2004: 0 where all are equally large, 1 where one alone is not 0. `None` where
+    /// it is not defined, and in cards of earlier versions.
+    #[serde(default)]
+    pub hoyer: Option<f64>,
+    /// The Gini index of |w| over all coefficients, Hurley & Rickard 2009, from 0 for equal ones to 1 − 1/p. `None` as of `hoyer`.
+    #[serde(default)]
+    pub gini: Option<f64>,
     pub groups_active: Option<u64>,
     /// SHA-256 of the sorted features with a non-zero coefficient, hex.
     pub support_hash: String,
@@ -292,6 +301,21 @@ pub struct Histogram {
     pub zeros: u64,
     pub edges: Vec<f64>,
     pub counts: Vec<u64>,
+}
+
+/// A histogram of the magnitudes of the non-zero coefficients on a scale of logarithms.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct LogHistogram {
+    /// `log`.
+    pub scale: &'static str,
+    pub zeros: u64,
+    /// log₁₀ of magnitudes.
+    pub edges: Vec<f64>,
+    /// Of both signs.
+    pub counts: Vec<u64>,
+    pub positive: Vec<u64>,
+    pub negative: Vec<u64>,
 }
 
 /// The forms a prediction body can have.

@@ -29,6 +29,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("numbers", "matrix", "", "bytemuck memmap2"),
     rule("numbers", "solver", "matrix", "ndarray sprs thiserror"),
     rule("numbers", "tree", "matrix", "ndarray thiserror"),
+    rule("numbers", "plot", "", ""),
     rule(
         "domain",
         "dataset",
@@ -63,7 +64,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule(
         "edge",
         "api",
-        "access ambient config dataset fault hook id job json measure model spec store trace traceparent webhook",
+        "access ambient config dataset fault hook id job json measure model plot spec store trace traceparent webhook",
         "arc_swap axum base64 bytes futures_util hmac http_body_util hyper md5 serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
     ),
     rule("edge", "listen", "config measure", "axum hyper hyper_util tokio tracing"),

@@ -22,6 +22,7 @@ pub mod dataset;
 pub mod hook;
 pub mod job;
 pub mod model;
+pub mod report;
 pub mod spec;
 pub mod train;
 

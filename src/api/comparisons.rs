@@ -1,7 +1,7 @@
 //! Comparisons: models side by side. One is made by a job, and is what that job has left; read here under the job's id.
 
 use axum::extract::{Extension, Request, State};
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Serialize;
 
@@ -9,15 +9,15 @@ use super::door::Origin;
 use super::error::Problem;
 use super::jobs::{job_id, status_word};
 use super::json::{Raw, raw, rfc3339, tagged};
-use super::page;
-use super::reproduce;
 use super::request::{Caller, Query, Segments};
 use super::state::Api;
 use super::submissions::{known, named, submit_as};
+use super::{negotiate, page, report_pictures, reproduce};
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
 use crate::model::{Comparison, Recommendation};
+use crate::report::{self, ComparisonReport};
 use crate::spec::{CompareSpec, Measure, Work};
 use crate::store::{DatasetRow, JobFilter};
 
@@ -99,7 +99,10 @@ pub(super) fn left(job: &Job) -> Option<Comparison> {
 pub(super) async fn found(api: &Api, project: &str, id: &str) -> Result<(Job, Comparison), Problem> {
     let absent = || Problem::not_found("comparison");
     let id = job_id(id).map_err(|_| absent())?;
-    let job = api.store.job(project, &id).await?.filter(|job| job.kind == JobKind::Compare).ok_or_else(absent)?;
+    let job = api.store.job(project, &id).await?.ok_or_else(absent)?;
+    if job.kind != JobKind::Compare {
+        return Err(Problem::new(Code::NoComparison, format!("a job of type {} leaves no comparison", job.kind.as_str())));
+    }
     if job.status != Status::Succeeded {
         let detail = format!("there is no comparison: its job is {}", status_word(&job));
         return Err(Problem::new(Code::Conflict, detail));
@@ -119,16 +122,23 @@ fn show(job: &Job, comparison: &Comparison) -> Result<Raw, Problem> {
     })
 }
 
-/// `GET /api/v1/comparisons/{job}`.
+/// `GET /api/v1/comparisons/{job}?format=`.
 pub(crate) async fn one(
     State(api): State<Api>,
     Segments(id): Segments<String>,
-    query: Query,
+    mut query: Query,
+    headers: HeaderMap,
     caller: Caller,
 ) -> Result<Response, Problem> {
+    let wants_page = negotiate::wants_page(&mut query, &headers)?;
     query.finish()?;
     let (job, comparison) = found(&api, caller.project(), &id).await?;
-    Ok(tagged(&format!("{}-comparison", job.id), &show(&job, &comparison)?))
+    if wants_page {
+        let (id, finished_at) = (job.id.to_string(), job.finished_at.map(rfc3339).unwrap_or_default());
+        let report = ComparisonReport { job: id, finished_at, comparison: &comparison, warnings: &job.warnings };
+        return Ok(negotiate::page(report::comparison_page(&report, &report_pictures::of_comparison(&comparison))));
+    }
+    Ok(negotiate::varies(tagged(&format!("{}-comparison", job.id), &show(&job, &comparison)?)))
 }
 
 /// `GET /api/v1/comparisons`: those that succeeded, newest first, without their rows.

@@ -202,6 +202,9 @@ fn acceptable(path: &str, headers: &HeaderMap) -> bool {
         "/docs/docs.css" => &["text/css", "text/*"],
         _ if path == "/docs" || path.starts_with("/problems/") => &["text/html", "text/*"],
         _ if path.ends_with("/events") => &["application/json", "application/problem+json", sse::EVENT_STREAM, "text/*"],
+        _ if path.ends_with("/report") || path.starts_with("/api/v1/comparisons/") => {
+            &["application/json", "application/problem+json", "text/html", "text/*"]
+        }
         _ => &["application/json", "application/problem+json"],
     };
     let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));

@@ -101,6 +101,7 @@ pub(crate) fn facts(code: Code) -> Facts {
             (S::NOT_FOUND, "The features were not chosen by stability selection", "Fit with `\"selection\": {\"method\": \"stability\"}`.")
         }
         Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
+        Code::NoComparison => (S::NOT_FOUND, "The job is no comparison", "Queue one with `POST /api/v1/comparisons`."),
         Code::NoCoefficients => (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`."),
         Code::NoPath => (
             S::NOT_FOUND,

@@ -22,6 +22,7 @@ mod json;
 mod keys;
 mod lend;
 mod models;
+mod negotiate;
 mod operations;
 mod pace;
 mod page;
@@ -29,6 +30,8 @@ mod precondition;
 mod predictions;
 mod promotions;
 mod rates;
+mod report_pictures;
+mod reports;
 mod reproduce;
 mod request;
 mod sse;
@@ -122,6 +125,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
+        get("/api/v1/models/{model}/versions/{version}/report", MODELS_READ, reports::report),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),
         post("/api/v1/webhooks", ADMIN, webhooks::create),
         get("/api/v1/webhooks", ADMIN, webhooks::list),

@@ -34,10 +34,9 @@ fn of_json(value: &Value) -> usize {
         Value::String(text) => text.capacity(),
         Value::Array(items) => of(items) + items.iter().map(of_json).sum::<usize>(),
         // nodes of a B-tree are half to wholly full
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| key.capacity() + of_json(value) + (size_of::<String>() + size_of::<Value>()) * 3 / 2)
-            .sum(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| key.capacity() + of_json(value) + (size_of::<String>() + size_of::<Value>()) * 3 / 2).sum()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }

@@ -32,9 +32,7 @@ use crate::dataset::Class;
 use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
-pub use comparison::{
-    ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability,
-};
+pub use comparison::{ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability};
 pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;

@@ -118,7 +118,8 @@ impl PruningPicture {
         let y = panel.y(value);
         sheet.canvas.ring(x, y, size * 0.36, colour, None);
         let text = if which == 0 { format!("{} leaves", grouped(row.leaves)) } else { short(value, 4) };
-        let (anchor, x) = if x > (panel.area.left + panel.area.right) / 2.0 { (Anchor::End, x - size * 0.7) } else { (Anchor::Start, x + size * 0.7) };
+        let (anchor, x) =
+            if x > (panel.area.left + panel.area.right) / 2.0 { (Anchor::End, x - size * 0.7) } else { (Anchor::Start, x + size * 0.7) };
         let face = Type { halo: true, ..sheet.canvas.face(ink.text, anchor) };
         let y = if y - panel.area.top > size * 1.8 { y - size * 0.6 } else { y + size * 1.4 };
         sheet.canvas.text(x, y, face, &text);

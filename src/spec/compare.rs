@@ -8,7 +8,8 @@ use super::evaluate::{check_names, check_target};
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
 use super::{
-    CrossValidation, Estimate, KnownModel, L1Ratio, Lambda, ModelRef, OnLimit, ResolvedFit, Rule, RunLimits, Selection, SpecLimits, estimate,
+    CrossValidation, Estimate, KnownModel, L1Ratio, Lambda, ModelRef, OnLimit, ResolvedFit, Rule, RunLimits, Selection, SpecLimits,
+    estimate,
 };
 use crate::dataset::{Class, Meta};
 use crate::fault::{Code, Fault, Place};

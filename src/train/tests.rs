@@ -1,6 +1,7 @@
 //! Fits of tiny data sets whose solution is known by hand, through the real file format and the real solver.
 
 mod classes;
+mod compare;
 mod equivalents;
 mod evaluate;
 mod keep_best;

@@ -259,6 +259,13 @@ async fn every_documented_success_can_be_had() {
     app.submit("tiny", json!({ "kind": "tree", "pruning": { "mode": "none" } })).await.expect(202);
     app.work().await;
     app.get(&format!("/api/v1/models/m/versions/{}/tree", newest + 1)).await.expect(200);
+    let asked = json!({ "dataset": { "name": "tiny" }, "spec": { "models": ["m:1", "m"], "twin": true } });
+    app.post("/api/v1/comparisons?validate_only=true", &asked).await.expect(200);
+    let queued = app.post("/api/v1/comparisons", &asked).await.expect(202).json;
+    app.work().await;
+    app.get("/api/v1/comparisons").await.expect(200);
+    unchanged(&app, &format!("/api/v1/comparisons/{}", queued["id"].as_str().expect("an id"))).await;
+    app.get("/api/v1/models/m/versions/1/report").await.expect(200);
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);
@@ -293,6 +300,10 @@ async fn pages_for_people_load_nothing_from_elsewhere() {
         assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
         assert!(!page.text().contains("http://") && !page.text().contains("https://"), "{path}");
     }
+    crate::data::with_model(&app).await;
+    let page = app.get("/api/v1/models/m/versions/1/report?format=html").await.expect(200);
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    assert!(!page.text().contains("http://") && !page.text().contains("https://") && !page.text().contains("<script"));
     for code in sparsefit::fault::Code::ALL {
         let page = app.get(&format!("/problems/{}", code.as_str().replace('_', "-"))).await.expect(200).text();
         assert!(page.contains(code.as_str()) && !page.contains("{{"), "{page}");

@@ -9,6 +9,7 @@ mod aliases;
 mod app;
 mod auth;
 mod bad_inputs;
+mod compare;
 mod connections;
 mod contract;
 mod data;

@@ -41,6 +41,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("domain", "hook", "job", ""),
     rule("domain", "spec", "dataset fault hook job json", "serde serde_json"),
     rule("domain", "model", "dataset fault job json", "memchr serde serde_json sha2"),
+    rule("domain", "report", "dataset job model", "serde serde_json"),
     rule("domain", "train", "dataset fault job matrix model solver spec tree", "ndarray serde_json sha2 sprs thiserror"),
     rule(
         "storage",
@@ -64,7 +65,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule(
         "edge",
         "api",
-        "access ambient config dataset fault hook id job json measure model plot spec store trace traceparent webhook",
+        "access ambient config dataset fault hook id job json measure model plot report spec store trace traceparent webhook",
         "arc_swap axum base64 bytes futures_util hmac http_body_util hyper md5 serde serde_json serde_norway sha2 time tokio tower tower_http tracing",
     ),
     rule("edge", "listen", "config measure", "axum hyper hyper_util tokio tracing"),

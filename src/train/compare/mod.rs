@@ -102,12 +102,12 @@ pub fn compare(
         part += 1;
         pace.at(part);
     };
-    let mut warnings = Vec::new();
+    let (mut warnings, mut ridges) = (Vec::new(), twin::Ridges::default());
     let mut rows = Vec::with_capacity(2 * contenders.len());
     for (of, contender) in contenders.iter().enumerate() {
         pace.done(of, contenders.len());
         pace.work(0)?;
-        let twin = if spec.twin { twin::made(contender, run, pace, clock, &mut warnings)? } else { None };
+        let twin = if spec.twin { twin::made(contender, &mut ridges, run, pace, clock, &mut warnings)? } else { None };
         let on_training_rows = contender.fitted_on == dataset.meta.sha256;
         rows.push(Row {
             of,
@@ -120,7 +120,7 @@ pub fn compare(
         });
         if let Some(twin::Made { model, names, fit_ms }) = twin {
             let stored_bytes = model.encode().len() as u64;
-            rows.push(Row { of, twin: true, model: Arc::new(model), names, on_training_rows, stored_bytes, fit_ms });
+            rows.push(Row { of, twin: true, model, names, on_training_rows, stored_bytes, fit_ms });
         }
     }
     if spec.twin {

@@ -9,17 +9,30 @@ use super::{Clock, Contender, while_fitting};
 use crate::dataset::Names;
 use crate::job::Warning;
 use crate::model::Model;
+use crate::spec::ResolvedFit;
 
 /// A twin, and how long making it took, if anything was fitted.
+#[derive(Clone)]
 pub(super) struct Made {
-    pub(super) model: Model,
+    pub(super) model: Arc<Model>,
     pub(super) names: Option<Arc<Names>>,
     pub(super) fit_ms: Option<u64>,
+}
+
+/// The ridges made so far: models of one path and others of the same problem have the same one.
+#[derive(Default)]
+pub(super) struct Ridges(Vec<(String, ResolvedFit, Made)>);
+
+impl Ridges {
+    fn of(&self, sha256: &str, spec: &ResolvedFit) -> Option<Made> {
+        self.0.iter().find(|(data, fitted, _)| data == sha256 && fitted == spec).map(|(.., made)| made.clone())
+    }
 }
 
 /// The twin of a model. One that is dense already has none; of one whose twin cannot be made `warnings` say why.
 pub(super) fn made(
     contender: &Contender,
+    ridges: &mut Ridges,
     run: &Run<'_>,
     pace: &Pace<'_>,
     clock: &Clock<'_>,
@@ -36,13 +49,19 @@ pub(super) fn made(
             let Some(origin) = &contender.origin else {
                 return without("the data set it was fitted on, or the job that tells how, has been deleted.".into());
             };
+            let spec = origin.spec.dense_twin(origin.dataset.meta.shape);
+            let sha256 = &origin.dataset.meta.sha256;
+            if let Some(made) = ridges.of(sha256, &spec) {
+                return Ok(Some(made));
+            }
             let observe = while_fitting(run, pace);
             let began = clock();
-            let spec = origin.spec.dense_twin(origin.dataset.meta.shape);
             match fit(&origin.dataset, &spec, &Run { on_thread: run.on_thread, ..Run::new(run.threads, &observe) }) {
                 Ok(twin) => {
                     let fit_ms = Some(clock().saturating_sub(began) / 1_000_000);
-                    Ok(Some(Made { model: Model::Linear(twin), names: origin.dataset.names.clone(), fit_ms }))
+                    let made = Made { model: Arc::new(Model::Linear(twin)), names: origin.dataset.names.clone(), fit_ms };
+                    ridges.0.push((sha256.clone(), spec, made.clone()));
+                    Ok(Some(made))
                 }
                 Err(TrainError::Cancelled) => Err(TrainError::Cancelled),
                 Err(TrainError::Unfit { detail, .. }) => without(detail),
@@ -55,7 +74,7 @@ pub(super) fn made(
             }
             let whole = contender.unpruned.as_ref().and_then(|path| path.promoted(tree, 0, &contender.reference));
             match whole.filter(|whole| whole.card.sparsity.leaves == unpruned.leaves) {
-                Some(whole) => Ok(Some(Made { model: Model::Tree(whole), names: contender.names.clone(), fit_ms: None })),
+                Some(whole) => Ok(Some(Made { model: Arc::new(Model::Tree(whole)), names: contender.names.clone(), fit_ms: None })),
                 None => without("the tree it was pruned from was not kept.".into()),
             }
         }

@@ -17,17 +17,20 @@ pub enum JobKind {
     Fit,
     /// A model is measured on a data set.
     Evaluate,
+    /// A model becomes a smaller one, judged on a data set.
+    Prune,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [JobKind; 2] = [Self::Fit, Self::Evaluate];
+    pub const ALL: [JobKind; 3] = [Self::Fit, Self::Evaluate, Self::Prune];
 
     /// The word in the database, in JSON and in filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fit => "fit",
             Self::Evaluate => "evaluate",
+            Self::Prune => "prune",
         }
     }
 
@@ -38,7 +41,7 @@ impl JobKind {
 
     /// Whether a job of this kind registers a model version when it succeeds.
     pub fn makes_model(self) -> bool {
-        matches!(self, Self::Fit)
+        matches!(self, Self::Fit | Self::Prune)
     }
 }
 
@@ -289,6 +292,16 @@ impl Failure {
             code: "attempts_exhausted".into(),
             title: "The job was started too often".into(),
             detail: "Every process that worked on this job ended before the job did.".into(),
+            retryable: false,
+        }
+    }
+
+    /// What a job says whose model was deleted before what was made of it could be stored.
+    pub fn base_deleted(reference: &str) -> Self {
+        Self {
+            code: "not_found".into(),
+            title: "The model cannot be pruned as asked".into(),
+            detail: format!("The model version {reference} has been deleted."),
             retryable: false,
         }
     }

@@ -72,20 +72,23 @@ impl EvaluateSpec {
             let detail = "keep_best has no meaning here: an evaluation that is not whole says nothing";
             return Err(conflict("#/limits/on_limit", detail));
         }
-        if model.named != meta.named {
-            let (with, without) = if model.named { ("the model", "the data set") } else { ("the data set", "the model") };
-            return Err(conflict(
-                MODEL,
-                format!("the features of {with} have names and those of {without} have none: they cannot be matched"),
-            ));
-        }
-        check_target(model, meta)?;
+        check_matches(model, meta, MODEL)?;
         Ok(ResolvedEvaluate { model: model.reference.to_owned(), limits: self.limits.clone() })
     }
 }
 
 fn conflict(pointer: &str, detail: impl Into<String>) -> Fault {
     Fault::at(Code::InvalidParameter, Place::pointer(pointer, "conflict", detail))
+}
+
+/// Whether a model, named at `pointer`, can be asked about the rows of a data set.
+pub(super) fn check_matches(model: &KnownModel<'_>, meta: &Meta, pointer: &str) -> Result<(), Fault> {
+    if model.named != meta.named {
+        let (with, without) = if model.named { ("the model", "the data set") } else { ("the data set", "the model") };
+        let detail = format!("the features of {with} have names and those of {without} have none: they cannot be matched");
+        return Err(conflict(pointer, detail));
+    }
+    check_target(model, meta)
 }
 
 /// Whether the target is what the model predicts: numbers for numbers, and no class that it was never told of.

@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
 use super::parse_fit::parse_fit;
+use super::prune::parse_prune;
 use super::tree::parse_tree;
 use super::{
-    Estimate, EvaluateSpec, FitSpec, ResolvedEvaluate, ResolvedFit, ResolvedTree, RunLimits, SpecLimits, TreeSpec, estimate,
-    evaluation_estimate, tree_estimate,
+    Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedTree, RunLimits, SpecLimits, TreeSpec,
+    estimate, evaluation_estimate, prune_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;
@@ -22,6 +23,8 @@ pub enum Asked {
     Tree(Box<TreeSpec>),
     /// An evaluation.
     Evaluate(EvaluateSpec),
+    /// A pruning.
+    Prune(PruneSpec),
 }
 
 /// A specification with nothing left open: what a worker works by.
@@ -33,6 +36,8 @@ pub enum Work {
     Tree(Box<ResolvedTree>),
     /// An evaluation.
     Evaluate(ResolvedEvaluate),
+    /// A pruning.
+    Prune(ResolvedPrune),
 }
 
 /// Parses `spec` of a job of this kind.
@@ -41,6 +46,7 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
         JobKind::Fit if is_tree(spec) => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
+        JobKind::Prune => parse_prune(spec, limits, problems).map(Asked::Prune),
     }
 }
 
@@ -56,6 +62,7 @@ impl Asked {
             Self::Fit(fit) => &mut fit.limits,
             Self::Tree(tree) => &mut tree.limits,
             Self::Evaluate(evaluate) => &mut evaluate.limits,
+            Self::Prune(prune) => &mut prune.limits,
         }
     }
 }
@@ -70,6 +77,7 @@ impl Work {
             JobKind::Fit if is_tree(stored) => serde_json::from_value(stored.clone()).map(Self::Tree),
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
+            JobKind::Prune => serde_json::from_value(stored.clone()).map(Self::Prune),
         }
     }
 
@@ -82,6 +90,7 @@ impl Work {
             Self::Fit(fit) => serde_json::to_value(fit),
             Self::Tree(tree) => serde_json::to_value(tree),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
+            Self::Prune(prune) => serde_json::to_value(prune),
         }
     }
 
@@ -91,6 +100,7 @@ impl Work {
             Self::Fit(fit) => &fit.limits,
             Self::Tree(tree) => &tree.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
+            Self::Prune(prune) => &prune.limits,
         }
     }
 
@@ -100,6 +110,7 @@ impl Work {
             Self::Fit(fit) => estimate(meta, fit, threads),
             Self::Tree(tree) => tree_estimate(meta, tree, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
+            Self::Prune(prune) => prune_estimate(meta, prune),
         }
     }
 }

@@ -104,7 +104,7 @@ pub(super) struct Pace<'a> {
 impl<'a> Pace<'a> {
     const PARTS: [&'static str; 2] = ["score", "measure"];
 
-    fn new(observe: &'a Observe<'a>) -> Self {
+    pub(super) fn new(observe: &'a Observe<'a>) -> Self {
         Self { observe, unseen: Cell::new(UNSEEN), part: Cell::new(0) }
     }
 
@@ -142,7 +142,7 @@ pub(super) struct Matched {
 
 impl Matched {
     /// `indices` are the features that matter to the model, rising, of so many in all.
-    fn find(dataset: &Dataset, (indices, n_features): (&[u32], u64), names: Option<&Names>, pace: &Pace<'_>) -> Result<Self, TrainError> {
+    pub(super) fn find(dataset: &Dataset, (indices, n_features): (&[u32], u64), names: Option<&Names>, pace: &Pace<'_>) -> Result<Self, TrainError> {
         let theirs = dataset.names.as_deref();
         let width = dataset.meta.shape[1];
         // one file of names for both: a feature is the same number here and there

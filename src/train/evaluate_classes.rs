@@ -81,7 +81,7 @@ fn add_columns<V: Number>(
 }
 
 /// The position of each row's class among the model's.
-fn target(dataset: &Dataset, known: &[Option<Class>]) -> Result<Vec<f64>, TrainError> {
+pub(super) fn target(dataset: &Dataset, known: &[Option<Class>]) -> Result<Vec<f64>, TrainError> {
     let place = |class: &Class| {
         let found = known.iter().position(|one| one.as_ref() == Some(class));
         found.map(|at| at as f64).ok_or_else(|| unknown(class))

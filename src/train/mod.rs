@@ -14,10 +14,13 @@ mod evaluate;
 mod evaluate_classes;
 mod evaluate_tree;
 mod held_out;
+mod held_out_rows;
+mod latency;
 mod measure;
 mod plan;
 mod progress;
 mod promote;
+mod prune;
 mod ranking;
 mod relaxed;
 mod restricted;
@@ -33,7 +36,9 @@ use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use evaluate::{Evaluation, evaluate};
+pub use latency::latency_us;
 pub use promote::promote;
+pub use prune::{Base, prune};
 pub use tree::grow;
 pub use warm::Begin;
 

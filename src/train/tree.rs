@@ -96,6 +96,7 @@ pub fn grow(dataset: &Dataset, spec: &ResolvedTree, run: &Run<'_>) -> Result<(Tr
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.folds().map(|folds| folds.seed), "deterministic": true }),
         promoted_from: None,
+        pruned: None,
     };
     let held = row.cv_mean.zip(path.cv.as_ref()).map(|(mean, cv)| (mean, row.cv_se, cv.metric.clone()));
     let model = measured(dataset, spec, TreeModel { card, nodes: kept }, held, &tracker)?;
@@ -140,10 +141,10 @@ fn nodes_of(tree: &Tree) -> Nodes {
 }
 
 /// Which pruning becomes the model, and which were the least and the smallest near it.
-struct Chosen {
-    step: usize,
-    least: usize,
-    near: usize,
+pub(super) struct Chosen {
+    pub(super) step: usize,
+    pub(super) least: usize,
+    pub(super) near: usize,
 }
 
 fn choose(spec: &ResolvedTree, pruning: &PruningPath, held_out: Option<&(&TreeFolds, CvLoss)>) -> Result<Chosen, TrainError> {
@@ -189,11 +190,11 @@ fn selection(spec: &ResolvedTree, index: u64, path: &TreePath) -> Option<Value> 
 }
 
 /// What is told of every pruning.
-struct Table<'t> {
-    pruning: &'t PruningPath,
-    nodes: &'t Nodes,
-    criterion: Criterion,
-    chosen: &'t Chosen,
+pub(super) struct Table<'t> {
+    pub(super) pruning: &'t PruningPath,
+    pub(super) nodes: &'t Nodes,
+    pub(super) criterion: Criterion,
+    pub(super) chosen: &'t Chosen,
 }
 
 impl Table<'_> {
@@ -211,7 +212,7 @@ impl Table<'_> {
         kept
     }
 
-    fn path(&self, held_out: Option<&(&TreeFolds, CvLoss)>) -> TreePath {
+    pub(super) fn path(&self, held_out: Option<&(&TreeFolds, CvLoss)>) -> TreePath {
         let kept = self.kept();
         let scores = self.scores(&kept);
         let row = |(index, &step): (usize, &usize)| {
@@ -224,6 +225,7 @@ impl Table<'_> {
                 train_score: scores[index],
                 cv_mean: losses.map(|losses| losses.mean[step]),
                 cv_se: losses.map(|losses| losses.se[step]),
+                holdout_score: None,
             }
         };
         let rows: Vec<TreePathRow> = kept.iter().enumerate().map(row).collect();

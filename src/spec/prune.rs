@@ -114,7 +114,8 @@ pub(super) fn parse_prune(value: &Value, limits: &SpecLimits, problems: &mut Pro
     match method {
         Some("ccp") => match CHOICES.iter().filter(|key| given(key)).collect::<Vec<_>>().as_slice() {
             [] if value.get("max_quality_loss").is_none() => {
-                let detail = format!("the method ccp needs one of {}, or `max_quality_loss`", CHOICES.map(|key| format!("`{key}`")).join(", "));
+                let detail =
+                    format!("the method ccp needs one of {}, or `max_quality_loss`", CHOICES.map(|key| format!("`{key}`")).join(", "));
                 problems.add("#/spec", "missing", detail);
             }
             [first, more @ ..] => more.iter().for_each(|key| {
@@ -160,7 +161,11 @@ impl PruneSpec {
             return Err(conflict(BASE, "conflict", format!("a {} model has no leaves to prune; it must be a tree", base.kind)));
         }
         if self.limits.on_limit == OnLimit::KeepBest {
-            return Err(conflict("#/limits/on_limit", "conflict", "keep_best has no meaning here: nothing is pruned before all is measured"));
+            return Err(conflict(
+                "#/limits/on_limit",
+                "conflict",
+                "keep_best has no meaning here: nothing is pruned before all is measured",
+            ));
         }
         if let Some(told) = self.base_leaves.filter(|told| *told != leaves) {
             let detail = format!("the tree {} has {leaves} leaves, not {told}", base.reference);
@@ -169,16 +174,12 @@ impl PruneSpec {
         if let PruneMethod::Ccp(Ccp { amount: Some(Amount::Count(count)), .. }) = self.method
             && count >= leaves
         {
-            let detail = format!("must be below {leaves}, the leaves of {}: one is always left; got {}", base.reference, show(&count.into()));
+            let detail =
+                format!("must be below {leaves}, the leaves of {}: one is always left; got {}", base.reference, show(&count.into()));
             return Err(conflict(AMOUNT, "out_of_range", detail));
         }
         check_matches(base, meta, BASE)?;
-        Ok(ResolvedPrune {
-            base: base.reference.to_owned(),
-            base_leaves: leaves,
-            method: self.method.clone(),
-            limits: self.limits.clone(),
-        })
+        Ok(ResolvedPrune { base: base.reference.to_owned(), base_leaves: leaves, method: self.method.clone(), limits: self.limits.clone() })
     }
 }
 

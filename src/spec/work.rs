@@ -8,8 +8,8 @@ use super::parse_fit::parse_fit;
 use super::prune::parse_prune;
 use super::tree::parse_tree;
 use super::{
-    Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedTree, RunLimits, SpecLimits, TreeSpec,
-    estimate, evaluation_estimate, prune_estimate, tree_estimate,
+    Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedTree, RunLimits, SpecLimits,
+    TreeSpec, estimate, evaluation_estimate, prune_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;

@@ -226,7 +226,8 @@ impl Store {
                 job::fit_result(name, version, card.lambda, card.sparsity.nonzeros, card.converged(), card.certificate.relative_gap)
             }
             Model::Tree(TreeModel { card, .. }) => {
-                let mut result = job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged());
+                let mut result =
+                    job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged());
                 (result["size_bytes"], result["node_bytes"]) = (size_bytes.into(), card.node_bytes().into());
                 result
             }

@@ -39,13 +39,7 @@ pub fn cuts_by_loss(tree: &Tree, losses: &[f64]) -> Vec<bool> {
 
 /// For every node, the loss of all rows of `x` that come to it, were it a leaf: the weighted sum of squared errors, or the weight
 /// of those whose class it does not say.
-pub fn node_losses(
-    tree: &Tree,
-    x: ColumnsView,
-    target: &Target,
-    weights: Option<&[f64]>,
-    observe: &Observe,
-) -> Result<Vec<f64>, Unfit> {
+pub fn node_losses(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, observe: &Observe) -> Result<Vec<f64>, Unfit> {
     let clock = &mut Clock::new(observe, None);
     target.check(x.n_rows)?;
     tree.is_for(target)?;

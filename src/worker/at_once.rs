@@ -66,14 +66,9 @@ pub(super) async fn grow(
         ended(train::grow(&dataset, &spec, &run).and_then(|(model, path)| {
             // where the whole tree was too large to be kept there is none to compare with
             let whole = path.grown.as_ref().map(|grown| &grown.nodes);
-            let observe = |progress: &Progress| match watching.observe(progress) {
-                // a tree that is grown is the best there is
-                ControlFlow::Break(Leave::Best) => ControlFlow::Continue(()),
-                other => other,
-            };
             let both = [whole.unwrap_or(&model.nodes), &model.nodes];
             let n_features = model.card.sparsity.n_features;
-            let [before, after] = train::latency_us(&dataset, dataset.names.as_deref(), n_features, both, &clock(), &observe)?;
+            let [before, after] = train::latency_us(&dataset, dataset.names.as_deref(), n_features, both, &clock(), &quietly(&watching))?;
             let unpruned = model.card.sparsity.unpruned;
             let measured = json!({
                 "leaves_before": unpruned.leaves,
@@ -111,7 +106,7 @@ pub(super) async fn prune(
         ended(train::prune(&dataset, base, &spec, &observe).and_then(|(model, path)| {
             let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
             let both = [whole, &model.nodes];
-            let [before, after] = train::latency_us(&dataset, names, model.card.sparsity.n_features, both, &clock(), &observe)?;
+            let [before, after] = train::latency_us(&dataset, names, model.card.sparsity.n_features, both, &clock(), &quietly(&watching))?;
             let pruned = model.card.pruned.as_ref();
             let measured = json!({
                 "base": spec.base,
@@ -129,6 +124,15 @@ pub(super) async fn prune(
         }))
     })
     .await
+}
+
+/// Asks whether to go on and tells no progress: the work is done, and only how fast it answers is still to be seen. A tree that
+/// is there is the best there is.
+fn quietly(shared: &Shared) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync {
+    |_: &Progress| match shared.observe(&shared.latest()) {
+        ControlFlow::Break(Leave::Best) => ControlFlow::Continue(()),
+        other => other,
+    }
 }
 
 /// Time since now.

@@ -3,11 +3,9 @@
 //! Scores are those of an evaluation: R² of numbers, the area under the curve of two classes, accuracy of more. All prunings
 //! are scored in one walk along the path: each step changes only what its cuts change.
 
-use std::ops::ControlFlow;
-
 use super::evaluate_classes;
 use super::target::numbers;
-use super::{TrainError, unfit};
+use super::{TrainError, go_on, unfit};
 use crate::dataset::{Class, Dataset};
 use crate::tree::{Impurity, Observe, Progress, PruningPath, Target, Tree, node_losses};
 
@@ -61,10 +59,7 @@ impl<'o> Steps<'o> {
             return Ok(());
         }
         self.unseen = 0;
-        match (self.observe)(&Progress::default()) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(TrainError::Cancelled),
-        }
+        go_on((self.observe)(&Progress::default()))
     }
 }
 

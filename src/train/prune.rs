@@ -11,7 +11,7 @@ use super::evaluate::{Matched, Pace};
 use super::evaluate_tree::of_dataset;
 use super::held_out_rows::HeldOutRows;
 use super::tree::{Chosen, Table};
-use super::{Leave, Observe, TrainError, evaluate, unfit};
+use super::{Leave, Observe, TrainError, evaluate, go_on, unfit};
 use crate::dataset::{Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::model::{Model, Nodes, PrunedFrom, TreeCard, TreeModel, TreePath, TreeSparsity};
@@ -215,7 +215,8 @@ impl Judge<'_> {
         let pruning = PruningPath::new(&tree, &self.asked())?;
         let scores = rows.scores(&pruning, &self.asked())?;
         let chosen = Chosen { step: 0, least: 0, near: 0 };
-        let mut path = Table { pruning: &pruning, nodes, criterion, chosen: &chosen }.path(None);
+        let on = || go_on((self.asked())(&tree::Progress::default()));
+        let mut path = Table { pruning: &pruning, nodes, criterion, chosen: &chosen, on: &on }.path(None)?;
         for row in &mut path.rows {
             let step = pruning.at_leaves(usize::try_from(row.leaves).unwrap_or(usize::MAX));
             row.holdout_score = scores.get(step).copied().flatten();

@@ -19,11 +19,13 @@ pub enum JobKind {
     Evaluate,
     /// Several models are measured side by side on a data set.
     Compare,
+    /// A model becomes a smaller one, judged on a data set.
+    Prune,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [JobKind; 3] = [Self::Fit, Self::Evaluate, Self::Compare];
+    pub const ALL: [JobKind; 4] = [Self::Fit, Self::Evaluate, Self::Compare, Self::Prune];
 
     /// The word in the database, in JSON and in filters.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +33,7 @@ impl JobKind {
             Self::Fit => "fit",
             Self::Evaluate => "evaluate",
             Self::Compare => "compare",
+            Self::Prune => "prune",
         }
     }
 
@@ -41,7 +44,7 @@ impl JobKind {
 
     /// Whether a job of this kind registers a model version when it succeeds.
     pub fn makes_model(self) -> bool {
-        matches!(self, Self::Fit)
+        matches!(self, Self::Fit | Self::Prune)
     }
 }
 
@@ -292,6 +295,16 @@ impl Failure {
             code: "attempts_exhausted".into(),
             title: "The job was started too often".into(),
             detail: "Every process that worked on this job ended before the job did.".into(),
+            retryable: false,
+        }
+    }
+
+    /// What a job says whose model was deleted before what was made of it could be stored.
+    pub fn base_deleted(reference: &str) -> Self {
+        Self {
+            code: "not_found".into(),
+            title: "The model cannot be pruned as asked".into(),
+            detail: format!("The model version {reference} has been deleted."),
             retryable: false,
         }
     }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use serde_json::json;
 use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
-use sparsefit::job::{Job, JobKind, Status};
+use sparsefit::job::{Job, JobKind, Reason, Status};
 use sparsefit::model::{CertificateStatus, Model};
-use sparsefit::spec::parse_job;
-use sparsefit::store::{Answer, Cancellation, DatasetRow, EventKind, ModelRow, NewJob, Once, Store};
+use sparsefit::spec::{Asked, KnownModel, Work, parse_job};
+use sparsefit::store::{Answer, Cancellation, DatasetRow, Ending, EventKind, Finished, ModelRow, NewJob, Once, Store};
 use sparsefit::trace::Traces;
 use sparsefit::worker::{Memory, Pool, Worked, promote, run_one};
 
@@ -100,8 +100,77 @@ async fn a_point_of_a_path_becomes_the_next_version(house: House) {
     assert!(store.open_points(&stored).await.is_err(), "nobody needs it any more");
 }
 
-/// A path that takes long: many correlated columns, many λ, a goal that is far away.
-async fn endless(store: &Store) -> Job {
+/// Resolves and queues a tree on a data set, or a pruning of `base` on it.
+async fn submit_of_trees(store: &Store, dataset: &DatasetRow, body: serde_json::Value, base: Option<&ModelRow>) -> Job {
+    let request = parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
+    let work = match (&request.work, base) {
+        (Asked::Tree(tree), _) => Work::Tree(Box::new(tree.resolve(&dataset.meta).unwrap().0)),
+        (Asked::Prune(prune), Some(base)) => {
+            let reference = base.reference();
+            let known =
+                KnownModel { reference: &reference, kind: base.card.kind(), loss: base.card.loss(), classes: None, named: base.is_named() };
+            Work::Prune(prune.resolve(&known, 4, &dataset.meta).unwrap())
+        }
+        other => panic!("{other:?}"),
+    };
+    let name = request.model.clone().unwrap();
+    let job = NewJob {
+        kind: request.kind,
+        spec: request.spec,
+        spec_resolved: work.write().unwrap(),
+        warnings: Vec::new(),
+        ..new_job(dataset, &name)
+    };
+    enqueue(store, job).await
+}
+
+async fn a_pruned_tree_belongs_to_the_features_of_its_base_and_needs_it_to_the_end(house: House) {
+    let store = house.open().await;
+    let dataset = upload(&store, "d").await;
+    let tree = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": {"kind": "tree", "pruning": {"mode": "none"}}});
+    let fit = submit_of_trees(&store, &dataset, tree, None).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let result = store.job(P, &fit.id).await.unwrap().unwrap().result.expect("it succeeded");
+    assert_eq!((&result["leaves_before"], &result["node_bytes_before"]), (&result["leaves"], &result["node_bytes"]));
+    assert!(result["latency_us_p50"].as_f64().is_some_and(|time| time >= 0.0) && result["latency_us_p50_before"].is_number(), "{result}");
+    let base = store.model(P, "m", None).await.unwrap().unwrap();
+
+    // the same features by name
+    let later = upload(&store, "later").await;
+    let prune = |how: serde_json::Value| json!({"type": "prune", "model": "small", "dataset": {"name": "later"}, "spec": how});
+    let root = json!({"base": "m", "method": "ccp", "target_leaves": 1});
+    let job = submit_of_trees(&store, &later, prune(root.clone()), Some(&base)).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let ended = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
+    let small = store.model(P, "small", None).await.unwrap().unwrap();
+    let result = ended.result.expect("it succeeded");
+    assert_eq!((&result["model_version"], &result["leaves"], &result["base"]), (&json!("small:1"), &json!(1), &json!("m:1")));
+    assert_eq!((&result["size_bytes"], &result["size_bytes_before"]), (&json!(small.size_bytes), &json!(base.size_bytes)));
+    assert_eq!((&small.dataset.name, small.has_points()), (&"later".to_owned(), true));
+    let opened = store.open_model(&small).await.unwrap();
+    assert_eq!(
+        (opened.model.check(), opened.names.as_ref().and_then(|names| names.get(0)).map(str::to_owned)),
+        (Ok(()), Some("age".into()))
+    );
+
+    // what is made of a model that goes away is not stored, however late it goes
+    let job = submit_of_trees(&store, &later, prune(root), Some(&base)).await;
+    let claim = store.claim("worker-1").await.unwrap().expect("a job");
+    store.delete_model(P, "m", 1).await.unwrap();
+    let measured = serde_json::Map::new();
+    let ending = Ending::Measured { model: Arc::clone(&opened.model), points: None, base: Some(Box::new(base)), measured };
+    let Finished::Stored(ended) = store.finish(&claim, ending).await.unwrap() else { panic!("the claim is ours") };
+    let error = ended.error.expect("it failed");
+    assert_eq!((ended.id, ended.status, &*error.code, error.retryable), (job.id, Status::Failed, "not_found", false));
+    assert_eq!(store.model_versions(P, "small").await.unwrap(), [1]);
+    store.sweep(std::time::Duration::ZERO).await.unwrap();
+    let opened = store.open_model(&small).await.unwrap();
+    assert_eq!(opened.names.and_then(|names| names.get(0).map(str::to_owned)), Some("age".into()), "its names stay with it");
+}
+
+/// Many correlated columns.
+async fn big(store: &Store) -> DatasetRow {
     let mut body = String::new();
     let mut state = 1u64;
     for _ in 0..400 {
@@ -118,7 +187,12 @@ async fn endless(store: &Store) -> Job {
     let format = Format::Libsvm { index_base: 1, n_features: None };
     let upload = Upload { format, encoding: Encoding::Identity, target_kind: None, limits: Limits::default().upload };
     let ingested = ingest(body.as_bytes(), &upload, incoming.data(), incoming.names(), incoming.scratch()).unwrap();
-    let dataset = store.add_dataset(P, "big", incoming, ingested).await.unwrap();
+    store.add_dataset(P, "big", incoming, ingested).await.unwrap()
+}
+
+/// A path that takes long: many correlated columns, many λ, a goal that is far away.
+async fn endless(store: &Store) -> Job {
+    let dataset = big(store).await;
     let spec = json!({"lambda": {"mode": "path", "n": 5000, "min_ratio": 1e-6}, "selection": {"method": "cv", "folds": 20},
                       "solver": {"tol": 1e-12, "max_epochs": 1000000}});
     submit(store, &dataset, spec).await
@@ -153,6 +227,35 @@ async fn a_real_fit_hears_a_shutdown_and_a_cancel(house: House) {
     assert!(store.model(P, "m", None).await.unwrap().is_none());
 }
 
+async fn a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing(house: House) {
+    let store = house.open().await;
+    let dataset = big(&store).await;
+    // each of as many folds as rows grows a tree of its own
+    let spec = json!({"kind": "tree", "pruning": {"mode": "cv", "folds": 400}});
+    let body = json!({"type": "fit", "model": "m", "dataset": {"name": "big"}, "spec": spec});
+    let job = submit_of_trees(&store, &dataset, body, None).await;
+    let stored = store.usage(P).await.unwrap().stored_bytes;
+    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine(), Arc::default(), &Traces::default());
+    until(&store, &job, Status::Running).await;
+    pool.shutdown().await;
+    let back = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((back.status, back.attempt), (Status::Queued, 0));
+
+    let pool = Pool::start(&store, "worker-2", 1, 2, &Memory::of_machine(), Arc::default(), &Traces::default());
+    // it grows: splits were made and told
+    let mut watch = store.hub().watch_job(&job.id);
+    while store.job(P, &job.id).await.unwrap().unwrap().progress.fraction <= 0.0 {
+        watch.changed().await;
+    }
+    assert!(matches!(store.request_cancel(P, &job.id).await.unwrap(), Cancellation::Asked(_)));
+    let ended = until(&store, &job, Status::Cancelled).await;
+    pool.shutdown().await;
+    assert_eq!((ended.reason, ended.result), (Some(Reason::User), None));
+    assert!(ended.progress.steps.iter().any(|step| step.done < step.total), "{:?}", ended.progress);
+    assert!(store.model(P, "m", None).await.unwrap().is_none());
+    assert_eq!(store.usage(P).await.unwrap().stored_bytes, stored);
+}
+
 macro_rules! on_both_engines {
     ($($test:ident),+) => {
         mod sqlite {
@@ -177,5 +280,7 @@ on_both_engines!(
     a_submitted_fit_becomes_a_certified_model,
     an_evaluation_ends_with_measures_and_no_model,
     a_point_of_a_path_becomes_the_next_version,
+    a_pruned_tree_belongs_to_the_features_of_its_base_and_needs_it_to_the_end,
+    a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing,
     a_real_fit_hears_a_shutdown_and_a_cancel
 );

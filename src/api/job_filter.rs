@@ -41,7 +41,7 @@ pub(crate) fn take(query: &mut Query) -> Result<JobFilter, Problem> {
     Ok(JobFilter {
         status,
         cancelling,
-        kind: query.take_as("type", "fit, evaluate or compare", JobKind::parse)?,
+        kind: query.take_as("type", "fit, evaluate, prune or compare", JobKind::parse)?,
         dataset: query.take_as("dataset", "the name of a data set", name)?,
         model: query.take_as("model", "the name of a model", name)?,
         created_after: query.take_as("created_after", time, micros)?,

@@ -22,7 +22,8 @@ use super::webhooks;
 use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
-use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, Work};
+use crate::model::Card;
+use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, PruneSpec, Work};
 use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
 /// Where submissions keep their answers.
@@ -139,6 +140,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
         }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
         Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
+        Asked::Prune(prune) => (resolve_pruning(api, project, prune, dataset).await?, Vec::new()),
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
     Ok(NewJob {
@@ -180,6 +182,13 @@ async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, data
     let row = named(api, project, &asked.model, "#/spec/model").await?;
     let (reference, classes) = (row.reference(), row.card.classes());
     Ok(Work::Evaluate(asked.resolve(&known(&row, &reference, classes.as_deref()), &dataset.meta)?))
+}
+
+async fn resolve_pruning(api: &Api, project: &str, asked: &PruneSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
+    let row = named(api, project, &asked.base, "#/spec/base").await?;
+    let (reference, classes) = (row.reference(), row.card.classes());
+    let leaves = if let Card::Tree(card) = &*row.card { card.sparsity.leaves } else { 0 };
+    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), leaves, &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.

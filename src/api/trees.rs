@@ -15,7 +15,7 @@ use super::state::Api;
 use crate::dataset::Class;
 use crate::fault::Code;
 use crate::job::Warning;
-use crate::model::{KeptPath, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, display_name};
+use crate::model::{KeptPath, PrunedFrom, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, display_name};
 
 /// The certificate of what nobody solved: a tree is grown by a rule, not to an optimum.
 pub(super) const NOT_APPLICABLE: NotApplicable = NotApplicable { status: "not_applicable" };
@@ -33,13 +33,22 @@ pub(super) struct TreeOut<'a> {
     engine: &'a Value,
     objective: &'a str,
     ccp_alpha: f64,
-    sparsity: &'a TreeSparsity,
+    sparsity: SparsityOut<'a>,
     metrics: &'a Value,
     selection: &'a Option<Value>,
     certificate: NotApplicable,
     warnings: &'a [Warning],
     #[serde(skip_serializing_if = "Option::is_none")]
     promoted_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<&'a PrunedFrom>,
+}
+
+#[derive(Serialize)]
+struct SparsityOut<'a> {
+    #[serde(flatten)]
+    measures: &'a TreeSparsity,
+    node_bytes: u64,
 }
 
 pub(super) fn card(card: &TreeCard) -> TreeOut<'_> {
@@ -49,12 +58,13 @@ pub(super) fn card(card: &TreeCard) -> TreeOut<'_> {
         engine: &card.engine,
         objective: &card.objective,
         ccp_alpha: card.ccp_alpha,
-        sparsity: &card.sparsity,
+        sparsity: SparsityOut { measures: &card.sparsity, node_bytes: card.node_bytes() },
         metrics: &card.metrics,
         selection: &card.selection,
         certificate: NOT_APPLICABLE,
         warnings: &card.warnings,
         promoted_from: card.promoted_from.as_deref(),
+        pruned: card.pruned.as_ref(),
     }
 }
 

@@ -37,7 +37,7 @@ pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 pub use tradeoff::{SizedQuality, Tradeoff, knee};
-pub use tree::{GrownTree, Nodes, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
+pub use tree::{GrownTree, Nodes, PrunedFrom, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

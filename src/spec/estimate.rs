@@ -10,7 +10,7 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedTree};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedPrune, ResolvedTree};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -43,6 +43,10 @@ const MOST_PRODUCTS: f64 = 4000.0;
 
 /// Vectors over rows of an evaluation: scores, target, and twice the order of the rows.
 const EVALUATED_ROWS: f64 = 4.0;
+
+/// Bytes of a row and of a node besides its values while a tree is pruned.
+const PRUNED_ROW: f64 = 64.0;
+const PRUNED_NODE: f64 = 600.0;
 
 /// Doubles over rows and over stored columns.
 struct Vectors {
@@ -174,6 +178,20 @@ pub fn comparison_estimate(meta: &Meta, compare: &ResolvedCompare) -> Estimate {
     ];
     let high = kept.max(one.memory_mb[1]) + 1.0 + twin;
     Estimate { memory_mb: [kept.min(one.memory_mb[0]), high].map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Estimates a pruning: an evaluation of the tree before and one of the tree after, what was measured of every row, and the
+/// nodes as they are stored, as they are pruned, and twice as they are left.
+pub fn prune_estimate(meta: &Meta, prune: &ResolvedPrune) -> Estimate {
+    let Estimate { memory_mb, runtime_s } = evaluation_estimate(meta);
+    let (rows, nonzeros, nodes) = (meta.shape[0] as f64, meta.nnz as f64, 2.0 * prune.base_leaves as f64);
+    let width = meta.target.classes.as_ref().map_or(1.0, |classes| classes.len() as f64);
+    let more = (PRUNED_ROW * rows + nodes * (PRUNED_NODE + 4.0 * 8.0 * width)) / MIB;
+    let levels = (prune.base_leaves as f64).log2().max(1.0);
+    let walk = |row: f64, node: f64| levels * (row * (rows + nonzeros) + node * nodes);
+    let memory_mb = [memory_mb[0] + more / 4.0, memory_mb[1] + more];
+    let runtime_s = [2.0 * runtime_s[0] + walk(0.1e-9, 5e-9), 3.0 * runtime_s[1] + walk(20e-9, 500e-9)];
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
 }
 
 fn along_path(values: f64) -> [f64; 2] {

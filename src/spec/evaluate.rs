@@ -72,14 +72,19 @@ impl EvaluateSpec {
             let detail = "keep_best has no meaning here: an evaluation that is not whole says nothing";
             return Err(conflict("#/limits/on_limit", detail));
         }
-        check_names(model, meta, MODEL)?;
-        check_target(model, meta, "#/dataset")?;
+        check_matches(model, meta, MODEL)?;
         Ok(ResolvedEvaluate { model: model.reference.to_owned(), limits: self.limits.clone() })
     }
 }
 
 fn conflict(pointer: &str, detail: impl Into<String>) -> Fault {
     Fault::at(Code::InvalidParameter, Place::pointer(pointer, "conflict", detail))
+}
+
+/// Whether a model, named at `pointer`, can be asked about the rows of a data set.
+pub(super) fn check_matches(model: &KnownModel<'_>, meta: &Meta, pointer: &str) -> Result<(), Fault> {
+    check_names(model, meta, pointer)?;
+    check_target(model, meta, "#/dataset")
 }
 
 /// Whether features can be told which is which; `pointer` is the model's.

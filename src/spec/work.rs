@@ -6,10 +6,11 @@ use super::compare::parse_compare;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
 use super::parse_fit::parse_fit;
+use super::prune::parse_prune;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, Estimate, EvaluateSpec, FitSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedTree, RunLimits, SpecLimits,
-    TreeSpec, comparison_estimate, estimate, evaluation_estimate, tree_estimate,
+    CompareSpec, Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedTree,
+    RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate, evaluation_estimate, prune_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;
@@ -25,6 +26,8 @@ pub enum Asked {
     Evaluate(EvaluateSpec),
     /// A comparison.
     Compare(CompareSpec),
+    /// A pruning.
+    Prune(PruneSpec),
 }
 
 /// A specification with nothing left open: what a worker works by.
@@ -38,6 +41,8 @@ pub enum Work {
     Evaluate(ResolvedEvaluate),
     /// A comparison.
     Compare(Box<ResolvedCompare>),
+    /// A pruning.
+    Prune(ResolvedPrune),
 }
 
 /// Parses `spec` of a job of this kind.
@@ -47,6 +52,7 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
         JobKind::Compare => parse_compare(spec, limits, problems).map(Asked::Compare),
+        JobKind::Prune => parse_prune(spec, limits, problems).map(Asked::Prune),
     }
 }
 
@@ -63,6 +69,7 @@ impl Asked {
             Self::Tree(tree) => &mut tree.limits,
             Self::Evaluate(evaluate) => &mut evaluate.limits,
             Self::Compare(compare) => &mut compare.limits,
+            Self::Prune(prune) => &mut prune.limits,
         }
     }
 }
@@ -78,6 +85,7 @@ impl Work {
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
             JobKind::Compare => serde_json::from_value(stored.clone()).map(Self::Compare),
+            JobKind::Prune => serde_json::from_value(stored.clone()).map(Self::Prune),
         }
     }
 
@@ -91,6 +99,7 @@ impl Work {
             Self::Tree(tree) => serde_json::to_value(tree),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
             Self::Compare(compare) => serde_json::to_value(compare),
+            Self::Prune(prune) => serde_json::to_value(prune),
         }
     }
 
@@ -101,6 +110,7 @@ impl Work {
             Self::Tree(tree) => &tree.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
             Self::Compare(compare) => &compare.limits,
+            Self::Prune(prune) => &prune.limits,
         }
     }
 
@@ -111,6 +121,7 @@ impl Work {
             Self::Tree(tree) => tree_estimate(meta, tree, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
             Self::Compare(compare) => comparison_estimate(meta, compare),
+            Self::Prune(prune) => prune_estimate(meta, prune),
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::db::{Session, args};
 use super::events::{append, tell_progress, tell_rescued, tell_status, tell_warnings};
 use super::models::{Artefact, NewModel};
@@ -17,6 +19,13 @@ use super::{
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
 use crate::model::{LinearModel, Model, TreeModel};
+
+/// What a model was made of besides its job's data, and what was measured of it.
+#[derive(Default)]
+struct Beside {
+    base: Option<Box<ModelRow>>,
+    measured: Map<String, Value>,
+}
 
 /// A job that broke off rests at most this long after its first attempt, …
 const PAUSE: Duration = Duration::from_secs(1);
@@ -101,7 +110,9 @@ impl Store {
     /// cancelled, whatever its ending says. Where the answer to an earlier call was lost, this one finds what it did.
     pub async fn finish(&self, claim: &Claim, ending: Ending) -> Result<Finished, StoreError> {
         let draft = match &ending {
-            Ending::Succeeded { model, points } => Some(self.write_artefact(Arc::clone(model), points.clone()).await?),
+            Ending::Succeeded { model, points } | Ending::Measured { model, points, .. } => {
+                Some(self.write_artefact(Arc::clone(model), points.clone()).await?)
+            }
             _ => None,
         };
         let mut session = self.write().await?;
@@ -141,8 +152,17 @@ impl Store {
                 session.optional(&queries::SUCCEED, end).await?
             }
             Ending::Succeeded { model, .. } => match draft {
-                Some(artefact) => return self.succeed(session, claim, &before, now, &model, artefact).await,
+                Some(artefact) => return self.succeed(session, claim, &before, now, (&model, artefact), Beside::default()).await,
                 None => None,
+            },
+            Ending::Measured { model, base, measured, .. } => match (draft, base) {
+                (Some(_), Some(base)) if session.optional::<(String,)>(&queries::PIN_MODEL, args![&base.id]).await?.is_none() => {
+                    self.fail(&mut session, claim, &before, now, (&Failure::base_deleted(&base.reference()), None, Vec::new())).await?
+                }
+                (Some(artefact), base) => {
+                    return self.succeed(session, claim, &before, now, (&model, artefact), Beside { base, measured }).await;
+                }
+                (None, _) => None,
             },
         };
         let Some(record) = ended else { return Ok(Finished::Fenced) };
@@ -188,8 +208,8 @@ impl Store {
         claim: &Claim,
         job: &Job,
         now: i64,
-        model: &Model,
-        artefact: Artefact,
+        (model, artefact): (&Model, Artefact),
+        Beside { base, measured }: Beside,
     ) -> Result<Finished, StoreError> {
         let name = job.model.as_deref().ok_or_else(|| StoreError::Row(format!("{} has no name for its model", job.id)))?;
         let new = NewModel {
@@ -197,18 +217,24 @@ impl Store {
             name,
             job: &job.id,
             dataset: &job.dataset,
-            names: claim.dataset.names.as_ref(),
+            names: base.as_ref().map_or(claim.dataset.names.as_ref(), |base| base.names.as_ref()),
             promoted: false,
         };
-        let ModelRow { version, .. } = self.add_model_in(&mut session, &new, &model.card(), &artefact, now).await?;
-        let result = match model {
+        let ModelRow { version, size_bytes, .. } = self.add_model_in(&mut session, &new, &model.card(), &artefact, now).await?;
+        let mut result = match model {
             Model::Linear(LinearModel { card, .. }) => {
                 job::fit_result(name, version, card.lambda, card.sparsity.nonzeros, card.converged(), card.certificate.relative_gap)
             }
             Model::Tree(TreeModel { card, .. }) => {
-                job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged())
+                let mut result =
+                    job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged());
+                (result["size_bytes"], result["node_bytes"]) = (size_bytes.into(), card.node_bytes().into());
+                result
             }
         };
+        if let Some(result) = result.as_object_mut() {
+            result.extend(measured);
+        }
         let warnings = joined_warnings(job, model.warnings().to_vec());
         // before the ending: who hears of that listens no longer
         tell_warnings(&mut session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
@@ -319,7 +345,7 @@ async fn ended_before(mut session: Session, claim: &Claim, ending: &Ending) -> R
     let ours = match (job.status, ending) {
         (Status::Cancelled, _) => true,
         // nobody else makes a job succeed under this number
-        (Status::Succeeded, Ending::Succeeded { .. } | Ending::Reported { .. }) => true,
+        (Status::Succeeded, Ending::Succeeded { .. } | Ending::Measured { .. } | Ending::Reported { .. }) => true,
         (Status::Failed, Ending::Failed { error, reason, .. }) => job.error.as_ref() == Some(error) && job.reason == *reason,
         _ => false,
     };

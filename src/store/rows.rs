@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::NewHook;
 use crate::dataset::{Meta, Names};
@@ -219,6 +219,15 @@ pub enum Ending {
         model: Arc<Model>,
         /// The path it was chosen from, where that is kept.
         points: Option<Arc<KeptPath>>,
+    },
+    /// Succeeded, and its result tells what was measured beside its model.
+    Measured {
+        model: Arc<Model>,
+        points: Option<Arc<KeptPath>>,
+        /// The version it was made of, with whose features: the model is stored only while that is there.
+        base: Option<Box<ModelRow>>,
+        /// Fields that the result has besides those of every model of its kind.
+        measured: Map<String, Value>,
     },
     /// Succeeded, and what came of it is no model: `result` as clients see it.
     Reported {

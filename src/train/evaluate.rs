@@ -174,7 +174,12 @@ pub(super) struct Matched {
 
 impl Matched {
     /// `indices` are the features that matter to the model, rising, of so many in all.
-    fn find(dataset: &Dataset, (indices, n_features): (&[u32], u64), names: Option<&Names>, pace: &Pace<'_>) -> Result<Self, TrainError> {
+    pub(super) fn find(
+        dataset: &Dataset,
+        (indices, n_features): (&[u32], u64),
+        names: Option<&Names>,
+        pace: &Pace<'_>,
+    ) -> Result<Self, TrainError> {
         let theirs = dataset.names.as_deref();
         let width = dataset.meta.shape[1];
         // one file of names for both: a feature is the same number here and there

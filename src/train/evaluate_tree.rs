@@ -9,7 +9,6 @@ use super::evaluate::{Matched, Measured, Pace, target};
 use super::{TrainError, evaluate_classes, unfit};
 use crate::dataset::{Class, Dataset};
 use crate::job::Progress;
-use crate::matrix::ColumnsView;
 use crate::model::{Nodes, TreeModel};
 use crate::tree::{self, Node, Split, Tree};
 
@@ -25,11 +24,7 @@ pub(super) fn scores(
     matched: &Matched,
     pace: &Pace<'_>,
 ) -> Result<Vec<f64>, TrainError> {
-    let x = dataset.x.view();
-    let mut here = vec![ABSENT; used.len()];
-    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = x.features[column as usize]);
-    let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
-    let leaves = leaves(&model.nodes, feature, x, pace)?;
+    let leaves = leaves(&of_dataset(&model.nodes, used, matched, dataset)?, dataset, pace)?;
     let value = |row: usize| model.nodes.value(leaves[row] as usize);
     let n_rows = dataset.y.len();
     match model.card.classes.as_deref() {
@@ -62,8 +57,13 @@ fn logit(share: f64) -> f64 {
     if share == 0.5 { -f64::MIN_POSITIVE } else { (share / (1.0 - share)).ln() }
 }
 
-/// The leaf of each row of `x`, whose features are called as `feature` says.
-fn leaves(nodes: &Nodes, feature: impl Fn(u32) -> u32, x: ColumnsView<'_>, pace: &Pace<'_>) -> Result<Vec<u32>, TrainError> {
+/// The tree with its features called as the data set does; `used` are those that it splits on, rising, as they were matched. Its
+/// nodes stand where they stood.
+pub(super) fn of_dataset(nodes: &Nodes, used: &[u32], matched: &Matched, dataset: &Dataset) -> Result<Tree, TrainError> {
+    let features = dataset.x.view().features;
+    let mut here = vec![ABSENT; used.len()];
+    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = features[column as usize]);
+    let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
     let node = |at: usize| Node {
         split: nodes.split(at).map(|(theirs, threshold, left, right)| Split {
             feature: feature(theirs),
@@ -75,10 +75,14 @@ fn leaves(nodes: &Nodes, feature: impl Fn(u32) -> u32, x: ColumnsView<'_>, pace:
         impurity: nodes.impurities[at],
     };
     let tree = Tree::new(nodes.width, (0..nodes.len()).map(node).collect(), nodes.values.clone());
-    let tree = tree.map_err(|what| unfit("artifact_corrupt", format!("The tree is none: {what}.")))?;
+    tree.map_err(|what| unfit("artifact_corrupt", format!("The tree is none: {what}.")))
+}
+
+/// The leaf of each row.
+fn leaves(tree: &Tree, dataset: &Dataset, pace: &Pace<'_>) -> Result<Vec<u32>, TrainError> {
     let observe = |_: &tree::Progress| match (pace.observe)(&Progress::default()) {
         ControlFlow::Continue(()) => ControlFlow::Continue(()),
         ControlFlow::Break(_) => ControlFlow::Break(()),
     };
-    Ok(tree.leaves_of(x, &observe)?)
+    Ok(tree.leaves_of(dataset.x.view(), &observe)?)
 }

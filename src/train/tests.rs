@@ -7,6 +7,7 @@ mod evaluate;
 mod keep_best;
 mod penalties;
 mod promote;
+mod prune;
 mod resume;
 mod selection;
 mod stability;

@@ -76,8 +76,12 @@ pub fn grow(dataset: &Dataset, spec: &ResolvedTree, run: &Run<'_>) -> Result<(Tr
     drop(bins);
     let chosen = choose(spec, &pruning, held_out.as_ref())?;
     let nodes = nodes_of(&grown);
-    let table = Table { pruning: &pruning, nodes: &nodes, criterion: spec.criterion, chosen: &chosen };
-    let path = table.path(held_out.as_ref());
+    let on = || match tracker.tell(&tree::Progress::default()) {
+        ControlFlow::Break(()) if !tracker.best_is_wanted() => Err(TrainError::Cancelled),
+        _ => Ok(()),
+    };
+    let table = Table { pruning: &pruning, nodes: &nodes, criterion: spec.criterion, chosen: &chosen, on: &on };
+    let path = table.path(held_out.as_ref())?;
     let row = path.rows.iter().find(|row| row.leaves == pruning.steps()[chosen.step].leaves as u64);
     let row = row.ok_or_else(|| unfit("internal_error", "The pruning chosen is not on its path."))?;
     let kept = nodes_of(&pruning.tree(&grown, chosen.step));
@@ -96,6 +100,7 @@ pub fn grow(dataset: &Dataset, spec: &ResolvedTree, run: &Run<'_>) -> Result<(Tr
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.folds().map(|folds| folds.seed), "deterministic": true }),
         promoted_from: None,
+        pruned: None,
     };
     let held = row.cv_mean.zip(path.cv.as_ref()).map(|(mean, cv)| (mean, row.cv_se, cv.metric.clone()));
     let model = measured(dataset, spec, TreeModel { card, nodes: kept }, held, &tracker)?;
@@ -140,10 +145,10 @@ fn nodes_of(tree: &Tree) -> Nodes {
 }
 
 /// Which pruning becomes the model, and which were the least and the smallest near it.
-struct Chosen {
-    step: usize,
-    least: usize,
-    near: usize,
+pub(super) struct Chosen {
+    pub(super) step: usize,
+    pub(super) least: usize,
+    pub(super) near: usize,
 }
 
 fn choose(spec: &ResolvedTree, pruning: &PruningPath, held_out: Option<&(&TreeFolds, CvLoss)>) -> Result<Chosen, TrainError> {
@@ -189,11 +194,13 @@ fn selection(spec: &ResolvedTree, index: u64, path: &TreePath) -> Option<Value> 
 }
 
 /// What is told of every pruning.
-struct Table<'t> {
-    pruning: &'t PruningPath,
-    nodes: &'t Nodes,
-    criterion: Criterion,
-    chosen: &'t Chosen,
+pub(super) struct Table<'t> {
+    pub(super) pruning: &'t PruningPath,
+    pub(super) nodes: &'t Nodes,
+    pub(super) criterion: Criterion,
+    pub(super) chosen: &'t Chosen,
+    /// Asked for every row whether to go on.
+    pub(super) on: &'t dyn Fn() -> Result<(), TrainError>,
 }
 
 impl Table<'_> {
@@ -211,9 +218,9 @@ impl Table<'_> {
         kept
     }
 
-    fn path(&self, held_out: Option<&(&TreeFolds, CvLoss)>) -> TreePath {
+    pub(super) fn path(&self, held_out: Option<&(&TreeFolds, CvLoss)>) -> Result<TreePath, TrainError> {
         let kept = self.kept();
-        let scores = self.scores(&kept);
+        let scores = self.scores(&kept)?;
         let row = |(index, &step): (usize, &usize)| {
             let Pruned { alpha, leaves, .. } = self.pruning.steps()[step];
             let losses = held_out.map(|(_, losses)| losses);
@@ -224,6 +231,7 @@ impl Table<'_> {
                 train_score: scores[index],
                 cv_mean: losses.map(|losses| losses.mean[step]),
                 cv_se: losses.map(|losses| losses.se[step]),
+                holdout_score: None,
             }
         };
         let rows: Vec<TreePathRow> = kept.iter().enumerate().map(row).collect();
@@ -249,22 +257,23 @@ impl Table<'_> {
         let fits = GrownTree::bytes_of(self.nodes.len(), self.nodes.width) <= KEPT_MAX;
         let cut = |node: usize| self.pruning.cut_at(node).map_or(NEVER, |step| place(step) as u32);
         let grown = fits.then(|| GrownTree { nodes: self.nodes.clone(), cut: (0..self.nodes.len()).map(cut).collect() });
-        TreePath { rows, cv, grown }
+        Ok(TreePath { rows, cv, grown })
     }
 
     /// Of every row the score on the rows it was grown on: R² for numbers, area under the curve for two classes, accuracy for
     /// more; `None` where it is not defined.
-    fn scores(&self, kept: &[usize]) -> Vec<Option<f64>> {
+    fn scores(&self, kept: &[usize]) -> Result<Vec<Option<f64>>, TrainError> {
         let (nodes, steps) = (self.nodes, self.pruning.steps());
         let whole = nodes.impurities[0];
+        let of_each = |score: &dyn Fn(usize) -> Option<f64>| kept.iter().map(|step| (self.on)().map(|()| score(*step))).collect();
         match (self.criterion, nodes.width) {
-            (Criterion::Squared, _) => kept.iter().map(|step| (whole > 0.0).then(|| 1.0 - steps[*step].impurity / whole)).collect(),
+            (Criterion::Squared, _) => of_each(&|step| (whole > 0.0).then(|| 1.0 - steps[step].impurity / whole)),
             (_, 2) => {
                 let mut order: Vec<usize> = (0..nodes.len()).collect();
                 order.sort_by(|a, b| nodes.value(*a)[1].total_cmp(&nodes.value(*b)[1]));
-                kept.iter().map(|step| self.area(*step, &order)).collect()
+                of_each(&|step| self.area(step, &order))
             }
-            _ => kept.iter().map(|step| Some(self.accuracy(*step))).collect(),
+            _ => of_each(&|step| Some(self.accuracy(step))),
         }
     }
 

@@ -28,7 +28,7 @@ pub use folds::{CvLoss, Folds, cross_validate};
 pub use grow::grow;
 pub use nodes::{Node, Split, Tree};
 pub use prune::{PruningPath, Step};
-pub use reduce::reduced_error;
+pub use reduce::{cuts_by_loss, node_losses, reduced_error};
 
 /// What is predicted, one entry a row.
 #[derive(Clone, Copy, Debug)]

@@ -16,11 +16,16 @@ pub(crate) fn loss(target: &Target, row: usize, value: &[f64]) -> f64 {
 /// The smallest of the prunings of `tree` with the least loss (squared error, or weight of wrong classes) on the rows of `x`
 /// with weight. A branch that no such row comes to is cut.
 pub fn reduced_error(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, observe: &Observe) -> Result<Tree, Unfit> {
-    let mut clock = Clock::new(observe, None);
-    let losses = node_losses(tree, x, target, weights, &mut clock)?;
+    let cut = cuts_by_loss(tree, &node_losses(tree, x, target, weights, observe)?);
+    Ok(Tree::rebuilt(tree.width(), tree.nodes(), tree.values(), |at| cut[at]))
+}
+
+/// Which nodes the smallest pruning with the least loss makes leaves of (those below them count for nothing), where each node would
+/// have the loss of `losses` were it a leaf: one of those for each node.
+pub fn cuts_by_loss(tree: &Tree, losses: &[f64]) -> Vec<bool> {
     let nodes = tree.nodes();
     // losses of the branches as they are kept
-    let mut kept = losses.clone();
+    let mut kept = losses.to_vec();
     let mut cut = vec![true; nodes.len()];
     for at in (0..nodes.len()).rev() {
         if let Some(split) = nodes[at].split {
@@ -29,11 +34,13 @@ pub fn reduced_error(tree: &Tree, x: ColumnsView, target: &Target, weights: Opti
             kept[at] = if cut[at] { losses[at] } else { below };
         }
     }
-    Ok(Tree::rebuilt(tree.width(), nodes, tree.values(), |at| cut[at]))
+    cut
 }
 
-/// For every node, the weighted loss of all rows that come to it, were it a leaf.
-fn node_losses(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, clock: &mut Clock) -> Result<Vec<f64>, Unfit> {
+/// For every node, the loss of all rows of `x` that come to it, were it a leaf: the weighted sum of squared errors, or the weight
+/// of those whose class it does not say.
+pub fn node_losses(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, observe: &Observe) -> Result<Vec<f64>, Unfit> {
+    let clock = &mut Clock::new(observe, None);
     target.check(x.n_rows)?;
     tree.is_for(target)?;
     if weights.is_some_and(|weights| weights.len() != x.n_rows) {

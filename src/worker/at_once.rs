@@ -1,17 +1,21 @@
 //! Work that is done in one go: nothing of it is kept on the way, and an attempt that breaks off begins anew.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
 
 use super::Worker;
 use super::attempt::{Outcome, made, on_a_thread, open_model, part, yield_to_others};
 use super::halt::Shared;
 use crate::dataset::Dataset;
 use crate::job::{self, Progress};
-use crate::model::{KeptPath, Model};
-use crate::spec::{ResolvedEvaluate, ResolvedTree};
-use crate::store::{Claim, StoreError};
+use crate::model::{KeptPath, Model, TreeModel, TreePath};
+use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedTree};
+use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
-use crate::train::{self, Run, TrainError};
+use crate::train::{self, Base, Leave, Run, TrainError};
 
 /// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
 pub(super) async fn evaluate(
@@ -58,11 +62,100 @@ pub(super) async fn grow(
     let (watching, threads) = (Arc::clone(shared), worker.threads);
     on_a_thread(claim, move || {
         let observe = |progress: &Progress| watching.observe(progress);
-        match train::grow(&dataset, &spec, &Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }) {
-            Ok((model, path)) => made(Model::Tree(model), Some(KeptPath::Tree(path))),
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
+        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
+        ended(train::grow(&dataset, &spec, &run).and_then(|(model, path)| {
+            // where the whole tree was too large to be kept there is none to compare with
+            let whole = path.grown.as_ref().map(|grown| &grown.nodes);
+            let both = [whole.unwrap_or(&model.nodes), &model.nodes];
+            let n_features = model.card.sparsity.n_features;
+            let [before, after] = train::latency_us(&dataset, dataset.names.as_deref(), n_features, both, &clock(), &quietly(&watching))?;
+            let unpruned = model.card.sparsity.unpruned;
+            let measured = json!({
+                "leaves_before": unpruned.leaves,
+                "depth_before": unpruned.depth,
+                "node_bytes_before": unpruned.node_bytes,
+                "latency_us_p50": after,
+                "latency_us_p50_before": whole.map(|_| before),
+            });
+            Ok(measured_model(model, path, None, measured))
+        }))
     })
     .await
+}
+
+/// Makes a smaller tree of one that is stored. As with an evaluation, one that was deleted meanwhile is the job's misfortune.
+pub(super) async fn prune(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedPrune,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
+    let opened = match open_model(worker, claim, &spec.base, shared).await? {
+        Ok(opened) => opened,
+        Err(outcome) => return Ok(outcome),
+    };
+    drop(loading);
+    let _pruning = part(worker, claim, "prune");
+    let watching = Arc::clone(shared);
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        let names = opened.names.as_deref();
+        let base = Base { model: &opened.model, names, size_bytes: opened.row.size_bytes };
+        ended(train::prune(&dataset, base, &spec, &observe).and_then(|(model, path)| {
+            let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
+            let both = [whole, &model.nodes];
+            let [before, after] = train::latency_us(&dataset, names, model.card.sparsity.n_features, both, &clock(), &quietly(&watching))?;
+            let pruned = model.card.pruned.as_ref();
+            let measured = json!({
+                "base": spec.base,
+                "method": pruned.map(|pruned| &pruned.method),
+                "leaves_before": whole.n_leaves(),
+                "depth_before": whole.depth(),
+                "size_bytes_before": opened.row.size_bytes,
+                "node_bytes_before": whole.stored_bytes(),
+                "score": pruned.and_then(|pruned| pruned.score),
+                "score_before": pruned.and_then(|pruned| pruned.score_before),
+                "latency_us_p50": after,
+                "latency_us_p50_before": before,
+            });
+            Ok(measured_model(model, path, Some(Box::new(opened.row.clone())), measured))
+        }))
+    })
+    .await
+}
+
+/// Asks whether to go on and tells no progress: the work is done, and only how fast it answers is still to be seen. A tree that
+/// is there is the best there is.
+fn quietly(shared: &Shared) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync {
+    |_: &Progress| match shared.observe(&shared.latest()) {
+        ControlFlow::Break(Leave::Best) => ControlFlow::Continue(()),
+        other => other,
+    }
+}
+
+/// Time since now.
+fn clock() -> impl Fn() -> Duration {
+    let began = Instant::now();
+    move || began.elapsed()
+}
+
+/// A tree that may be stored with what was measured of it, or why not.
+fn measured_model(model: TreeModel, path: TreePath, base: Option<Box<ModelRow>>, measured: Value) -> Outcome {
+    match made(Model::Tree(model), Some(KeptPath::Tree(path))) {
+        Outcome::Model(model, path) => {
+            let measured = if let Value::Object(measured) = measured { measured } else { Map::new() };
+            Outcome::Measured { model, path, base, measured }
+        }
+        other => other,
+    }
+}
+
+fn ended(done: Result<Outcome, TrainError>) -> Outcome {
+    match done {
+        Ok(outcome) => outcome,
+        Err(TrainError::Cancelled) => Outcome::Stopped,
+        Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+    }
 }

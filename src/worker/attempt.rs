@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
@@ -17,7 +18,7 @@ use crate::dataset::Dataset;
 use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{KeptPath, Model};
 use crate::spec::{ModelRef, OnLimit, ResolvedFit, Work};
-use crate::store::{Beat, Claim, Ending, Finished, OpenedModel, Store, StoreError};
+use crate::store::{Beat, Claim, Ending, Finished, ModelRow, OpenedModel, Store, StoreError};
 use crate::trace::{Side, Span};
 use crate::train::{Begin, Checkpoint, Run, TrainError};
 
@@ -42,7 +43,8 @@ const NICENESS: i32 = 10;
 /// How the thread that worked ended.
 pub(super) enum Outcome {
     Model(Box<Model>, Option<Box<KeptPath>>),
-    Report { result: serde_json::Value, warnings: Vec<Warning> },
+    Measured { model: Box<Model>, path: Option<Box<KeptPath>>, base: Option<Box<ModelRow>>, measured: Map<String, Value> },
+    Report { result: Value, warnings: Vec<Warning> },
     Stopped,
     Unfit { code: &'static str, detail: String },
     Panicked,
@@ -92,7 +94,7 @@ pub(super) fn part(worker: &Worker, claim: &Claim, name: &'static str) -> Span {
 /// Says how the attempt ended. The detail of an error may quote names, and is not for a collector.
 fn trace_ending(attempt: &mut Span, ending: &Ending) {
     let (word, error) = match ending {
-        Ending::Succeeded { .. } | Ending::Reported { .. } => ("succeeded", None),
+        Ending::Succeeded { .. } | Ending::Measured { .. } | Ending::Reported { .. } => ("succeeded", None),
         Ending::Failed { error, .. } => ("failed", Some(error)),
         Ending::Cancelled => ("cancelled", None),
         Ending::Interrupted { error } => ("interrupted", Some(error)),
@@ -229,6 +231,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
         Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
         Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
         Work::Compare(spec) => compare::compare(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Prune(spec) => at_once::prune(worker, claim, dataset, spec, shared, loading).await,
     }
 }
 
@@ -383,6 +386,9 @@ fn ending(kind: JobKind, outcome: Outcome, halted: Halt) -> Option<Ending> {
             failed(kind, "time_limit_exceeded", "The job did not end within limits.max_runtime_s.", Some(Reason::TimeLimit))
         }
         (_, Outcome::Model(model, points)) => Ending::Succeeded { model: Arc::new(*model), points: points.map(Arc::from) },
+        (_, Outcome::Measured { model, path, base, measured }) => {
+            Ending::Measured { model: Arc::new(*model), points: path.map(Arc::from), base, measured }
+        }
         (_, Outcome::Report { result, warnings }) => Ending::Reported { result, warnings },
         (_, Outcome::Unfit { code, detail }) => failed(kind, code, &detail, None),
         (_, Outcome::Panicked | Outcome::Stopped) => {
@@ -407,6 +413,7 @@ fn failed(kind: JobKind, code: &str, detail: &str, reason: Option<Reason>) -> En
             JobKind::Fit => "The data cannot be fitted as asked",
             JobKind::Evaluate => "The model cannot be evaluated as asked",
             JobKind::Compare => "The models cannot be compared as asked",
+            JobKind::Prune => "The model cannot be pruned as asked",
         },
     };
     Ending::Failed {

@@ -266,6 +266,10 @@ async fn every_documented_success_can_be_had() {
     app.get("/api/v1/comparisons").await.expect(200);
     unchanged(&app, &format!("/api/v1/comparisons/{}", queued["id"].as_str().expect("an id"))).await;
     app.get("/api/v1/models/m/versions/1/report").await.expect(200);
+    let spec = json!({ "base": format!("m:{}", newest + 1), "method": "ccp", "target_leaves": 1 });
+    app.post("/api/v1/jobs", &json!({ "type": "prune", "model": "small", "dataset": { "name": "tiny" }, "spec": spec })).await.expect(202);
+    app.work().await;
+    app.get("/api/v1/models/small/versions/1/path").await.expect(200);
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);

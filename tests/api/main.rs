@@ -25,6 +25,7 @@ mod multinomial;
 mod penalties;
 mod promote;
 mod protocol;
+mod prune;
 mod quotas;
 mod reproduce;
 mod schema;

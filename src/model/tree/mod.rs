@@ -47,12 +47,41 @@ pub struct TreeCard {
     pub selection: Option<Value>,
     pub warnings: Vec<Warning>,
     pub engine: Value,
-    /// The version, `name:n`, from whose path it was promoted, or that was pruned.
+    /// The version, `name:n`, from whose path it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<String>,
+    /// What it was made of, where a job pruned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<PrunedFrom>,
+}
+
+/// The tree that a job pruned, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PrunedFrom {
+    /// The version, `name:n`.
+    pub base: String,
+    /// `ccp` or `reduced_error`.
+    pub method: String,
+    pub leaves_before: u64,
+    pub leaves: u64,
+    /// Bytes of the nodes in the stored form.
+    pub node_bytes_before: u64,
+    pub node_bytes: u64,
+    /// Bytes of the whole stored model that was pruned.
+    pub size_bytes_before: u64,
+    /// On the rows of the job, as an evaluation measures it; `None` where it is not defined on them.
+    pub score_before: Option<f64>,
+    pub score: Option<f64>,
 }
 
 impl TreeCard {
+    /// Bytes that its nodes take in the stored form.
+    pub fn node_bytes(&self) -> u64 {
+        let (nodes, width) = (usize::try_from(self.sparsity.nodes).unwrap_or(usize::MAX), self.classes.as_ref().map_or(1, Vec::len));
+        Nodes::bytes_of(nodes, width).map_or(u64::MAX, |bytes| bytes as u64)
+    }
+
     /// Whether the fit came to its end.
     pub fn converged(&self) -> bool {
         self.warnings.iter().all(|warning| warning.code != TIME_LIMIT)
@@ -93,8 +122,7 @@ pub struct Unpruned {
 impl Unpruned {
     /// Of a tree as it was grown.
     pub fn of(nodes: &Nodes) -> Self {
-        let node_bytes = Nodes::bytes_of(nodes.len(), nodes.width).map_or(u64::MAX, |bytes| bytes as u64);
-        Self { leaves: nodes.n_leaves() as u64, depth: u64::from(nodes.depth()), node_bytes }
+        Self { leaves: nodes.n_leaves() as u64, depth: u64::from(nodes.depth()), node_bytes: nodes.stored_bytes() }
     }
 }
 

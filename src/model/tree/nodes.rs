@@ -157,6 +157,11 @@ impl Nodes {
         if due.is_empty() { Ok(()) } else { Err("a node has no child") }
     }
 
+    /// Bytes that these nodes take in the stored form.
+    pub fn stored_bytes(&self) -> u64 {
+        Self::bytes_of(self.len(), self.width).map_or(u64::MAX, |bytes| bytes as u64)
+    }
+
     /// Bytes of the stored form of so many nodes; `None` on overflow.
     pub(super) fn bytes_of(nodes: usize, width: usize) -> Option<usize> {
         let whole = nodes.checked_mul(4)?.checked_next_multiple_of(8)?.checked_mul(2)?;

@@ -35,6 +35,9 @@ pub struct TreePathRow {
     pub train_score: Option<f64>,
     pub cv_mean: Option<f64>,
     pub cv_se: Option<f64>,
+    /// The same score on the rows of the job that pruned, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout_score: Option<f64>,
 }
 
 /// Cross-validation of a path of prunings.
@@ -135,7 +138,7 @@ impl TreePath {
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let path = Self::read(bytes).ok_or_else(|| damaged("a path of prunings is cut off or of another version"))?;
         let finite = |row: &TreePathRow| {
-            let numbers = [Some(row.ccp_alpha), row.train_score, row.cv_mean, row.cv_se];
+            let numbers = [Some(row.ccp_alpha), row.train_score, row.cv_mean, row.cv_se, row.holdout_score];
             numbers.into_iter().flatten().all(f64::is_finite)
         };
         let placed = path.rows.iter().enumerate().all(|(at, row)| row.index == at as u64 && finite(row));
@@ -182,6 +185,11 @@ impl TreePath {
         card.sparsity = TreeSparsity::of(&nodes, card.sparsity.n_features, card.sparsity.unpruned);
         // measured for every row; the other measures were those of the one that was chosen
         card.metrics = serde_json::json!({ "train": { "score": row.train_score } });
+        if let Some(score) = row.holdout_score {
+            card.metrics["holdout"] = serde_json::json!({ "score": score });
+        }
+        // that was another pruning, by another measure
+        card.pruned = None;
         if let (Some(cv), Some(mean)) = (&self.cv, row.cv_mean) {
             card.metrics["cv"] = serde_json::json!({ cv.metric.as_str(): mean, format!("{}_se", cv.metric): row.cv_se });
         }

@@ -37,6 +37,7 @@ fn model(nodes: Nodes, classes: Option<Vec<Class>>) -> TreeModel {
         warnings: Vec::new(),
         engine: json!({"version": "0"}),
         promoted_from: None,
+        pruned: None,
     };
     TreeModel { card, nodes }
 }
@@ -58,6 +59,7 @@ fn path() -> TreePath {
         train_score: Some(0.5),
         cv_mean: Some(0.25),
         cv_se: Some(0.125),
+        holdout_score: Some(0.75),
     };
     let rows = vec![row(0, 0.0, 3), row(1, 0.1, 2), row(2, 0.2, 1)];
     let held = |index: u64| TreeCvRow { index, ccp_alpha: 0.1, mean: 0.25, se: 0.125, per_fold: vec![0.5, 0.0] };

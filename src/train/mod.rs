@@ -38,7 +38,7 @@ pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use evaluate::{Evaluation, evaluate};
 pub use latency::latency_us;
 pub use promote::promote;
-pub use prune::{Base, prune};
+pub use prune::{Base, Pruned, prune};
 pub use tree::grow;
 pub use warm::Begin;
 

@@ -164,11 +164,10 @@ def main():
                       f"{score(small, held_x, held_y, kind):.6f} | {told['node_bytes_before']} → {told['node_bytes']} | "
                       f"{told['latency_us_p50_before']:.3g} → {told['latency_us_p50']:.3g} |", flush=True)
             told = job(base, "held-out", method="reduced_error")
-            metrics = server.get(told["href"])["metrics"]
             error = (lambda m: m["mse"]) if kind == "squared" else (lambda m: 1 - m["accuracy"])
             leaves, before, after = reduced(whole, held_x, held_y, kind)
-            print(f"\nreduced_error: {told['leaves_before']} → {told['leaves']} leaves (Python: {leaves}), error {error(metrics['holdout_before']):.6f} → "
-                  f"{error(metrics['holdout']):.6f} (Python: {before:.6f} → {after:.6f}), score {told['score_before']:.6f} → {told['score']:.6f}, "
+            print(f"\nreduced_error: {told['leaves_before']} → {told['leaves']} leaves (Python: {leaves}), error {error(told['metrics_before']):.6f} → "
+                  f"{error(told['metrics']):.6f} (Python: {before:.6f} → {after:.6f}), score {told['score_before']:.6f} → {told['score']:.6f}, "
                   f"{told['size_bytes_before']} → {told['size_bytes']} bytes, {told['latency_us_p50_before']:.3g} → {told['latency_us_p50']:.3g} µs a row")
             best = job(base, "held-out", method="ccp", selection={"method": "holdout"})
             near = job(base, "held-out", method="ccp", selection={"method": "holdout", "rule": "1se"})

@@ -238,6 +238,9 @@ impl Store {
         let warnings = joined_warnings(job, model.warnings().to_vec());
         // before the ending: who hears of that listens no longer
         tell_warnings(&mut session, &self.inner.ambient, &job.id, &warnings, &job.warnings, now).await?;
+        if let Some(metrics) = telling::metrics(&result) {
+            append(&mut session, &self.inner.ambient, &job.id, now, &metrics).await?;
+        }
         let end = args![&job.id, claim.number, now, to_text(&result)?, to_text(&warnings)?];
         let Some(record) = session.optional::<JobRecord>(&queries::SUCCEED, end).await? else {
             return Ok(Finished::Fenced);

@@ -40,7 +40,7 @@ pub use compare::{Clock, Contender, Origin, compare};
 pub use evaluate::{Evaluation, evaluate};
 pub use latency::latency_us;
 pub use promote::promote;
-pub use prune::{Base, prune};
+pub use prune::{Base, Pruned, prune};
 pub use tree::grow;
 pub use warm::Begin;
 

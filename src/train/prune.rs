@@ -35,13 +35,23 @@ pub struct Base<'a> {
     pub size_bytes: u64,
 }
 
-/// Cuts a tree as asked, and measures it before and after on the rows of `dataset`, with their weights. The path is that of what is
-/// left: its first row is the model.
+/// What became of a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pruned {
+    /// What is left.
+    pub model: TreeModel,
+    /// The path of what is left: its first row is the model.
+    pub path: TreePath,
+    /// Measures of the base on the same rows as those of the model, its `metrics.holdout`.
+    pub metrics_before: Value,
+}
+
+/// Cuts a tree as asked, and measures it before and after on the rows of `dataset`, with their weights.
 ///
 /// # Errors
 /// `observe` said to stop; the model is no tree, or the target is not what it predicts; all weights are 0; or what chooses asks for a
 /// score that these rows do not define.
-pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &Observe<'_>) -> Result<(TreeModel, TreePath), TrainError> {
+pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &Observe<'_>) -> Result<Pruned, TrainError> {
     let whole = base.model.tree().ok_or_else(|| unfit("invalid_parameter", "The model is no tree."))?;
     let criterion = criterion(&whole.card)?;
     let before = evaluate(dataset, base.model, base.names, &within(observe, 0))?;
@@ -90,7 +100,6 @@ pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &
     model.card.metrics = json!({
         "train": { "score": path.rows.first().and_then(|row| row.train_score) },
         "holdout": after.metrics,
-        "holdout_before": before.metrics,
     });
     model.card.pruned = Some(PrunedFrom { score: after.metrics["score"].as_f64(), ..pruned });
     model.card.warnings = before.warnings;
@@ -98,7 +107,7 @@ pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &
         let detail = "Nothing was cut: the tree is as it was.";
         model.card.warnings.push(Warning { code: "nothing_pruned".into(), detail: detail.into(), features: Vec::new() });
     }
-    Ok((model, path))
+    Ok(Pruned { model, path, metrics_before: before.metrics })
 }
 
 /// Puts the progress of one of [`STEPS`] into that of the whole.

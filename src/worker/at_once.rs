@@ -15,7 +15,7 @@ use crate::model::{KeptPath, Model, TreeModel, TreePath};
 use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedTree};
 use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
-use crate::train::{self, Base, Leave, Run, TrainError};
+use crate::train::{self, Base, Leave, Pruned, Run, TrainError};
 
 /// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
 pub(super) async fn evaluate(
@@ -103,7 +103,7 @@ pub(super) async fn prune(
         let observe = |progress: &Progress| watching.observe(progress);
         let names = opened.names.as_deref();
         let base = Base { model: &opened.model, names, size_bytes: opened.row.size_bytes };
-        ended(train::prune(&dataset, base, &spec, &observe).and_then(|(model, path)| {
+        ended(train::prune(&dataset, base, &spec, &observe).and_then(|Pruned { model, path, metrics_before }| {
             let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
             let both = [whole, &model.nodes];
             let [before, after] = train::latency_us(&dataset, names, model.card.sparsity.n_features, both, &clock(), &quietly(&watching))?;
@@ -115,6 +115,8 @@ pub(super) async fn prune(
                 "depth_before": whole.depth(),
                 "size_bytes_before": opened.row.size_bytes,
                 "node_bytes_before": whole.stored_bytes(),
+                "metrics": model.card.metrics["holdout"],
+                "metrics_before": metrics_before,
                 "score": pruned.and_then(|pruned| pruned.score),
                 "score_before": pruned.and_then(|pruned| pruned.score_before),
                 "latency_us_p50": after,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{Answer, TestApp};
+use crate::app::{Answer, TestApp, doubles};
 use crate::data::{RECORDS, TINY, with_model};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -62,6 +62,7 @@ async fn a_stored_tree_becomes_a_smaller_model_and_everything_that_shrank_is_tol
     assert_eq!((&result["model_version"], &result["base"], &result["method"]), (&json!("small:1"), &json!("m:1"), &json!("ccp")), "{job}");
     assert_eq!((&result["leaves"], &result["leaves_before"], &result["size_bytes_before"]), (&json!(3), &json!(8), &before["size_bytes"]));
     assert!(number(&result["node_bytes"]) < number(&result["node_bytes_before"]), "{result}");
+    eprintln!("SIZES {result} {}", before["size_bytes"]);
     assert!(number(&result["depth"]) <= number(&result["depth_before"]) && result["latency_us_p50"].is_number(), "{result}");
 
     let model = app.get("/api/v1/models/small/versions/1").await.expect(200).json;
@@ -72,13 +73,16 @@ async fn a_stored_tree_becomes_a_smaller_model_and_everything_that_shrank_is_tol
         (&result["node_bytes"], &result["node_bytes_before"])
     );
     // what it tells is what evaluations tell
-    for (reference, score, key) in [("small", "score", "holdout"), ("m:1", "score_before", "holdout_before")] {
+    for (reference, score, key) in [("small", "score", "metrics"), ("m:1", "score_before", "metrics_before")] {
         let asked = json!({ "type": "evaluate", "dataset": { "name": "later" }, "spec": { "model": reference } });
         let evaluation = app.post("/api/v1/jobs", &asked).await.expect(202).json;
         let measured = worked(&app, &evaluation).await["result"]["metrics"].clone();
-        assert_eq!((&measured["score"], &measured), (&result[score], &model["metrics"][key]), "{reference}");
+        assert_eq!((&measured["score"], &measured), (&result[score], &result[key]), "{reference}");
         assert_eq!(model["pruned"][score], measured["score"]);
     }
+    assert_eq!(model["metrics"]["holdout"], result["metrics"]);
+    let events = app.get(&format!("{}?types=metric", job["links"]["events"].as_str().expect("a link"))).await.expect(200).json;
+    assert_eq!(doubles(&events["data"][0]["data"]), doubles(&result["metrics"]));
     assert_eq!(job["warnings"][0]["code"], "unknown_features", "{job}");
 
     // its features keep their names: it answers as the base does where nothing was cut

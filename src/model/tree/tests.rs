@@ -59,7 +59,7 @@ fn path() -> TreePath {
         train_score: Some(0.5),
         cv_mean: Some(0.25),
         cv_se: Some(0.125),
-        holdout_score: Some(0.75),
+        holdout_score: (index == 2).then_some(0.75),
     };
     let rows = vec![row(0, 0.0, 3), row(1, 0.1, 2), row(2, 0.2, 1)];
     let held = |index: u64| TreeCvRow { index, ccp_alpha: 0.1, mean: 0.25, se: 0.125, per_fold: vec![0.5, 0.0] };
@@ -156,7 +156,8 @@ fn a_promoted_pruning_holds_what_is_left_and_takes_fewer_bytes() {
     assert_eq!(cut.card.metrics["cv"], json!({"mse": 0.25, "mse_se": 0.125}));
     assert_eq!((cut.check(), path.selected(&cut.card)), (Ok(()), Some(1)));
     assert!(cut.encode().len() < base.encode().len());
-    assert_eq!(path.promoted(&base, 2, "m:1").unwrap().nodes.len(), 1);
+    let root = path.promoted(&base, 2, "m:1").unwrap();
+    assert_eq!((root.nodes.len(), &root.card.metrics["holdout"]), (1, &json!({"score": 0.75})));
     assert_eq!(path.promoted(&base, 0, "m:1").unwrap().nodes, base.nodes);
     assert!(path.promoted(&base, 3, "m:1").is_none());
 }

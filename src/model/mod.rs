@@ -11,6 +11,7 @@ mod frame;
 mod instances;
 mod kind;
 mod libsvm;
+mod means;
 mod options;
 mod points;
 mod predictor;
@@ -31,6 +32,7 @@ use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use kind::{Card, KeptPath, Model};
+pub use means::Mean;
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 pub use tradeoff::{SizedQuality, Tradeoff, knee};

@@ -74,7 +74,7 @@ impl PruningPicture {
             })
             .collect();
         let foot = sheet.below(&axis);
-        let share = (rest.height() - foot) / panels as f64;
+        let share = (rest.height() - foot + size * 0.7) / panels as f64;
         let left = shown.iter().map(|(y, _)| sheet.left_of(y, share - size * 2.0)).fold(0.0, f64::max);
         let mut top = rest.top;
         for (at, (y, which)) in shown.into_iter().enumerate() {
@@ -84,7 +84,6 @@ impl PruningPicture {
                 x.label = String::new();
             }
             let bottom = if last { rest.bottom } else { top + share };
-            // without a label below, ticks take the place between two panels
             let outer = Area { top, bottom, ..rest };
             let panel = sheet.panel(outer, (left, size), x, y, None);
             self.fill(&mut sheet, &panel, which);
@@ -118,7 +117,9 @@ impl PruningPicture {
         let y = panel.y(value);
         sheet.canvas.ring(x, y, size * 0.36, colour, None);
         let text = if which == 0 { format!("{} leaves", grouped(row.leaves)) } else { short(value, 4) };
-        let (anchor, x) = if x > (panel.area.left + panel.area.right) / 2.0 { (Anchor::End, x - size * 0.7) } else { (Anchor::Start, x + size * 0.7) };
+        // to the right, where a falling line leaves room
+        let fits = x + size * 0.7 + sheet.canvas.pixels(&text) < panel.area.right;
+        let (anchor, x) = if fits { (Anchor::Start, x + size * 0.7) } else { (Anchor::End, x - size * 0.7) };
         let face = Type { halo: true, ..sheet.canvas.face(ink.text, anchor) };
         let y = if y - panel.area.top > size * 1.8 { y - size * 0.6 } else { y + size * 1.4 };
         sheet.canvas.text(x, y, face, &text);

@@ -247,6 +247,9 @@ async fn every_documented_success_can_be_had() {
     for part in ["reproduce", "coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
         app.get(&format!("/api/v1/models/m/versions/1/{part}")).await.expect(200);
     }
+    for picture in ["path", "calibration"] {
+        unchanged(&app, &format!("/api/v1/models/m/versions/1/plots/{picture}.svg")).await;
+    }
     for reference in ["m", "m/versions/1"] {
         app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
     }
@@ -259,6 +262,9 @@ async fn every_documented_success_can_be_had() {
     app.submit("tiny", json!({ "kind": "tree", "pruning": { "mode": "none" } })).await.expect(202);
     app.work().await;
     app.get(&format!("/api/v1/models/m/versions/{}/tree", newest + 1)).await.expect(200);
+    app.submit("tiny", json!({ "loss": { "type": "squared" } })).await.expect(202);
+    app.work().await;
+    unchanged(&app, &format!("/api/v1/models/m/versions/{}/plots/residuals.svg", newest + 2)).await;
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);

@@ -22,6 +22,7 @@ mod lists;
 mod measures;
 mod multinomial;
 mod penalties;
+mod plots;
 mod promote;
 mod protocol;
 mod quotas;

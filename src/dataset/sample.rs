@@ -39,7 +39,13 @@ pub fn sample(dataset: &Dataset, features: &[Option<u32>], most: usize, go_on: &
     }
 }
 
-fn fill(view: &ColumnsView<'_>, columns: &[usize], n_rows: usize, taken: usize, go_on: &(dyn Fn() -> bool + Sync)) -> Option<Option<Sample>> {
+fn fill(
+    view: &ColumnsView<'_>,
+    columns: &[usize],
+    n_rows: usize,
+    taken: usize,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Option<Option<Sample>> {
     let row = |at: usize| (at as u128 * n_rows as u128 / taken.max(1) as u128) as usize;
     let mut sample = Sample { rows: (0..taken).map(row).collect(), entries: vec![Vec::new(); taken] };
     let mut left = 2 * ENTRIES_MAX;

@@ -130,7 +130,8 @@ impl LinearModel {
         let of_bound = [proof.dual, proof.gap, proof.relative_gap].into_iter().flatten();
         let of_proof = [proof.primal, proof.tol, proof.max_kkt_violation, proof.full_passes].into_iter().chain(of_bound);
         let of_sparsity = [sparsity.sparsity_ratio, sparsity.l1, sparsity.l2, sparsity.near_zero_ratio, sparsity.near_zero_tol];
-        let of_support = sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero).chain(sparsity.hoyer).chain(sparsity.gini);
+        let of_support =
+            sparsity.max_abs.iter().map(|f| f.value).chain(sparsity.min_abs_nonzero).chain(sparsity.hoyer).chain(sparsity.gini);
         let of_path = self.path.iter().flat_map(|row| {
             [Some(row.lambda), Some(row.deviance_ratio), row.relative_gap, row.cv_mean, row.cv_se, row.criterion].into_iter().flatten()
         });

@@ -68,7 +68,8 @@ impl Tradeoff {
 
     /// Of the prunings of a tree: by their mean over folds where there is one, else by the score on the rows of the fit.
     pub fn of_prunings(rows: &[TreePathRow], cv: Option<&TreeCv>, score: &str) -> Self {
-        let sized = |row: &TreePathRow, quality: Option<f64>, se| SizedQuality { size: row.leaves, quality: quality.unwrap_or(f64::NAN), se };
+        let sized =
+            |row: &TreePathRow, quality: Option<f64>, se| SizedQuality { size: row.leaves, quality: quality.unwrap_or(f64::NAN), se };
         match cv {
             Some(cv) => Self::of(&cv.metric, true, true, rows.iter().map(|row| sized(row, row.cv_mean, row.cv_se)).collect()),
             None => Self::of(score, false, false, rows.iter().map(|row| sized(row, row.train_score, None)).collect()),

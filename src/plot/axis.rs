@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_find_room() {
-        assert_eq!(texts(&Axis::over(Spread::Linear, "", [0.0, 1.0]), 300.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(texts(&Axis::over(Spread::Linear, "", [0.0, 1.0]), 210.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(&Axis::over(Spread::Linear, "", [-30000.0, 50000.0]), 240.0), ["−20k", "0", "20k", "40k"]);
         assert_eq!(texts(&Axis::over(Spread::Log, "", [1e-4, 1.0]), 500.0), ["10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "10⁰"]);
         assert_eq!(texts(&Axis::over(Spread::LogOne, "", [0.0, 120.0]), 600.0), ["0", "1", "2", "5", "10", "20", "50", "100"]);

@@ -92,15 +92,12 @@ impl Calibration {
         let told = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {}", short(value, 3)));
         let measures = [told("Brier score", self.brier), told("mean distance from the diagonal", self.error)];
         let measures = measures.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let keys = [
-            key(Mark::Dot, ink.hue(Ink::BLUE), "observed share, 95 % interval"),
-            key(Mark::Dash, ink.axis, "perfectly calibrated"),
-        ];
+        let keys = [key(Mark::Dot, ink.hue(Ink::BLUE), "observed share, 95 % interval"), key(Mark::Dash, ink.axis, "perfectly calibrated")];
         let mut heading = self.heading.clone();
-        heading.note = [heading.note.as_str(), measures.as_str()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
-        let description = self.bins.iter().map(|bin| {
-            format!("{}: {} of {} rows.", short(bin.predicted, 3), short(bin.observed, 3), grouped(bin.rows))
-        });
+        heading.note =
+            [heading.note.as_str(), measures.as_str()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
+        let description =
+            self.bins.iter().map(|bin| format!("{}: {} of {} rows.", short(bin.predicted, 3), short(bin.observed, 3), grouped(bin.rows)));
         let description = format!("Predicted probability: observed share. {}", description.collect::<Vec<_>>().join(" "));
         let mut sheet = Sheet::new(look, &heading, &description, &keys);
         let size = sheet.canvas.size;
@@ -108,7 +105,9 @@ impl Calibration {
         let split = rest.bottom - (rest.height() * 0.3).max(size * 6.5).min(rest.height() * 0.45);
         let unit = |label: &str| Axis::over(Spread::Linear, label, [0.0, 1.0]);
         let shares = unit(&format!("observed share of {}", self.class)).padded(0.03);
-        let rows = Axis::over(Spread::Linear, "rows", self.counts.iter().map(|count| *count as f64).chain([0.0, 1.0])).padded_by(0.0, 0.05).whole();
+        let rows = Axis::over(Spread::Linear, "rows", self.counts.iter().map(|count| *count as f64).chain([0.0, 1.0]))
+            .padded_by(0.0, 0.05)
+            .whole();
         let left = sheet.left_of(&shares, split - rest.top - size).max(sheet.left_of(&rows, rest.bottom - split));
         let upper = sheet.panel(Area { bottom: split, ..rest }, (left, size), unit("").padded(0.02), shares, None);
         let label = format!("predicted probability of {}", self.class);
@@ -177,7 +176,10 @@ mod tests {
     fn equal_probabilities_stay_together_and_weights_count() {
         let rows = [(0.25, false, 1.0), (0.25, true, 3.0), (0.75, true, 1.0), (f64::NAN, true, 1.0), (0.5, true, 0.0)];
         let made = Calibration::of(Heading::default(), "1", &rows);
-        assert_eq!(made.bins.iter().map(|bin| (bin.predicted, bin.observed, bin.rows)).collect::<Vec<_>>(), [(0.25, 0.75, 2), (0.75, 1.0, 1)]);
+        assert_eq!(
+            made.bins.iter().map(|bin| (bin.predicted, bin.observed, bin.rows)).collect::<Vec<_>>(),
+            [(0.25, 0.75, 2), (0.75, 1.0, 1)]
+        );
         // (1·0.0625 + 3·0.5625 + 1·0.0625) / 5
         assert!((made.brier.unwrap() - 0.3625).abs() < 1e-15);
         let none = Calibration::of(Heading::default(), "1", &[]);

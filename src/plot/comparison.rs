@@ -83,7 +83,15 @@ impl Comparison {
         self.scores(&mut sheet, area, shown, line);
         for (at, cost) in costs.iter().enumerate() {
             let left = area.right + size * 1.2 + at as f64 * column;
-            bars(&mut sheet, cost, (left, left + column - size * 0.8), rest.top + head - size * 0.7, line, (step * 0.5).min(size * 1.1), narrow);
+            bars(
+                &mut sheet,
+                cost,
+                (left, left + column - size * 0.8),
+                rest.top + head - size * 0.7,
+                line,
+                (step * 0.5).min(size * 1.1),
+                narrow,
+            );
         }
         if shown.len() < all {
             let text = format!("+{} models", grouped((all - shown.len()) as u64));

@@ -82,10 +82,8 @@ impl CvCurve {
             (Axis::over(Spread::Log, &label, points.iter().map(|point| point.strength)).falling().padded(0.01), &self.sizes)
         };
         let at = |point: &CvPoint| if self.by_size { point.size as f64 } else { point.strength };
-        let above: Vec<(f64, String)> = points
-            .iter()
-            .map(|point| (at(point), if self.by_size { short(point.strength, 2) } else { grouped(point.size) }))
-            .collect();
+        let above: Vec<(f64, String)> =
+            points.iter().map(|point| (at(point), if self.by_size { short(point.strength, 2) } else { grouped(point.size) })).collect();
         let outer = sheet.rest;
         let left = sheet.left_of(&y, outer.height() - size * 6.0);
         let panel = sheet.panel(outer, (left, size), x, y, Some(&Above { label: above_label, marks: &above }));

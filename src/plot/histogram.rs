@@ -23,9 +23,16 @@ pub struct HistogramPicture {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Bars {
-    Linear { edges: Vec<f64>, counts: Vec<u64> },
+    Linear {
+        edges: Vec<f64>,
+        counts: Vec<u64>,
+    },
     /// Edges are log₁₀ of magnitudes.
-    Log { edges: Vec<f64>, positive: Vec<u64>, negative: Vec<u64> },
+    Log {
+        edges: Vec<f64>,
+        positive: Vec<u64>,
+        negative: Vec<u64>,
+    },
 }
 
 impl HistogramPicture {
@@ -53,7 +60,13 @@ impl HistogramPicture {
         match &self.bars {
             Bars::Linear { edges, counts } => {
                 for (pair, count) in edges.windows(2).zip(counts) {
-                    let hue = if pair[0] >= 0.0 { ink.hue(Ink::BLUE) } else if pair[1] <= 0.0 { ink.hue(Ink::RED) } else { ink.axis };
+                    let hue = if pair[0] >= 0.0 {
+                        ink.hue(Ink::BLUE)
+                    } else if pair[1] <= 0.0 {
+                        ink.hue(Ink::RED)
+                    } else {
+                        ink.axis
+                    };
                     let name = format!("{} … {}: {}", short(pair[0], 3), short(pair[1], 3), grouped(*count));
                     bar(&mut sheet, &panel, (pair[0], pair[1]), *count as f64, hue, &name);
                 }
@@ -62,7 +75,8 @@ impl HistogramPicture {
                 let pairs = edges.windows(2).zip(positive.iter().zip(negative));
                 for (pair, (more, less)) in pairs {
                     let range = (10f64.powf(pair[0]), 10f64.powf(pair[1]));
-                    let name = |sign: &str, count: &u64| format!("{sign}{} … {sign}{}: {}", short(range.0, 3), short(range.1, 3), grouped(*count));
+                    let name =
+                        |sign: &str, count: &u64| format!("{sign}{} … {sign}{}: {}", short(range.0, 3), short(range.1, 3), grouped(*count));
                     bar(&mut sheet, &panel, range, *more as f64, ink.hue(Ink::BLUE), &name("", more));
                     bar(&mut sheet, &panel, range, -(*less as f64), ink.hue(Ink::RED), &name("−", less));
                 }

@@ -35,7 +35,8 @@ impl Residuals {
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         let dense = rows.len() > POINTS;
         let medians = medians(&rows);
-        let what = if dense { key(Mark::Bar, ink.hue(Ink::BLUE), "rows, stronger = more") } else { key(Mark::Dot, ink.hue(Ink::BLUE), "a row") };
+        let what =
+            if dense { key(Mark::Bar, ink.hue(Ink::BLUE), "rows, stronger = more") } else { key(Mark::Dot, ink.hue(Ink::BLUE), "a row") };
         let mut keys = vec![what];
         if !medians.is_empty() {
             keys.push(key(Mark::Line, ink.hue(Ink::RED), "running median"));

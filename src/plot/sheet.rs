@@ -177,7 +177,11 @@ fn legend(canvas: &mut Canvas, keys: &[Key], (left, mut y): (f64, f64), width: f
             Mark::Dash => canvas.dashed((x, middle), (end, middle), key.colour, size * 0.14),
             Mark::Dot => canvas.dot((x + end) / 2.0, middle, size * 0.34, key.colour, None),
             Mark::Ring => canvas.ring((x + end) / 2.0, middle, size * 0.32, key.colour, None),
-            Mark::Bar => canvas.rect(Area { left: x + size * 0.3, top: middle - size * 0.4, right: end, bottom: middle + size * 0.4 }, key.colour, 1.0),
+            Mark::Bar => canvas.rect(
+                Area { left: x + size * 0.3, top: middle - size * 0.4, right: end, bottom: middle + size * 0.4 },
+                key.colour,
+                1.0,
+            ),
         }
         canvas.text(x + swatch, y, canvas.face(ink.text, Anchor::Start), &text);
         x += takes + size * 1.4;

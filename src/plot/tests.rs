@@ -81,7 +81,8 @@ fn pictures(n: usize, value: &dyn Fn(usize) -> f64, look: Look) -> Vec<(&'static
     let of = |at: usize| value(at);
     let lambda: Vec<f64> = (0..n).map(|at| of(at).abs()).collect();
     let size = |at: usize| of(at).abs().min(1e12) as u64;
-    let line = |shift: usize| PathLine { name: format!("{HOSTILE} {shift}"), values: (shift % 3..n).map(|at| (at, of(at + shift))).collect() };
+    let line =
+        |shift: usize| PathLine { name: format!("{HOSTILE} {shift}"), values: (shift % 3..n).map(|at| (at, of(at + shift))).collect() };
     let path = PathPicture {
         heading: heading(),
         label: HOSTILE.into(),
@@ -113,10 +114,21 @@ fn pictures(n: usize, value: &dyn Fn(usize) -> f64, look: Look) -> Vec<(&'static
         quality: HOSTILE.into(),
         sizes: "non-zeros".into(),
         points: (0..n).map(|at| TradeoffPoint { size: size(at), quality: of(at), se: Some(of(at + 1)) }).collect(),
-        marked: ["best", "knee", HOSTILE].iter().enumerate().map(|(at, name)| Marked { at, name: (*name).into(), cost: HOSTILE.into() }).collect(),
+        marked: ["best", "knee", HOSTILE]
+            .iter()
+            .enumerate()
+            .map(|(at, name)| Marked { at, name: (*name).into(), cost: HOSTILE.into() })
+            .collect(),
     };
-    let row = |at: usize| PruningRow { alpha: of(at), leaves: size(at), train: Some(of(at)), cv: (at > 0).then(|| of(at)), cv_se: Some(of(at + 1)) };
-    let pruning = PruningPicture { heading: heading(), train: "r2".into(), cv: HOSTILE.into(), rows: (0..n).map(row).collect(), selected: Some(0) };
+    let row = |at: usize| PruningRow {
+        alpha: of(at),
+        leaves: size(at),
+        train: Some(of(at)),
+        cv: (at > 0).then(|| of(at)),
+        cv_se: Some(of(at + 1)),
+    };
+    let pruning =
+        PruningPicture { heading: heading(), train: "r2".into(), cv: HOSTILE.into(), rows: (0..n).map(row).collect(), selected: Some(0) };
     let node = |at: usize| TreeNode {
         split: (2 * at + 2 < n).then(|| (HOSTILE.into(), of(at), 2 * at + 1, 2 * at + 2)),
         value: HOSTILE.into(),
@@ -126,7 +138,12 @@ fn pictures(n: usize, value: &dyn Fn(usize) -> f64, look: Look) -> Vec<(&'static
     let tree = TreePicture { heading: heading(), nodes: (0..n).map(node).collect() };
     let rows: Vec<(f64, bool, f64)> = (0..n).map(|at| (of(at), at % 2 == 0, of(at + 1))).collect();
     let calibration = Calibration::of(heading(), HOSTILE, &rows);
-    let residuals = Residuals { heading: heading(), fitted: HOSTILE.into(), residual: "y".into(), rows: (0..n).map(|at| (of(at), of(at + 1))).collect() };
+    let residuals = Residuals {
+        heading: heading(),
+        fitted: HOSTILE.into(),
+        residual: "y".into(),
+        rows: (0..n).map(|at| (of(at), of(at + 1))).collect(),
+    };
     let contender = |at: usize| Contender {
         name: HOSTILE.into(),
         score: Some(of(at)),
@@ -193,7 +210,15 @@ fn a_picture_of_very_much_is_still_small() {
 
 #[test]
 fn the_reader_of_these_tests_sees_what_is_wrong() {
-    for bad in ["<svg>", "<svg><b></svg>", "<svg>a & b</svg>", "<svg a=\"1\" a=\"2\"/>", "<svg><text>a > b</text></svg>", "", "<svg onload=\"x\"/>"] {
+    for bad in [
+        "<svg>",
+        "<svg><b></svg>",
+        "<svg>a & b</svg>",
+        "<svg a=\"1\" a=\"2\"/>",
+        "<svg><text>a > b</text></svg>",
+        "",
+        "<svg onload=\"x\"/>",
+    ] {
         assert!(!complaints(bad).is_empty(), "{bad}");
     }
     assert!(complaints("<svg><rect x=\"1\"/><text>a &amp; b</text></svg>\n").is_empty());

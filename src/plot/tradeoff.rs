@@ -143,7 +143,12 @@ impl TradeoffPicture {
             let colour = ink.hue(rank + 1);
             let middle = (own.left + own.right) / 2.0;
             if best.1.abs() > size * 2.0 {
-                sheet.canvas.line((x, y), (middle.clamp(x - half, x + half), (own.top + own.bottom) / 2.0 - best.1.signum() * size * 0.5), colour, 1.0);
+                sheet.canvas.line(
+                    (x, y),
+                    (middle.clamp(x - half, x + half), (own.top + own.bottom) / 2.0 - best.1.signum() * size * 0.5),
+                    colour,
+                    1.0,
+                );
             }
             sheet.canvas.ring(x, y, size * 0.42, colour, Some(&mark.0));
             let face = Type { halo: true, bold: true, ..sheet.canvas.face(colour, Anchor::Middle) };

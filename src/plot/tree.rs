@@ -45,9 +45,13 @@ impl TreePicture {
     pub fn draw(&self, look: Look) -> String {
         let below = self.below();
         let description = match self.nodes.first() {
-            Some(root) => format!("A tree of {} nodes. {}", self.nodes.len(), root.split.as_ref().map_or(String::new(), |split| {
-                format!("Its root asks whether {} is at most {}.", split.0, short(split.1, 4))
-            })),
+            Some(root) => format!(
+                "A tree of {} nodes. {}",
+                self.nodes.len(),
+                root.split
+                    .as_ref()
+                    .map_or(String::new(), |split| { format!("Its root asks whether {} is at most {}.", split.0, short(split.1, 4)) })
+            ),
             None => "A tree without nodes.".to_owned(),
         };
         let mut sheet = Sheet::new(look, &self.heading, &description, &[]);
@@ -117,7 +121,10 @@ impl TreePicture {
         let mut refused: Vec<usize> = Vec::new();
         while drawn.len() + 2 <= NODES {
             let may = |at: &usize| {
-                drawn[*at].children.is_none() && drawn[*at].depth + 1 < levels && !refused.contains(at) && self.children(drawn[*at].node).is_some()
+                drawn[*at].children.is_none()
+                    && drawn[*at].depth + 1 < levels
+                    && !refused.contains(at)
+                    && self.children(drawn[*at].node).is_some()
             };
             let weight = |at: &usize| self.nodes[drawn[*at].node].weight;
             let Some(at) = (0..drawn.len()).filter(may).max_by(|a, b| weight(a).total_cmp(&weight(b)).then(b.cmp(a))) else { break };
@@ -142,7 +149,8 @@ impl TreePicture {
         let edge = if leaf { ink.hue(Ink::BLUE) } else { ink.axis };
         let question = node.split.as_ref().map(|split| format!("{} ≤ {}", split.0, short(split.1, 4)));
         let weight = format!("weight {}", short(node.weight, 4));
-        let name = [question.as_deref(), Some(node.value.as_str()), Some(weight.as_str())].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let name =
+            [question.as_deref(), Some(node.value.as_str()), Some(weight.as_str())].into_iter().flatten().collect::<Vec<_>>().join("; ");
         canvas.rect(area, ink.paper, 1.0);
         canvas.card(area, ink.hue(Ink::BLUE), 0.04 + 0.36 * shade, edge, &name);
         let middle = (area.left + area.right) / 2.0;

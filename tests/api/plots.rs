@@ -70,7 +70,9 @@ async fn a_tree_has_pictures_of_its_nodes_and_prunings_and_of_what_it_leaves_une
     let app = TestApp::start().await;
     put(&app, "prices", RECORDS).await;
     fitted(&app, "prices", json!({ "kind": "tree", "pruning": { "mode": "cv", "folds": 4, "rule": "min" } })).await;
-    for (plot, says) in [("tree", "squared"), ("pruning", "leaves"), ("cv", "4 folds"), ("tradeoff", "mse on rows held out"), ("residuals", "all 8 rows")] {
+    for (plot, says) in
+        [("tree", "squared"), ("pruning", "leaves"), ("cv", "4 folds"), ("tradeoff", "mse on rows held out"), ("residuals", "all 8 rows")]
+    {
         let svg = picture(app.get(&format!("{PLOTS}/{plot}.svg")).await);
         assert!(svg.contains(says), "{plot}: {svg}");
     }
@@ -162,7 +164,10 @@ async fn other_rows_are_shown_by_name_and_deleted_ones_are_told_of() {
     app.upload("held", TINY).await.expect(201);
     let shown = async |query: &str| app.get(&format!("{PLOTS}/calibration.svg{query}")).await;
     assert!(picture(shown("?dataset=held:1").await).contains("held:1, rows of another data set; all 3 rows"));
-    assert!(picture(shown("?dataset=held").await).contains("held:2, rows it was fitted on; all 6 rows"), "the same content by another name");
+    assert!(
+        picture(shown("?dataset=held").await).contains("held:2, rows it was fitted on; all 6 rows"),
+        "the same content by another name"
+    );
     app.delete("/api/v1/datasets/tiny/versions/1").await.expect(204);
     let gone = shown("").await.expect_problem(404, "not_found");
     assert!(gone.json["detail"].as_str().is_some_and(|detail| detail.contains("?dataset=")), "{}", gone.json);
@@ -188,7 +193,8 @@ async fn rows_are_not_shown_to_a_key_that_may_read_models_alone() {
     let admin = app.post("/api/v1/keys", &json!({ "name": "ops", "scopes": ["admin"] })).await.expect(201).json;
     let bearer = |key: &Value| format!("Bearer {}", key["key"].as_str().expect("a key"));
     let admin = bearer(&admin);
-    for (scopes, status) in [(json!(["models:read"]), 403), (json!(["datasets:read"]), 403), (json!(["models:read", "datasets:read"]), 200)] {
+    for (scopes, status) in [(json!(["models:read"]), 403), (json!(["datasets:read"]), 403), (json!(["models:read", "datasets:read"]), 200)]
+    {
         let headers = [("authorization", admin.as_str()), ("content-type", "application/json")];
         let made = app.send("POST", "/api/v1/keys", &headers, json!({ "name": "k", "scopes": scopes }).to_string()).await.expect(201).json;
         let own = bearer(&made);
@@ -209,7 +215,10 @@ async fn sparsity_and_the_log_histogram_are_told_as_numbers() {
     let linear = histogram("scale=linear").await.expect(200).json;
     assert_eq!(linear, json!({ "object": "histogram", "zeros": 1, "edges": [-1.0, 0.5, 2.0], "counts": [1, 1] }));
     let log = histogram("scale=log").await.expect(200).json;
-    assert_eq!((&log["scale"], &log["positive"], &log["negative"], &log["counts"]), (&json!("log"), &json!([0, 1]), &json!([1, 0]), &json!([1, 1])));
+    assert_eq!(
+        (&log["scale"], &log["positive"], &log["negative"], &log["counts"]),
+        (&json!("log"), &json!([0, 1]), &json!([1, 0]), &json!([1, 1]))
+    );
     assert_eq!(log["edges"], json!([0.0, 2f64.log10() / 2.0, 2f64.log10()]));
     histogram("scale=cubic").await.expect_problem(422, "invalid_parameter");
     app.stop().await;

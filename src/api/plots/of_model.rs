@@ -11,7 +11,7 @@ use super::super::state::Api;
 use super::class_text;
 use crate::dataset::{Class, Names};
 use crate::fault::Code;
-use crate::model::{KeptPath, LinearModel, Model, PathPoints, SizedQuality, Tradeoff, TreeModel, TreePath, display_name};
+use crate::model::{KeptPath, LinearModel, PathPoints, SizedQuality, Tradeoff, TreeModel, TreePath, display_name};
 use crate::plot::{
     Bars, CvCurve, CvPoint, FitCurve, Heading, HistogramPicture, Look, Marked, PathLine, PathPicture, PruningPicture, PruningRow,
     TradeoffPicture, TradeoffPoint, TreeNode, TreePicture, short,
@@ -95,25 +95,39 @@ pub(in crate::api) async fn drawn(api: &Api, served: &Arc<Served>, picture: Pict
 }
 
 fn draw(served: &Served, kept: Option<KeptPath>, picture: Picture, wish: Wish, look: Look) -> Result<String, Problem> {
-    let model = &**served.predictor.model();
-    match (picture, model) {
-        (Picture::Path, _) => path(served, linear(served, "path of coefficients")?, kept.and_then(KeptPath::linear), look),
-        (Picture::Histogram, _) => Ok(histogram(served, linear(served, "histogram of coefficients")?, wish).draw(look)),
-        (Picture::Cv, Model::Linear(model)) => cv(served, model).map(|curve| curve.draw(look)),
-        (Picture::Cv, Model::Tree(tree)) => cv_of_tree(served, tree, kept).map(|curve| curve.draw(look)),
-        (Picture::Tradeoff, Model::Linear(model)) => {
-            let trade = Tradeoff::of_path(&model.path, measure(model).as_deref());
-            let trade = model.cv.iter().fold(trade, |trade, cv| trade.chosen_by(cv.index_min, cv.index_1se));
-            tradeoff(served, trade, selected(model), "non-zeros").map(|picture| picture.draw(look))
+    let model = served.predictor.model();
+    let no_tree = || Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()));
+    let none = |what: &str| Problem::new(Code::NoPlot, format!("a {} model has no {what}", served.row.card.kind()));
+    match picture {
+        Picture::Path => path(served, linear(served, "path of coefficients")?, kept.and_then(KeptPath::linear), look),
+        Picture::Histogram => Ok(histogram(served, linear(served, "histogram of coefficients")?, wish).draw(look)),
+        Picture::Pruning => Ok(pruning(served, model.tree().ok_or_else(no_tree)?, &prunings(kept)?).draw(look)),
+        Picture::Tree => Ok(nodes(served, model.tree().ok_or_else(no_tree)?).draw(look)),
+        Picture::Cv => {
+            let curve = match (model.linear(), model.tree()) {
+                (Some(model), _) => cv(served, model)?,
+                (None, Some(tree)) => cv_of_tree(served, tree, kept)?,
+                (None, None) => return Err(none("curve of a cross-validation")),
+            };
+            Ok(curve.draw(look))
         }
-        (Picture::Tradeoff, Model::Tree(tree)) => {
-            let path = prunings(kept)?;
-            let trade = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), score(tree));
-            tradeoff(served, trade, at(path.selected(&tree.card)), "leaves").map(|picture| picture.draw(look))
+        Picture::Tradeoff => {
+            let (trade, chosen, sizes) = match (model.linear(), model.tree()) {
+                (Some(model), _) => {
+                    let trade = Tradeoff::of_path(&model.path, measure(model).as_deref());
+                    let trade = model.cv.iter().fold(trade, |trade, cv| trade.chosen_by(cv.index_min, cv.index_1se));
+                    (trade, selected(model), "non-zeros")
+                }
+                (None, Some(tree)) => {
+                    let path = prunings(kept)?;
+                    let trade = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), score(tree));
+                    let trade = path.cv.iter().fold(trade, |trade, cv| trade.chosen_by(cv.index_min, cv.index_1se));
+                    (trade, at(path.selected(&tree.card)), "leaves")
+                }
+                (None, None) => return Err(none("path of sizes")),
+            };
+            Ok(tradeoff(served, trade, chosen, sizes)?.draw(look))
         }
-        (Picture::Pruning, Model::Tree(tree)) => Ok(pruning(served, tree, &prunings(kept)?).draw(look)),
-        (Picture::Tree, Model::Tree(tree)) => Ok(nodes(served, tree).draw(look)),
-        (Picture::Pruning | Picture::Tree, _) => Err(Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()))),
     }
 }
 
@@ -148,7 +162,8 @@ fn path(served: &Served, model: &LinearModel, points: Option<PathPoints>, look: 
     let Some(points) = points.filter(|points| !points.points.is_empty()) else {
         let points = model.path.iter().map(|row| (row.lambda, row.deviance_ratio, row.nonzeros)).collect();
         let note = format!("{loss} loss; the coefficients of the other λ are not kept");
-        return Ok(FitCurve { heading: Heading { title: title(served, "fit along the path"), note }, points, selected: selected(model) }.draw(look));
+        return Ok(FitCurve { heading: Heading { title: title(served, "fit along the path"), note }, points, selected: selected(model) }
+            .draw(look));
     };
     let chosen = points.points.iter().position(|point| point.lambda == model.card.lambda);
     let (lines, all) = lines(&points, chosen, served.names.as_deref(), model.card.classes.as_deref());
@@ -215,7 +230,10 @@ fn cv(served: &Served, model: &LinearModel) -> Result<CvCurve, Problem> {
         (_, _, repeats) => format!("{} folds, {repeats} times", cv.folds),
     };
     Ok(CvCurve {
-        heading: Heading { title: title(served, "error on rows held out"), note: format!("{} loss, {held}, seed {}", model.card.loss, cv.seed) },
+        heading: Heading {
+            title: title(served, "error on rows held out"),
+            note: format!("{} loss, {held}, seed {}", model.card.loss, cv.seed),
+        },
         metric: format!("mean {}", cv.metric.replace('_', " ")),
         sizes: "non-zeros".into(),
         strength: "λ".into(),
@@ -240,7 +258,8 @@ fn cv_of_tree(served: &Served, tree: &TreeModel, kept: Option<KeptPath>) -> Resu
     let path = prunings(kept).map_err(|_| absent())?;
     let cv = path.cv.as_ref().ok_or_else(absent)?;
     let leaves = |index: u64| path.rows.iter().find(|row| row.index == index).map_or(0, |row| row.leaves);
-    let point = |row: &crate::model::TreeCvRow| CvPoint { strength: row.ccp_alpha, size: leaves(row.index), mean: row.mean, se: Some(row.se) };
+    let point =
+        |row: &crate::model::TreeCvRow| CvPoint { strength: row.ccp_alpha, size: leaves(row.index), mean: row.mean, se: Some(row.se) };
     let position = |index: u64| cv.rows.iter().position(|row| row.index == index);
     Ok(CvCurve {
         heading: Heading {
@@ -263,7 +282,8 @@ fn histogram(served: &Served, model: &LinearModel, wish: Wish) -> HistogramPictu
     let sparsity = &model.card.sparsity;
     let index = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {}", short(value, 3)));
     let indices = [index("Hoyer", sparsity.hoyer), index("Gini", sparsity.gini)];
-    let count = format!("{} of {} coefficients are not 0", sparsity.nonzeros, sparsity.n_features.saturating_mul(model.card.n_outputs() as u64));
+    let count =
+        format!("{} of {} coefficients are not 0", sparsity.nonzeros, sparsity.n_features.saturating_mul(model.card.n_outputs() as u64));
     let note = std::iter::once(count).chain(indices.into_iter().flatten()).collect::<Vec<_>>().join(", ");
     let heading = Heading { title: title(served, "coefficients"), note };
     if wish.log {
@@ -297,7 +317,8 @@ fn tradeoff(served: &Served, trade: Tradeoff, selected: Option<usize>, sizes: &s
         Some(Marked { at, name: name.to_owned(), cost })
     };
     let marked = [name("best", trade.best), name("1-SE", trade.one_se), name("knee", trade.knee), name("selected", selected)];
-    let (way, rows) = (if trade.less_is_better { "less" } else { "more" }, if trade.held_out { "rows held out" } else { "the rows of the fit" });
+    let (way, rows) =
+        (if trade.less_is_better { "less" } else { "more" }, if trade.held_out { "rows held out" } else { "the rows of the fit" });
     let point = |row: &SizedQuality| TradeoffPoint { size: row.size, quality: row.quality, se: row.se };
     Ok(TradeoffPicture {
         heading: Heading {
@@ -343,7 +364,13 @@ fn pruning(served: &Served, tree: &TreeModel, path: &TreePath) -> PruningPicture
     PruningPicture {
         heading: Heading {
             title: title(served, "prunings"),
-            note: format!("{}, {} prunings of a tree of {} leaves and depth {}", tree.card.criterion, path.rows.len(), unpruned.leaves, unpruned.depth),
+            note: format!(
+                "{}, {} prunings of a tree of {} leaves and depth {}",
+                tree.card.criterion,
+                path.rows.len(),
+                unpruned.leaves,
+                unpruned.depth
+            ),
         },
         train: format!("{}, train", score(tree)),
         cv: path.cv.as_ref().map_or_else(|| "held out".to_owned(), |cv| format!("{}, CV", cv.metric.replace('_', " "))),
@@ -361,15 +388,21 @@ fn nodes(served: &Served, tree: &TreeModel) -> TreePicture {
     let value = |at: usize| match card.classes.as_deref() {
         None => {
             let mean = nodes.value(at)[0];
-            (short(mean, 4), if most > least { mean / 2.0 / (most / 2.0 - least / 2.0) - least / 2.0 / (most / 2.0 - least / 2.0) } else { 0.5 })
+            (
+                short(mean, 4),
+                if most > least { mean / 2.0 / (most / 2.0 - least / 2.0) - least / 2.0 / (most / 2.0 - least / 2.0) } else { 0.5 },
+            )
         }
         Some([_, _]) => (percent(nodes.value(at)[1]), nodes.value(at)[1]),
         Some(classes) => {
             let top = nodes.value(at).iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-            top.map_or_else(|| (String::new(), 0.0), |(k, share)| {
-                let class = classes.get(k).map(class_text).unwrap_or_default();
-                (format!("{class} {}", percent(*share)), *share)
-            })
+            top.map_or_else(
+                || (String::new(), 0.0),
+                |(k, share)| {
+                    let class = classes.get(k).map(class_text).unwrap_or_default();
+                    (format!("{class} {}", percent(*share)), *share)
+                },
+            )
         }
     };
     let node = |at: usize| {
@@ -385,7 +418,10 @@ fn nodes(served: &Served, tree: &TreeModel) -> TreePicture {
     TreePicture {
         heading: Heading {
             title: title(served, "the tree"),
-            note: format!("{}, {} leaves, depth {}; a node shows {told}, and the weight of its rows", card.criterion, card.sparsity.leaves, card.sparsity.depth),
+            note: format!(
+                "{}, {} leaves, depth {}; a node shows {told}, and the weight of its rows",
+                card.criterion, card.sparsity.leaves, card.sparsity.depth
+            ),
         },
         nodes: (0..nodes.len()).map(node).collect(),
     }

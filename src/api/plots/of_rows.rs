@@ -42,7 +42,9 @@ impl Rows {
         match (self, mean) {
             (Self::Calibration, Some(Mean::Probability)) => Ok(Mean::Probability),
             (Self::Residuals, Some(mean @ (Mean::Number | Mean::Count))) => Ok(mean),
-            (Self::Calibration, _) => Err(Problem::new(Code::NoPlot, "calibration is shown of models that give a probability for one of two classes")),
+            (Self::Calibration, _) => {
+                Err(Problem::new(Code::NoPlot, "calibration is shown of models that give a probability for one of two classes"))
+            }
             (Self::Residuals, _) => Err(Problem::new(Code::NoPlot, "residuals are shown of models that predict a number or a count")),
         }
     }
@@ -76,7 +78,9 @@ async fn found(api: &Api, served: &Served, asked: Option<&str>) -> Result<Datase
     let project = &served.row.project;
     let Some(asked) = asked else {
         let of = &served.row.dataset;
-        let gone = || Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted; name other rows with `?dataset=`");
+        let gone = || {
+            Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted; name other rows with `?dataset=`")
+        };
         return api.store.dataset(project, &of.name, Some(of.version)).await?.ok_or_else(gone);
     };
     let wrong = || bad_parameter("dataset", "unknown_value", "must be a data set, `name` or `name:version`");
@@ -139,7 +143,8 @@ impl Shown<'_> {
         let (of, all) = (&self.served.row.dataset, self.dataset.y.len());
         let same = (of.name == self.row.name && of.version == self.row.version) || of.sha256 == self.dataset.meta.sha256;
         let seen = if same { "rows it was fitted on" } else { "rows of another data set" };
-        let shown = if sample.rows.len() < all { format!("{} of {all} rows, evenly spaced", sample.rows.len()) } else { format!("all {all} rows") };
+        let shown =
+            if sample.rows.len() < all { format!("{} of {all} rows, evenly spaced", sample.rows.len()) } else { format!("all {all} rows") };
         format!("{}:{}, {seen}; {shown}", self.row.name, self.row.version)
     }
 
@@ -152,7 +157,9 @@ impl Shown<'_> {
     fn outcomes(&self, sample: &Sample) -> Result<(String, Vec<bool>), Problem> {
         let card = &self.served.row.card;
         let known = card.classes().unwrap_or_default();
-        let unknown = |class: &Class| bad_parameter("dataset", "conflict", format!("the model does not know the class {} of the target", class_text(class)));
+        let unknown = |class: &Class| {
+            bad_parameter("dataset", "conflict", format!("the model does not know the class {} of the target", class_text(class)))
+        };
         let outcome = |row: &usize| {
             let class = self.class(*row);
             match known.iter().rposition(|one| one.as_ref() == Some(&class)) {

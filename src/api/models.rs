@@ -187,15 +187,18 @@ pub(crate) async fn latest(
 }
 
 /// The row of a model made before there was a Gini index, with what its coefficients say of it; as it is, where they cannot be read.
-async fn measured(api: &Api, row: ModelRow) -> ModelRow {
+async fn measured(api: &Api, mut row: ModelRow) -> ModelRow {
     let lacks = |card: &LinearCard| card.sparsity.lacks_indices(card.n_outputs());
     if !row.card.linear().is_some_and(lacks) {
         return row;
     }
-    match api.models.get(&api.store, &row.project, &row.name, &Pick::Version(row.version)).await {
-        Ok(Some(served)) if served.row.id == row.id => ModelRow { card: Arc::new(served.predictor.model().card()), ..row },
-        _ => row,
+    let served = api.models.get(&api.store, &row.project, &row.name, &Pick::Version(row.version)).await;
+    if let Ok(Some(served)) = served
+        && served.row.id == row.id
+    {
+        row.card = Arc::new(served.predictor.model().card());
     }
+    row
 }
 
 /// Path of a model version.

@@ -8,7 +8,7 @@ pub(super) enum Spread {
     Linear,
     /// Of values above 0.
     Log,
-    /// log(1 + value), of values from 0.
+    /// log(1 + value), of values from 0; its low end may lie a little below.
     LogOne,
 }
 
@@ -91,7 +91,7 @@ impl Axis {
         let (a, b) = (self.forward(self.low), self.forward(self.high));
         let (low, high) = (self.backward(a - (b - a) * below), self.backward(b + (b - a) * above));
         let keep = |new: f64, old: f64| if new.is_finite() { new } else { old };
-        let low = if self.spread == Spread::LogOne { low.max(0.0) } else { low };
+        let low = if self.spread == Spread::LogOne { low.max(-0.5) } else { low };
         let low = if self.spread == Spread::Log { low.max(f64::MIN_POSITIVE) } else { low };
         Self { low: keep(low, self.low), high: keep(high, self.high), ..self }
     }
@@ -101,7 +101,7 @@ impl Axis {
             // halved: the length of the widest range is a double too
             Spread::Linear => value / 2.0,
             Spread::Log => value.max(f64::MIN_POSITIVE).log10(),
-            Spread::LogOne => value.max(0.0).ln_1p(),
+            Spread::LogOne => value.max(-0.9).ln_1p(),
         }
     }
 

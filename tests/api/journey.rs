@@ -262,7 +262,10 @@ async fn every_documented_success_can_be_had() {
     app.submit("tiny", json!({ "kind": "tree", "pruning": { "mode": "none" } })).await.expect(202);
     app.work().await;
     app.get(&format!("/api/v1/models/m/versions/{}/tree", newest + 1)).await.expect(200);
-    app.submit("tiny", json!({ "loss": { "type": "squared" } })).await.expect(202);
+    let numbers = "2.5 1:1 3:2\n0 2:1\n1 1:2 2:3\n-3 3:1\n7 1:1.5\n0.5 2:2 3:1\n";
+    let libsvm = [("content-type", "text/libsvm")];
+    app.send("POST", "/api/v1/datasets?name=numbers&target_kind=regression", &libsvm, numbers).await.expect(201);
+    app.submit("numbers", json!({})).await.expect(202);
     app.work().await;
     unchanged(&app, &format!("/api/v1/models/m/versions/{}/plots/residuals.svg", newest + 2)).await;
     let alias = "/api/v1/models/m/aliases/production";

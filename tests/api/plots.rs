@@ -14,7 +14,7 @@ const CLASSES: &str = r#"{"format":"records","target":"sold","records":[
   {"area":45,"rooms":2,"town":"Voss","sold":"yes"},{"area":110,"rooms":4,"town":"Bergen","sold":"no"},
   {"area":115,"rooms":4,"town":"Bergen","sold":"yes"},{"area":41,"rooms":1,"town":"Oslo","sold":"no"}]}"#;
 
-async fn put(app: &TestApp, name: &str, records: &str) {
+async fn put(app: &TestApp, name: &str, records: &'static str) {
     app.send("POST", &format!("/api/v1/datasets?name={name}"), &[("content-type", "application/json")], records).await.expect(201);
 }
 

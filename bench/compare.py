@@ -66,8 +66,8 @@ def width_of(*parts):
 
 
 def upload(server, name, lines, width, kind):
-    path = f"/api/v1/datasets?name={name}&n-features={width}" + ("" if kind == "auto" else f"&target_kind={kind}")
-    return server.ask("POST", path, b"".join(lines), {"Content-Type": "text/libsvm"}).expect(201).json()
+    path = f"/api/v1/datasets?name={name}" + ("" if kind == "auto" else f"&target_kind={kind}")
+    return server.ask("POST", path, b"".join(lines), {"Content-Type": f"text/libsvm; n-features={width}"}).expect(201).json()
 
 
 def done(server, body, path="/api/v1/jobs"):

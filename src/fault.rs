@@ -105,6 +105,8 @@ codes! {
     NoComparison => "no_comparison",
     /// The model is of a kind that has no coefficients.
     NoCoefficients => "no_coefficients",
+    /// The picture shows what this model does not have.
+    NoPlot => "no_plot",
     /// The coefficients of the model's path are not stored.
     NoPath => "no_path",
     /// The route exists, but not for this method.

@@ -69,6 +69,37 @@ async fn an_evaluation_ends_with_measures_and_no_model(house: House) {
     assert_eq!(told.len(), 1, "what was measured is told");
 }
 
+async fn a_comparison_measures_a_model_and_its_twin_and_registers_none(house: House) {
+    let store = house.open().await;
+    let dataset = upload(&store, "d").await;
+    let fitted = submit(&store, &dataset, json!({"lambda": {"mode": "value", "value": 0.05}})).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let origin = json!({"model": "m:1", "dataset": fitted.dataset, "spec": fitted.spec_resolved, "estimate": {"memory_mb": [1, 2], "runtime_s": [1, 2]}});
+    let spec_resolved = json!({"models": ["m:1"], "measure": ["quality", "size", "latency"], "score": "r2", "twin": true, "fits": [origin],
+                               "bootstrap": 100, "halves": 10, "seed": 0});
+    let comparison = NewJob { kind: JobKind::Compare, model: None, spec_resolved, warnings: Vec::new(), ..new_job(&dataset, "unused") };
+    let job = enqueue(&store, comparison.clone()).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let ended = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
+    let steps: Vec<&str> = ended.progress.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(steps, ["twins", "predict", "quality", "latency"]);
+    let result = ended.result.as_ref().unwrap();
+    assert_eq!(result["href"], json!(format!("/api/v1/comparisons/{}", job.id)));
+    let (row, twin) = (&result["data"][0], &result["data"][1]);
+    assert_eq!((&row["ref"], &row["twin"], &twin["ref"], &twin["twin"]), (&json!("m:1"), &json!(false), &json!("m:1"), &json!(true)));
+    assert_eq!((&twin["l1_ratio"], row["fit_ms"].is_u64(), twin["fit_ms"].is_u64()), (&json!(0.0), true, true));
+    assert!(row["score"].is_f64() && row["latency_us_p99"].is_f64() && twin["bytes_stored"].is_u64(), "{result}");
+    assert!(ended.warnings.iter().any(|warning| warning.code == "on_training_rows"), "{:?}", ended.warnings);
+    assert_eq!(store.model_versions(P, "m").await.unwrap(), [1]);
+
+    store.delete_model(P, "m", 1).await.unwrap();
+    let job = enqueue(&store, comparison).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let ended = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.error.map(|error| error.code)), (Status::Failed, Some("not_found".to_owned())));
+}
+
 async fn a_point_of_a_path_becomes_the_next_version(house: House) {
     let store = house.open().await;
     let dataset = upload(&store, "d").await;
@@ -279,6 +310,7 @@ macro_rules! on_both_engines {
 on_both_engines!(
     a_submitted_fit_becomes_a_certified_model,
     an_evaluation_ends_with_measures_and_no_model,
+    a_comparison_measures_a_model_and_its_twin_and_registers_none,
     a_point_of_a_path_becomes_the_next_version,
     a_pruned_tree_belongs_to_the_features_of_its_base_and_needs_it_to_the_end,
     a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing,

@@ -38,6 +38,20 @@ pub enum Access {
     AnyKey,
     /// A key with this scope.
     Scope(Scope),
+    /// A key with both.
+    Both(Scope, Scope),
+}
+
+impl Access {
+    /// The scopes that a key must have.
+    pub fn scopes(self) -> impl Iterator<Item = Scope> {
+        let (first, second) = match self {
+            Self::Public | Self::AnyKey => (None, None),
+            Self::Scope(scope) => (Some(scope), None),
+            Self::Both(first, second) => (Some(first), Some(second)),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// The keys as the door knows them.
@@ -148,9 +162,7 @@ impl Gate {
             return Ok(None);
         }
         let known = self.authenticate(&book, head)?;
-        if let Access::Scope(scope) = access
-            && !known.row.scopes.allow(scope)
-        {
+        if let Some(scope) = access.scopes().find(|scope| !known.row.scopes.allow(*scope)) {
             tracing::warn!(key = %known.row.id, project = known.row.project, scope = scope.as_str(), "audit: a scope is missing");
             return Err(Problem::new(Code::Forbidden, format!("this takes a key with the scope {}", scope.as_str())));
         }

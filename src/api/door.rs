@@ -205,6 +205,7 @@ fn acceptable(path: &str, headers: &HeaderMap) -> bool {
         _ if path.ends_with("/report") || path.starts_with("/api/v1/comparisons/") => {
             &["application/json", "application/problem+json", "text/html", "text/*"]
         }
+        _ if path.ends_with(".svg") => &["image/svg+xml", "image/*"],
         _ => &["application/json", "application/problem+json"],
     };
     let mut ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -294,6 +295,8 @@ mod tests {
         assert!(acceptable("/docs", &accept("text/html")));
         assert!(acceptable("/api/v1/jobs/x/events", &accept("text/event-stream")));
         assert!(!acceptable("/api/v1/jobs/x/events", &accept("text/html")));
+        assert!(acceptable("/api/v1/models/m/versions/1/plots/path.svg", &accept("image/avif,image/webp,image/svg+xml,*/*;q=0.8")));
+        assert!(!acceptable("/api/v1/models/m/versions/1/plots/path.svg", &accept("application/json")));
         assert!(acceptable("/metrics", &accept("text/plain;version=0.0.4")));
     }
 }

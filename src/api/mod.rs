@@ -26,6 +26,7 @@ mod negotiate;
 mod operations;
 mod pace;
 mod page;
+mod plots;
 mod precondition;
 mod predictions;
 mod promotions;
@@ -79,6 +80,7 @@ const JOBS_READ: Access = Access::Scope(Scope::JobsRead);
 const JOBS_WRITE: Access = Access::Scope(Scope::JobsWrite);
 const MODELS_READ: Access = Access::Scope(Scope::ModelsRead);
 const MODELS_WRITE: Access = Access::Scope(Scope::ModelsWrite);
+const MODELS_AND_ROWS: Access = Access::Both(Scope::ModelsRead, Scope::DatasetsRead);
 const PREDICT: Access = Access::Scope(Scope::ModelsPredict);
 const ADMIN: Access = Access::Scope(Scope::Admin);
 
@@ -124,6 +126,9 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
+        get("/api/v1/models/{model}/versions/{version}/plots/{plot}", MODELS_READ, plots::of_a_model),
+        get("/api/v1/models/{model}/versions/{version}/plots/calibration.svg", MODELS_AND_ROWS, plots::calibration),
+        get("/api/v1/models/{model}/versions/{version}/plots/residuals.svg", MODELS_AND_ROWS, plots::residuals),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         get("/api/v1/models/{model}/versions/{version}/report", MODELS_READ, reports::report),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

@@ -1,6 +1,7 @@
 //! Models: lists, one version, and most of what can be read of it. Everything comes from the model held in memory; nothing of
 //! the length of the feature space is ever made.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -14,6 +15,7 @@ use super::cache::Served;
 use super::error::Problem;
 use super::json::{Object, Raw, raw, rfc3339, tagged};
 use super::page;
+use super::plots;
 use super::promotions;
 use super::request::{Caller, Query, Segments, bad_parameter};
 use super::state::Api;
@@ -89,7 +91,7 @@ struct SparsityOut<'a> {
     /// Non-zeros.
     size: u64,
     #[serde(flatten)]
-    measures: &'a Sparsity,
+    measures: Cow<'a, Sparsity>,
     histogram_href: String,
 }
 
@@ -129,6 +131,10 @@ fn written(row: &ModelRow, versions: Option<&[i64]>, card: impl Serialize) -> Re
 
 fn linear_out<'c>(row: &ModelRow, card: &'c LinearCard) -> LinearOut<'c> {
     let histogram_href = format!("{}/histogram?bins=30", href(row));
+    let mut measures = Cow::Borrowed(&card.sparsity);
+    if measures.hoyer.is_none() {
+        measures.to_mut().hoyer = card.sparsity.hoyer(card.n_outputs());
+    }
     LinearOut {
         loss: &card.loss,
         classes: &card.classes,
@@ -141,7 +147,7 @@ fn linear_out<'c>(row: &ModelRow, card: &'c LinearCard) -> LinearOut<'c> {
         intercepts: card.intercepts.as_deref(),
         bracket: card.bracket,
         equivalents: &card.equivalents,
-        sparsity: SparsityOut { size: card.sparsity.nonzeros, measures: &card.sparsity, histogram_href },
+        sparsity: SparsityOut { size: card.sparsity.nonzeros, measures, histogram_href },
         metrics: &card.metrics,
         selection: &card.selection,
         adaptive: card.adaptive.as_ref(),
@@ -174,9 +180,25 @@ pub(crate) async fn latest(
     query.finish()?;
     let project = caller.project();
     let row = api.store.model(project, &name, None).await?.ok_or_else(|| Problem::not_found("model"))?;
+    let row = measured(&api, row).await;
     let versions = api.store.model_versions(project, &name).await?;
     // beneath one latest version the others can only become fewer: their number names them
     Ok(tagged(&format!("{}-{}", tag(&row), versions.len()), &show(&row, Some(&versions))?))
+}
+
+/// The row of a model made before there was a Gini index, with what its coefficients say of it; as it is, where they cannot be read.
+async fn measured(api: &Api, mut row: ModelRow) -> ModelRow {
+    let lacks = |card: &LinearCard| card.sparsity.lacks_indices(card.n_outputs());
+    if !row.card.linear().is_some_and(lacks) {
+        return row;
+    }
+    let served = api.models.get(&api.store, &row.project, &row.name, &Pick::Version(row.version)).await;
+    if let Ok(Some(served)) = served
+        && served.row.id == row.id
+    {
+        row.card = Arc::new(served.predictor.model().card());
+    }
+    row
 }
 
 /// Path of a model version.
@@ -191,6 +213,7 @@ pub(crate) async fn version(State(api): State<Api>, Segments(path): Place, query
     query.finish()?;
     let number = version_number(&path.1).ok_or_else(absent)?;
     let row = api.store.model(caller.project(), &path.0, Some(number)).await?.ok_or_else(absent)?;
+    let row = measured(&api, row).await;
     Ok(tagged(&tag(&row), &show(&row, None)?))
 }
 
@@ -254,7 +277,7 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
     Ok(tagged(&format!("{}-{what}", served.row.id), &body))
 }
 
-/// `GET …/histogram?bins=`.
+/// `GET …/histogram?bins=&scale=`.
 pub(crate) async fn histogram(
     State(api): State<Api>,
     Segments(path): Place,
@@ -263,9 +286,15 @@ pub(crate) async fn histogram(
 ) -> Result<Response, Problem> {
     let bins = |text: &str| text.parse::<u64>().ok().filter(|bins| (1..=BINS_MAX).contains(bins));
     let bins = query.take_as("bins", "a whole number from 1 to 1000", bins)?.unwrap_or(BINS_DEFAULT);
+    let log = plots::take_scale(&mut query)?;
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let histogram = linear(&served, "histogram of coefficients")?.histogram(usize::try_from(bins).unwrap_or(1));
+    let (model, n_bins) = (linear(&served, "histogram of coefficients")?, usize::try_from(bins).unwrap_or(1));
+    if log {
+        let thing = model.log_histogram(n_bins);
+        return Ok(tagged(&format!("{}-histogram-{bins}-log", served.row.id), &Object { object: "histogram", thing }));
+    }
+    let histogram = model.histogram(n_bins);
     Ok(tagged(&format!("{}-histogram-{bins}", served.row.id), &Object { object: "histogram", thing: histogram }))
 }
 

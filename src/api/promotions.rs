@@ -45,7 +45,7 @@ impl fmt::Debug for Promoter {
 }
 
 /// Says no once its request is gone.
-struct Wanted(Arc<AtomicBool>);
+pub(super) struct Wanted(pub(super) Arc<AtomicBool>);
 
 impl Drop for Wanted {
     fn drop(&mut self) {

@@ -21,7 +21,9 @@ pub(super) struct Pictures {
 
 fn both(height: u32, draw: impl Fn(Look) -> String) -> Picture {
     let look = |theme| Look { width: WIDTH, height, theme };
-    Picture { caption: String::new(), light: draw(look(Theme::Light)), dark: draw(look(Theme::Dark)) }
+    // within a page of HTML the name space is known, and an address would look as if something were loaded from it
+    let inline = |svg: String| svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    Picture { caption: String::new(), light: inline(draw(look(Theme::Light))), dark: inline(draw(look(Theme::Dark))) }
 }
 
 fn heading(title: impl Into<String>, note: impl Into<String>) -> Heading {
@@ -162,7 +164,8 @@ fn tree(found: &Found<'_>, model: &TreeModel) -> Picture {
         heading: heading("The tree", "A row goes left when the split holds; the heaviest nodes are drawn first."),
         nodes: (0..shown).map(node).collect(),
     };
-    both(620, |look| picture.draw(look))
+    let depth = u32::from(model.card.sparsity.depth > 0) + u32::try_from(model.card.sparsity.depth).unwrap_or(u32::MAX).min(5);
+    both(120 + 90 * depth, |look| picture.draw(look))
 }
 
 /// What the page of a comparison shows.

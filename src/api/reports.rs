@@ -19,6 +19,7 @@ use crate::job::Job;
 use crate::model::{Card, KeptPath, LinearModel, Model, Nodes, Tradeoff, TreeModel, TreePath, display_name};
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
+use crate::store::JobFilter;
 
 /// Features that are shown.
 const FEATURES: usize = 20;
@@ -26,7 +27,7 @@ const FEATURES: usize = 20;
 const SPLITS: usize = 15;
 const SPLIT_DEPTH: u32 = 3;
 /// Comparisons of a project that are looked through for the model, newest first.
-const COMPARISONS: u64 = 100;
+const COMPARISONS: u64 = 50;
 
 /// `GET …/versions/{version}/report?comparison=&format=`.
 pub(crate) async fn report(
@@ -40,7 +41,7 @@ pub(crate) async fn report(
     let asked = query.take("comparison");
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let comparison = comparison(&api, &caller, &served.row.reference(), asked.as_deref()).await?;
+    let comparison = comparison(&api, &caller, &served, asked.as_deref()).await?;
     let fit = match &*served.row.card {
         Card::Linear(_) => reproduce::fit_of(&api, &served.row).await?,
         Card::Tree(_) => None,
@@ -62,10 +63,11 @@ pub(crate) async fn report(
 }
 
 /// The comparison asked for, or the newest that the model was part of.
-async fn comparison(api: &Api, caller: &Caller, reference: &str, asked: Option<&str>) -> Result<Option<ComparisonOf>, Problem> {
+async fn comparison(api: &Api, caller: &Caller, served: &Served, asked: Option<&str>) -> Result<Option<ComparisonOf>, Problem> {
+    let reference = served.row.reference();
     let has = |job: &Job| {
         let models = job.spec_resolved.get("models").and_then(Value::as_array);
-        models.is_some_and(|models| models.iter().any(|model| model.as_str() == Some(reference)))
+        models.is_some_and(|models| models.iter().any(|model| model.as_str() == Some(&reference)))
     };
     let job = match asked {
         Some(id) => {
@@ -76,7 +78,9 @@ async fn comparison(api: &Api, caller: &Caller, reference: &str, asked: Option<&
             Some(job)
         }
         None => {
-            let newest = api.store.jobs(caller.project(), &comparisons::succeeded(), None, COMPARISONS).await?;
+            // none is older than the model
+            let since = JobFilter { created_after: Some(served.row.created_at.saturating_sub(1)), ..comparisons::succeeded() };
+            let newest = api.store.jobs(caller.project(), &since, None, COMPARISONS).await?;
             newest.items.into_iter().find(has)
         }
     };

@@ -24,6 +24,8 @@ use crate::store::Store;
 use crate::trace::Traces;
 use crate::webhook::{Guard, Outcomes};
 
+/// Each may look at as much of a data set as a picture takes.
+const DRAWN_AT_ONCE: usize = 2;
 const FIGURES_KEPT: Duration = Duration::from_secs(5);
 
 /// The state of the API, shared by all requests.
@@ -46,6 +48,8 @@ pub struct Shared {
     pub(crate) openapi: Bytes,
     /// Held while a point of a path becomes a model.
     pub(crate) promoting: Mutex<()>,
+    /// Places for pictures being drawn.
+    pub(crate) drawing: Arc<Semaphore>,
     /// Places for event streams.
     pub(crate) streams: Arc<Semaphore>,
     figures: Mutex<Option<(Instant, StoreFigures)>>,
@@ -82,6 +86,7 @@ impl Api {
             life,
             streams: Arc::new(Semaphore::new(usize::try_from(limits.streams).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))),
             promoting: Mutex::default(),
+            drawing: Arc::new(Semaphore::new(DRAWN_AT_ONCE)),
             in_flight: InFlight::default(),
             openapi: super::operations::openapi_json(),
             figures: Mutex::default(),

@@ -13,6 +13,7 @@ mod names;
 mod number;
 mod preview;
 mod runs;
+mod sample;
 mod stored;
 mod target;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use decode::{decode_whole, hash_decoded};
 pub use ingest::ingest;
 pub use names::Names;
 pub use preview::{Row, rows};
+pub use sample::{Sample, sample};
 pub use stored::open;
 
 /// What a target is.

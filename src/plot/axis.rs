@@ -8,7 +8,7 @@ pub(super) enum Spread {
     Linear,
     /// Of values above 0.
     Log,
-    /// log(1 + value), of values from 0.
+    /// log(1 + value), of values from 0; its low end may lie a little below.
     LogOne,
 }
 
@@ -91,7 +91,7 @@ impl Axis {
         let (a, b) = (self.forward(self.low), self.forward(self.high));
         let (low, high) = (self.backward(a - (b - a) * below), self.backward(b + (b - a) * above));
         let keep = |new: f64, old: f64| if new.is_finite() { new } else { old };
-        let low = if self.spread == Spread::LogOne { low.max(0.0) } else { low };
+        let low = if self.spread == Spread::LogOne { low.max(-0.5) } else { low };
         let low = if self.spread == Spread::Log { low.max(f64::MIN_POSITIVE) } else { low };
         Self { low: keep(low, self.low), high: keep(high, self.high), ..self }
     }
@@ -101,7 +101,7 @@ impl Axis {
             // halved: the length of the widest range is a double too
             Spread::Linear => value / 2.0,
             Spread::Log => value.max(f64::MIN_POSITIVE).log10(),
-            Spread::LogOne => value.max(0.0).ln_1p(),
+            Spread::LogOne => value.max(-0.9).ln_1p(),
         }
     }
 
@@ -133,6 +133,8 @@ impl Axis {
             Spread::Log => self.decades(),
             Spread::LogOne => self.from_zero(),
         };
+        let mut choices = choices;
+        choices.iter_mut().for_each(|ticks| ticks.retain(|tick| tick.value.is_finite()));
         let last = choices.last().cloned().unwrap_or_default();
         let mut chosen = choices.into_iter().find(|ticks| fits(ticks)).unwrap_or(last);
         while chosen.len() > 2 && !fits(&chosen) {
@@ -156,7 +158,7 @@ impl Axis {
 
     /// Finest first.
     fn linear(&self, pixels: f64) -> Vec<Vec<Tick>> {
-        let most = (pixels / 45.0).clamp(2.0, 12.0) as u32;
+        let most = (pixels / 26.0).clamp(2.0, 10.0) as u32;
         let range = self.high / 2.0 - self.low / 2.0;
         let mut choices = Vec::new();
         for n in (1..=most).rev() {
@@ -278,11 +280,11 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_find_room() {
-        assert_eq!(texts(&Axis::over(Spread::Linear, "", [0.0, 1.0]), 300.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(texts(&Axis::over(Spread::Linear, "", [0.0, 1.0]), 210.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(&Axis::over(Spread::Linear, "", [-30000.0, 50000.0]), 240.0), ["−20k", "0", "20k", "40k"]);
         assert_eq!(texts(&Axis::over(Spread::Log, "", [1e-4, 1.0]), 500.0), ["10⁻⁴", "10⁻³", "10⁻²", "10⁻¹", "10⁰"]);
         assert_eq!(texts(&Axis::over(Spread::LogOne, "", [0.0, 120.0]), 600.0), ["0", "1", "2", "5", "10", "20", "50", "100"]);
-        assert_eq!(texts(&Axis::over(Spread::LogOne, "", [0.0, 120.0]), 150.0), ["0", "1", "10", "100"]);
+        assert_eq!(texts(&Axis::over(Spread::LogOne, "", [0.0, 120.0]), 150.0), ["0", "1", "3", "10", "30", "100"]);
         assert_eq!(texts(&Axis::over(Spread::Linear, "", [0.0, 3.0]).whole(), 900.0), ["0", "1", "2", "3"]);
     }
 
@@ -298,7 +300,7 @@ mod tests {
                     }
                     let ticks = axis.ticks(400.0, across(12.0));
                     assert!(ticks.len() <= 60, "{a} {b} {spread:?}: {}", ticks.len());
-                    assert!(ticks.iter().all(|tick| tick.value.is_finite() && !tick.text.is_empty()));
+                    assert!(ticks.iter().all(|tick| tick.value.is_finite() && !tick.text.is_empty()), "{a} {b} {spread:?} {ticks:?}");
                 }
             }
         }

@@ -104,11 +104,11 @@ impl Calibration {
         let rest = sheet.rest;
         let split = rest.bottom - (rest.height() * 0.3).max(size * 6.5).min(rest.height() * 0.45);
         let unit = |label: &str| Axis::over(Spread::Linear, label, [0.0, 1.0]);
-        let shares = unit(&format!("share of {}", self.class)).padded(0.03);
+        let shares = unit(&format!("observed share of {}", self.class)).padded(0.03);
         let rows = Axis::over(Spread::Linear, "rows", self.counts.iter().map(|count| *count as f64).chain([0.0, 1.0]))
             .padded_by(0.0, 0.05)
             .whole();
-        let left = sheet.left_of(&shares, split - rest.top).max(sheet.left_of(&rows, rest.bottom - split));
+        let left = sheet.left_of(&shares, split - rest.top - size).max(sheet.left_of(&rows, rest.bottom - split));
         let upper = sheet.panel(Area { bottom: split, ..rest }, (left, size), unit("").padded(0.02), shares, None);
         let label = format!("predicted probability of {}", self.class);
         let lower = sheet.panel(Area { top: split, ..rest }, (left, size), unit(&label).padded(0.02), rows, None);

@@ -72,7 +72,7 @@ impl CvCurve {
         let good = |point: &&CvPoint| point.low().is_finite() && point.high().is_finite();
         let mut points: Vec<&CvPoint> = self.points.iter().filter(good).collect();
         if self.by_size {
-            points.sort_by_key(|point| point.size);
+            points.sort_by(|a, b| a.size.cmp(&b.size).then(b.strength.total_cmp(&a.strength)));
         }
         let y = Axis::over(Spread::Linear, &self.metric, points.iter().flat_map(|point| [point.low(), point.high()])).padded(0.05);
         let (x, above_label) = if self.by_size {

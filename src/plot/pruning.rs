@@ -58,7 +58,7 @@ impl PruningPicture {
         let rest = sheet.rest;
         let panels = 1 + usize::from(held_out) + usize::from(trained);
         let axis = Axis::over(Spread::Log, "α (ccp_alpha)", self.rows.iter().map(|row| row.alpha)).padded_by(0.0, 0.04).with_zero();
-        let leaves = Axis::over(Spread::LogOne, "leaves", self.rows.iter().map(|row| row.leaves as f64)).padded_by(0.0, 0.08);
+        let leaves = Axis::over(Spread::LogOne, "leaves", self.rows.iter().map(|row| row.leaves as f64)).padded_by(0.06, 0.08);
         let cv_values = self.rows.iter().flat_map(|row| {
             let se = row.cv_se.unwrap_or(0.0);
             row.cv.into_iter().flat_map(move |cv| [cv - se, cv + se])
@@ -74,7 +74,7 @@ impl PruningPicture {
             })
             .collect();
         let foot = sheet.below(&axis);
-        let share = (rest.height() - foot) / panels as f64;
+        let share = (rest.height() - foot + size * 0.7) / panels as f64;
         let left = shown.iter().map(|(y, _)| sheet.left_of(y, share - size * 2.0)).fold(0.0, f64::max);
         let mut top = rest.top;
         for (at, (y, which)) in shown.into_iter().enumerate() {
@@ -84,7 +84,6 @@ impl PruningPicture {
                 x.label = String::new();
             }
             let bottom = if last { rest.bottom } else { top + share };
-            // without a label below, ticks take the place between two panels
             let outer = Area { top, bottom, ..rest };
             let panel = sheet.panel(outer, (left, size), x, y, None);
             self.fill(&mut sheet, &panel, which);
@@ -118,8 +117,9 @@ impl PruningPicture {
         let y = panel.y(value);
         sheet.canvas.ring(x, y, size * 0.36, colour, None);
         let text = if which == 0 { format!("{} leaves", grouped(row.leaves)) } else { short(value, 4) };
-        let (anchor, x) =
-            if x > (panel.area.left + panel.area.right) / 2.0 { (Anchor::End, x - size * 0.7) } else { (Anchor::Start, x + size * 0.7) };
+        // to the right, where a falling line leaves room
+        let fits = x + size * 0.7 + sheet.canvas.pixels(&text) < panel.area.right;
+        let (anchor, x) = if fits { (Anchor::Start, x + size * 0.7) } else { (Anchor::End, x - size * 0.7) };
         let face = Type { halo: true, ..sheet.canvas.face(ink.text, anchor) };
         let y = if y - panel.area.top > size * 1.8 { y - size * 0.6 } else { y + size * 1.4 };
         sheet.canvas.text(x, y, face, &text);

@@ -36,7 +36,7 @@ impl Residuals {
         let dense = rows.len() > POINTS;
         let medians = medians(&rows);
         let what =
-            if dense { key(Mark::Bar, ink.hue(Ink::BLUE), "rows, darker = more") } else { key(Mark::Dot, ink.hue(Ink::BLUE), "a row") };
+            if dense { key(Mark::Bar, ink.hue(Ink::BLUE), "rows, stronger = more") } else { key(Mark::Dot, ink.hue(Ink::BLUE), "a row") };
         let mut keys = vec![what];
         if !medians.is_empty() {
             keys.push(key(Mark::Line, ink.hue(Ink::RED), "running median"));

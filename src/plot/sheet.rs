@@ -89,9 +89,9 @@ impl Sheet {
         label + widest * size + size * 0.8
     }
 
-    /// Pixels below a panel for its ticks and, where there is one, the label.
+    /// Pixels below a panel for its ticks and its label; a panel without a label stands over one with the same axis.
     pub(super) fn below(&self, axis: &Axis) -> f64 {
-        self.canvas.size * if axis.label.is_empty() { 1.6 } else { 3.1 }
+        self.canvas.size * if axis.label.is_empty() { 0.7 } else { 3.1 }
     }
 
     /// Draws axes and grid. `outer` has room for everything; `left` and `right` pixels of it lie beside the area.
@@ -111,6 +111,9 @@ impl Sheet {
         for tick in panel.x.ticks(area.width(), across(size)) {
             let at = panel.x(tick.value);
             self.canvas.line((at, area.bottom), (at, area.bottom + size * 0.35), ink.axis, 1.0);
+            if panel.x.label.is_empty() {
+                continue;
+            }
             let half = ems(&tick.text) * size / 2.0;
             let inside = at.clamp(half, (self.canvas.width - half).max(half));
             self.canvas.text(inside, area.bottom + size * 1.45, face, &tick.text);

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Spread};
 use super::canvas::{Anchor, Area, Type};
 use super::ink::{Ink, Look};
-use super::sheet::{Heading, Mark, Sheet, apart, key};
+use super::sheet::{Heading, Mark, Sheet, key};
 use super::text::{ems, grouped, short};
 
 /// Points drawn, at most; of more, evenly many.
@@ -103,30 +103,64 @@ impl TradeoffPicture {
         marks
     }
 
-    /// Rings on the points, words beside them that do not lie on each other.
+    /// Rings on the points, and words beside them where they lie on as little else as can be.
     fn name_them(&self, sheet: &mut Sheet, area: Area, marks: &[(String, usize, String)], place: impl Fn(&TradeoffPoint) -> (f64, f64)) {
         let (size, ink) = (sheet.canvas.size, sheet.canvas.ink);
-        let mut found: Vec<(f64, f64, usize)> = Vec::new();
-        for (rank, mark) in marks.iter().enumerate() {
-            if let Some(point) = self.points.get(mark.1) {
-                let (x, y) = place(point);
-                found.push((x, y, rank));
+        let found: Vec<(f64, f64)> = marks.iter().filter_map(|mark| self.points.get(mark.1)).map(&place).collect();
+        // what is drawn already, with what weight
+        let mut taken: Vec<(Area, f64)> = found.iter().map(|(x, y)| (around(*x, *y, size * 0.5, size * 0.5), 4.0)).collect();
+        let stride = self.points.len().div_ceil(POINTS).max(1);
+        taken.extend(self.points.iter().step_by(stride).map(|point| {
+            let (x, y) = place(point);
+            (around(x, y, size * 0.2, size * 0.2), 1.0)
+        }));
+        for (rank, ((x, y), mark)) in found.into_iter().zip(marks).enumerate() {
+            let half = ems(&mark.0) * size * 1.06 / 2.0;
+            let word = |(dx, dy): (f64, f64)| around(x + dx, y + dy, half, size * 0.6);
+            let beside = half + size * 0.8;
+            let choices = [
+                (beside, -size),
+                (0.0, -size * 1.5),
+                (0.0, size * 1.5),
+                (beside, size),
+                (-beside, -size),
+                (-beside, size),
+                (beside, -size * 2.4),
+                (0.0, -size * 3.0),
+                (0.0, size * 3.0),
+                (-beside, -size * 2.4),
+                (-beside, size * 2.4),
+            ];
+            let cost = |choice: &(f64, f64)| {
+                let own = word(*choice);
+                let outside = own.left < area.left || own.right > area.right || own.top < area.top || own.bottom > area.bottom;
+                let lying = taken.iter().filter(|(other, _)| meet(&own, other)).map(|other| other.1).sum::<f64>();
+                lying + if outside { 100.0 } else { 0.0 }
+            };
+            let best = choices.into_iter().reduce(|best, next| if cost(&next) < cost(&best) { next } else { best }).unwrap_or_default();
+            let own = word(best);
+            taken.push((own, 20.0));
+            let colour = ink.hue(rank + 1);
+            let middle = (own.left + own.right) / 2.0;
+            if best.1.abs() > size * 2.0 {
+                sheet.canvas.line(
+                    (x, y),
+                    (middle.clamp(x - half, x + half), (own.top + own.bottom) / 2.0 - best.1.signum() * size * 0.5),
+                    colour,
+                    1.0,
+                );
             }
-        }
-        found.sort_by(|a, b| a.1.total_cmp(&b.1));
-        // one column of words for all: those that lie near each other move apart
-        let wanted: Vec<f64> = found.iter().map(|mark| mark.1 - size * 1.3).collect();
-        let moved = apart(&wanted, size * 1.25, area.top + size, area.bottom - size * 0.5);
-        for ((x, y, rank), word_y) in found.into_iter().zip(moved) {
-            let (colour, name) = (ink.hue(rank + 1), &marks[rank].0);
-            let wide = ems(name) * size + size * 0.8;
-            let (anchor, word_x) = if x + wide > area.right { (Anchor::End, x - size * 0.6) } else { (Anchor::Start, x + size * 0.6) };
-            if (word_y - (y - size * 1.3)).abs() > size {
-                sheet.canvas.line((x, y), (word_x, word_y - size * 0.3), colour, 0.8);
-            }
-            sheet.canvas.ring(x, y, size * 0.42, colour, Some(name));
-            let face = Type { halo: true, bold: true, ..sheet.canvas.face(colour, anchor) };
-            sheet.canvas.text(word_x, word_y, face, name);
+            sheet.canvas.ring(x, y, size * 0.42, colour, Some(&mark.0));
+            let face = Type { halo: true, bold: true, ..sheet.canvas.face(colour, Anchor::Middle) };
+            sheet.canvas.text(middle, own.bottom - size * 0.25, face, &mark.0);
         }
     }
+}
+
+fn around(x: f64, y: f64, wide: f64, high: f64) -> Area {
+    Area { left: x - wide, top: y - high, right: x + wide, bottom: y + high }
+}
+
+fn meet(a: &Area, b: &Area) -> bool {
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
 }

@@ -57,7 +57,7 @@ impl TreePicture {
         let mut sheet = Sheet::new(look, &self.heading, &description, &[]);
         let size = sheet.canvas.size;
         let rest = sheet.rest;
-        let (wide, high) = (size * 7.4, size * 4.5);
+        let (wide, high) = (size * 7.8, size * 4.5);
         let (gap, drop) = (size * 0.7, size * 2.0);
         let columns = ((rest.width() + gap) / (wide + gap)).max(1.0);
         let levels = (((rest.height() + drop) / (high + drop)) as usize).max(1);
@@ -77,12 +77,13 @@ impl TreePicture {
         for one in &drawn {
             let Some((yes, no)) = one.children else { continue };
             let from = area(one);
-            for (child, word, anchor, aside) in [(yes, "yes", Anchor::End, -0.5), (no, "no", Anchor::Start, 0.5)] {
+            for (child, word, anchor, aside) in [(yes, "yes", Anchor::End, -0.7), (no, "no", Anchor::Start, 0.7)] {
                 let to = area(&drawn[child]);
                 let (a, b) = (((from.left + from.right) / 2.0, from.bottom), ((to.left + to.right) / 2.0, to.top));
                 let share = (self.nodes[drawn[child].node].weight / heaviest).clamp(0.0, 1.0);
                 sheet.canvas.line(a, b, ink.axis, 1.0 + share.sqrt() * size * 0.35);
-                let middle = ((a.0 + b.0) / 2.0 + aside * size, (a.1 + b.1) / 2.0 + size * 0.35);
+                // above the line, whichever way it falls
+                let middle = ((a.0 + b.0) / 2.0 + aside * size, (a.1 + b.1) / 2.0 - size * 0.1);
                 let face = Type { halo: true, size: size * 0.9, ..sheet.canvas.face(ink.muted, anchor) };
                 sheet.canvas.text(middle.0, middle.1, face, word);
             }
@@ -155,7 +156,10 @@ impl TreePicture {
         let middle = (area.left + area.right) / 2.0;
         let face = canvas.face(ink.text, Anchor::Middle);
         let room = area.width() - size * 0.7;
-        let weight = if node.weight >= 1e4 { super::axis::count(node.weight) } else { short(node.weight, 4) };
+        let weight = match node.weight {
+            weight if weight >= 1e4 => super::axis::count((weight / 1e3).round() * 1e3),
+            weight => short(weight, 4),
+        };
         let mut lines: Vec<(String, Type)> = Vec::new();
         if let (Some(split), 0) = (&node.split, hidden) {
             lines.push((split.0.clone(), Type { bold: true, ..face }));

@@ -1,6 +1,6 @@
 //! The page of a comparison: what to take, how sure that is, what each model costs, and where they differ.
 
-use super::html::{Html, bytes, count, duration, number, percent, score, signed};
+use super::html::{Html, bytes, count, duration, number, percent, score, signed, when};
 use super::{ComparisonReport, Picture};
 use crate::dataset::Class;
 use crate::model::{ComparedModel, ComparedPrediction, Comparison, Disagreement};
@@ -18,7 +18,7 @@ pub fn comparison_page(report: &ComparisonReport<'_>, pictures: &[Picture]) -> S
     if twins > 0 {
         page.text(&format!(" · {twins} dense {} beside them", if twins == 1 { "twin" } else { "twins" }));
     }
-    page.text(&format!(" · made {}", report.finished_at)).raw("</p>\n");
+    page.text(&format!(" · made {}", when(&report.finished_at))).raw("</p>\n");
     if let Some(recommendation) = &comparison.recommendation {
         page.raw("<div class=\"pick\"><p>").text(&recommendation.sentence).raw("</p></div>\n");
     }
@@ -57,7 +57,9 @@ fn how(page: &mut Html, comparison: &Comparison) {
         page.raw("Parameters are the numbers that a prediction reads; memory is all that the server holds of a loaded model. ");
     }
     if has("latency") {
-        page.raw("Latency is of one row, from its indices to the answer, within the server while it does other things too. ");
+        page.raw(
+            "Latency is the median of one row each, from its indices to the answer, within the server while it does other things too. ",
+        );
     }
     page.raw("</p>\n");
 }
@@ -78,13 +80,13 @@ pub(super) fn measured(page: &mut Html, data: &[ComparedModel], score_name: &str
         page.raw("<th class=\"n\">to the first</th>");
     }
     if sized {
-        page.raw("<th class=\"n\">Size</th><th class=\"n\">Parameters</th><th class=\"n\">Memory</th><th class=\"n\">File</th><th class=\"n\">Fit</th>");
+        page.raw("<th class=\"n\">Size</th><th class=\"n\">Parameters</th><th class=\"n\">Memory</th><th class=\"n\">Fit</th>");
     }
     if used {
         page.raw("<th class=\"n\">Features</th>");
     }
     if timed {
-        page.raw("<th class=\"n\">Latency p50</th><th class=\"n\">p99</th>");
+        page.raw("<th class=\"n\">Latency</th>");
     }
     page.raw("</tr></thead><tbody>\n");
     for (at, row) in data.iter().enumerate() {
@@ -117,21 +119,23 @@ pub(super) fn measured(page: &mut Html, data: &[ComparedModel], score_name: &str
             with_interval(page, row.difference.map(signed), between(row.difference_low, row.difference_high, signed));
         }
         if sized {
-            page.cell(row.size.map(count)).cell(row.bytes_parameters.map(bytes)).cell(row.bytes_memory.map(bytes));
-            page.cell(row.bytes_stored.map(bytes)).cell(row.fit_ms.map(duration));
+            page.cell(row.size.map(count)).cell(row.bytes_parameters.map(bytes));
+            with_interval(page, row.bytes_memory.map(bytes), row.bytes_stored.map(|stored| format!("file {}", bytes(stored))));
+            page.cell(row.fit_ms.map(duration));
         }
         if used {
             page.cell(row.features_used.map(count));
         }
         if timed {
             let us = |value: f64| format!("{} µs", number(value, 3));
-            page.cell(row.latency_us_p50.map(us)).cell(row.latency_us_p99.map(us));
+            with_interval(page, row.latency_us_p50.map(us), row.latency_us_p99.map(|late| format!("p99 {}", us(late))));
         }
         page.raw("</tr>\n");
     }
     page.raw("</tbody></table></div>\n");
 }
 
+/// A cell with something smaller below its number: an interval, or what goes with it.
 fn with_interval(page: &mut Html, value: Option<String>, interval: Option<String>) {
     page.raw("<td class=\"n\">").text(value.as_deref().unwrap_or("–"));
     if let Some(interval) = interval {

@@ -133,9 +133,29 @@ pub(super) fn number(value: f64, digits: usize) -> String {
     } else {
         let places = digits.saturating_sub(1);
         let text = format!("{value:.places$e}");
-        text.split_once('e').map_or_else(|| text.clone(), |(digits, power)| format!("{digits}·10^{power}"))
+        text.split_once('e').map_or_else(|| text.clone(), |(digits, power)| format!("{digits}·10{}", raised(power)))
     };
     text.replace('-', "−")
+}
+
+/// An exponent, above the line.
+fn raised(power: &str) -> String {
+    let above = |letter: char| match letter {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => digit.to_digit(10).and_then(|digit| char::from_u32('⁰' as u32 + digit)).unwrap_or(digit),
+    };
+    power.chars().map(above).collect()
+}
+
+/// A moment as people read it: to the minute.
+pub(super) fn when(time: &str) -> String {
+    match (time.get(..10), time.get(11..16)) {
+        (Some(day), Some(minute)) if time.ends_with('Z') => format!("{day} {minute} UTC"),
+        _ => time.to_owned(),
+    }
 }
 
 /// A score: four places.

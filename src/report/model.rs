@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::comparison::measured;
-use super::html::{Html, bytes, count, number, percent};
+use super::html::{Html, bytes, count, number, percent, when};
 use super::{Picture, Report, TradeoffOut};
 
 /// The page; `pictures` stand where they belong by their order: first those of the trade-off, then those of the model itself.
@@ -14,7 +14,7 @@ pub fn model_page(report: &Report, tradeoff: &[Picture], pictures: &[Picture]) -
         page.raw("<span class=\"tag dim\">@").text(alias).raw("</span>");
     }
     page.raw("</h1><p class=\"lead\">").text(&report.summary).raw("</p><p class=\"dim\">Fitted on <bdi>");
-    page.text(&report.dataset.name).raw("</bdi>").text(&format!(", version {}, {}", report.dataset.version, report.created_at));
+    page.text(&report.dataset.name).raw("</bdi>").text(&format!(", version {}, {}", report.dataset.version, when(&report.created_at)));
     if let Some(from) = &report.promoted_from {
         page.raw(" · promoted from ").name(from);
     }
@@ -140,7 +140,8 @@ fn sentence(found: &TradeoffOut) -> String {
             small.size_share.map_or_else(|| "a part".into(), percent)
         ));
     }
-    if let Some(knee) = mark("knee").filter(|knee| knee.index != best.index) {
+    let told = mark("1se").map(|small| small.index);
+    if let Some(knee) = mark("knee").filter(|knee| knee.index != best.index && told != Some(knee.index)) {
         text.push_str(&format!(
             " Beyond the knee, at {} {}, more size brings little: it is worse by {}{}.",
             count(knee.size),
@@ -203,7 +204,7 @@ fn compared(page: &mut Html, report: &Report) {
         let chosen = found.recommendation.as_ref().map(|one| one.index);
         measured(page, &found.data, &found.score_name, chosen);
         page.raw("<p class=\"dim small\">On ").name(&found.dataset.name).text(&format!(", version {}, ", found.dataset.version));
-        page.text(&found.created_at).raw(": <code>").text(&found.href).raw("</code></p>\n");
+        page.text(&when(&found.created_at)).raw(": <code>").text(&found.href).raw("</code></p>\n");
     }
     if let Some(hint) = &report.hint {
         page.raw("<p>It has not been compared yet. This request does, with its dense twin; name rows that it has not seen, and other models:</p><pre>");

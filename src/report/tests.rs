@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::html::{bytes, count, duration, number, signed};
+use super::html::{bytes, count, duration, number, signed, when};
 use super::*;
 use crate::dataset::Class;
 use crate::model::{ComparedModel, ComparedPrediction, DisagreedRow, Disagreement, SupportStability};
@@ -164,6 +164,7 @@ fn numbers_are_as_people_read_them() {
     assert_eq!((number(0.0, 3), number(-0.012345, 3), number(1234.5, 3)), ("0".into(), "−0.0123".into(), "1234".into()));
     assert_eq!(
         (number(1.5e-9, 2), number(f64::NAN, 3), signed(0.25), signed(-0.25)),
-        ("1.5·10^-9".replace('-', "−"), "–".into(), "+0.2500".into(), "−0.2500".into())
+        ("1.5·10⁻⁹".into(), "–".into(), "+0.2500".into(), "−0.2500".into())
     );
+    assert_eq!((when("2026-11-27T06:49:42.789679Z"), when("soon")), ("2026-11-27 06:49 UTC".into(), "soon".into()));
 }

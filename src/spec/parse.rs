@@ -59,7 +59,7 @@ fn parse_request(only: Option<JobKind>, document: &Value, limits: &SpecLimits, p
             word.and_then(JobKind::parse)
         }
     };
-    let model = parse_model(kind, &mut job, problems);
+    let model = parse_model(kind.or(only), &mut job, problems);
     let dataset = job.need("dataset", problems).and_then(|value| parse_dataset(value, problems));
     let spec = job.need("spec", problems);
     let outer = job.take("limits").map(|value| parse_limits(value, "#/limits", limits, problems));

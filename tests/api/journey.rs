@@ -247,6 +247,9 @@ async fn every_documented_success_can_be_had() {
     for part in ["reproduce", "coefficients", "path", "cv", "cv/folds", "histogram", "certificate"] {
         app.get(&format!("/api/v1/models/m/versions/1/{part}")).await.expect(200);
     }
+    for picture in ["path", "calibration"] {
+        unchanged(&app, &format!("/api/v1/models/m/versions/1/plots/{picture}.svg")).await;
+    }
     for reference in ["m", "m/versions/1"] {
         app.post(&format!("/api/v1/models/{reference}/predict"), &json!({ "instances": [[1, 0, 0]] })).await.expect(200);
     }
@@ -270,6 +273,12 @@ async fn every_documented_success_can_be_had() {
     app.post("/api/v1/jobs", &json!({ "type": "prune", "model": "small", "dataset": { "name": "tiny" }, "spec": spec })).await.expect(202);
     app.work().await;
     app.get("/api/v1/models/small/versions/1/path").await.expect(200);
+    let numbers = "2.5 1:1 3:2\n0 2:1\n1 1:2 2:3\n-3 3:1\n7 1:1.5\n0.5 2:2 3:1\n";
+    let libsvm = [("content-type", "text/libsvm")];
+    app.send("POST", "/api/v1/datasets?name=numbers&target_kind=regression", &libsvm, numbers).await.expect(201);
+    app.submit("numbers", json!({})).await.expect(202);
+    app.work().await;
+    unchanged(&app, &format!("/api/v1/models/m/versions/{}/plots/residuals.svg", newest + 2)).await;
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);

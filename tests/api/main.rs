@@ -23,6 +23,7 @@ mod lists;
 mod measures;
 mod multinomial;
 mod penalties;
+mod plots;
 mod promote;
 mod protocol;
 mod prune;

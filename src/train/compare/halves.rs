@@ -49,6 +49,7 @@ pub(super) fn measure(
             Err(TrainError::Unfit { detail, .. }) => return without(&format!("A half of the rows cannot be fitted: {detail}")),
         }
     }
+    pace.done(usize::try_from((of.0 + 1) * halves).unwrap_or(usize::MAX), usize::try_from(of.1 * halves).unwrap_or(usize::MAX));
     let (mut sum, mut pairs) = (0.0, 0.0);
     for (at, one) in supports.iter().enumerate() {
         for other in &supports[at + 1..] {

@@ -105,7 +105,9 @@ pub fn compare(
     let (mut warnings, mut ridges) = (Vec::new(), twin::Ridges::default());
     let mut rows = Vec::with_capacity(2 * contenders.len());
     for (of, contender) in contenders.iter().enumerate() {
-        pace.done(of, contenders.len());
+        if spec.twin {
+            pace.done(of, contenders.len());
+        }
         pace.work(0)?;
         let twin = if spec.twin { twin::made(contender, &mut ridges, run, pace, clock, &mut warnings)? } else { None };
         let on_training_rows = contender.fitted_on == dataset.meta.sha256;

@@ -181,7 +181,8 @@ fn a_twin_is_the_ridge_of_the_same_data_and_of_a_tree_the_whole_tree() {
     let fitted = ResolvedFit { loss: logistic(Class::Number(1.0)), ..path_with_cv(Rule::Min) };
     let lasso = trained(&fixture, &fitted);
     let (tree, path) = tree_of(&fixture, Criterion::Gini, Some(3));
-    let whole = path.rows[0].leaves;
+    let (whole, kept) = (path.rows[0].leaves, tree.card().size());
+    assert!(kept < whole);
     let mut of_tree = contender(&fixture, "tree:1", tree, None);
     of_tree.unpruned = Some(path);
     let ridge = run(&fixture, &fitted.dense_twin(fixture.data.meta.shape)).expect("a ridge");
@@ -195,7 +196,7 @@ fn a_twin_is_the_ridge_of_the_same_data_and_of_a_tree_the_whole_tree() {
     assert_eq!((twin.l1_ratio, twin.nonzeros, twin.lambda), (Some(0.0), Some(6), Some(ridge.card.lambda)));
     assert_eq!((twin.score, twin.score_low), (found.data[4].score, found.data[4].score_low), "the same ridge, the same resamples");
     assert_eq!(twin.bytes_stored, Some(ridge.encode().len() as u64));
-    assert_eq!((found.data[2].size, found.data[3].size, found.data[3].fit_ms), (Some(3), Some(whole), None));
+    assert_eq!((found.data[2].size, found.data[3].size, found.data[3].fit_ms), (Some(kept), Some(whole), None));
     assert!(found.data[3].bytes_stored > found.data[2].bytes_stored);
     let jaccard = found.support_jaccard.expect("shares");
     assert!(jaccard[1][4] == 1.0 && jaccard[0][0] == 1.0 && jaccard[0][1] == jaccard[1][0]);

@@ -164,6 +164,7 @@ async fn pages_and_filters() {
         get("-", "/api/v1/models/m/versions/1/coefficients?min_abs=nan", 422, "invalid_parameter", "parameter min_abs"),
         get("-", "/api/v1/models/m/versions/1/histogram?bins=0", 422, "invalid_parameter", "parameter bins"),
         get("-", "/api/v1/models/m/versions/1/histogram?bins=1001", 422, "invalid_parameter", "parameter bins"),
+        get("-", "/api/v1/models/m/versions/1/histogram?scale=ln", 422, "invalid_parameter", "parameter scale"),
         get("-", "/livez?verbose=1", 422, "invalid_parameter", "parameter verbose"),
         get("68", "/api/v1/nothing", 404, "not_found", "-"),
         get("68", "/api/v1/jobs/", 404, "not_found", "-"),

@@ -101,6 +101,8 @@ codes! {
     NoStability => "no_stability",
     /// The model is of another kind than a tree.
     NoTree => "no_tree",
+    /// The model is of another kind than rules.
+    NoRules => "no_rules",
     /// The model is of a kind that has no coefficients.
     NoCoefficients => "no_coefficients",
     /// The coefficients of the model's path are not stored.

@@ -101,7 +101,10 @@ pub(crate) fn facts(code: Code) -> Facts {
             (S::NOT_FOUND, "The features were not chosen by stability selection", "Fit with `\"selection\": {\"method\": \"stability\"}`.")
         }
         Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
-        Code::NoCoefficients => (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`."),
+        Code::NoRules => (S::NOT_FOUND, "The model has no rules", "Fit with `\"kind\": \"rules\"`."),
+        Code::NoCoefficients => {
+            (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`, what rules are by `/rules`.")
+        }
         Code::NoPath => (
             S::NOT_FOUND,
             "The points of the path are not stored",

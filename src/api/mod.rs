@@ -30,6 +30,7 @@ mod promotions;
 mod rates;
 mod reproduce;
 mod request;
+mod rules;
 mod sse;
 mod stability;
 mod state;
@@ -116,6 +117,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
+        get("/api/v1/models/{model}/versions/{version}/rules", MODELS_READ, rules::list),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
         post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),

@@ -14,6 +14,7 @@ mod libsvm;
 mod options;
 mod points;
 mod predictor;
+mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
 mod score;
@@ -32,6 +33,7 @@ pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use kind::{Card, KeptPath, Model};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
+pub use rules::{Candidates, Condition, RuleList, RulesCard, RulesModel, RulesSparsity, deviation};
 pub use tree::{GrownTree, Nodes, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
 
 /// Proof of how good a solution is; computed on the full problem by code that is not the solver's.

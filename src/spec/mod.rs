@@ -22,6 +22,7 @@ mod promote;
 mod reference;
 mod resolve;
 mod resolve_selection;
+mod rules;
 mod selection;
 mod stability;
 #[cfg(test)]
@@ -39,7 +40,7 @@ use crate::job::{JobKind, Priority};
 
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
-pub use estimate::{estimate, evaluation_estimate, tree_estimate};
+pub use estimate::{estimate, evaluation_estimate, rules_estimate, tree_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
@@ -48,6 +49,7 @@ pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
 pub use promote::parse_promotion;
 pub use reference::{ModelRef, Pick, version_number};
 pub use resolve::{PILOT_FOLDS, feature_index};
+pub use rules::{ResolvedRules, RuleTrees, RulesSpec};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
 pub use stability::Stability;
 pub use tree::{Criterion, Pruning, ResolvedTree, TreeFolds, TreeSize, TreeSpec};

@@ -4,6 +4,7 @@ mod bounds;
 mod classes;
 mod evaluate;
 mod penalties;
+mod rules;
 mod stability;
 mod tree;
 mod warm_start;

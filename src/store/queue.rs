@@ -16,7 +16,7 @@ use super::{
 };
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::{LinearModel, Model, TreeModel};
+use crate::model::{LinearModel, Model, RulesModel, TreeModel};
 
 /// A job that broke off rests at most this long after its first attempt, …
 const PAUSE: Duration = Duration::from_secs(1);
@@ -207,6 +207,10 @@ impl Store {
             }
             Model::Tree(TreeModel { card, .. }) => {
                 job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged())
+            }
+            Model::Rules(RulesModel { card, .. }) => {
+                let size = (card.sparsity.rules, card.sparsity.linear_terms);
+                job::rules_result(name, version, card.lambda, size, card.converged(), card.certificate.relative_gap)
             }
         };
         let warnings = joined_warnings(job, model.warnings().to_vec());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
-use super::{evaluate_classes, evaluate_tree};
+use super::{evaluate_classes, evaluate_rules, evaluate_tree};
 use crate::dataset::{Class, Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::matrix::{Number, ValuesView};
@@ -59,6 +59,12 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
             let used = model.nodes.features_used();
             let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, &pace)?;
             let metrics = evaluate_tree::metrics(dataset, model, &used, &matched, &pace)?;
+            (matched, metrics)
+        }
+        Model::Rules(model) => {
+            let used = model.features_used();
+            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, &pace)?;
+            let metrics = evaluate_rules::metrics(dataset, model, &used, &matched, &pace)?;
             (matched, metrics)
         }
     };

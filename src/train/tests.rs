@@ -7,6 +7,7 @@ mod keep_best;
 mod penalties;
 mod promote;
 mod resume;
+mod rules;
 mod selection;
 mod stability;
 mod tree;

@@ -26,6 +26,7 @@ mod promote;
 mod protocol;
 mod quotas;
 mod reproduce;
+mod rules;
 mod schema;
 mod selection;
 mod shutdown;

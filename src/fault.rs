@@ -103,6 +103,8 @@ codes! {
     NoTree => "no_tree",
     /// The job is of another type than `compare`.
     NoComparison => "no_comparison",
+    /// The model is of another kind than rules.
+    NoRules => "no_rules",
     /// The model is of a kind that has no coefficients.
     NoCoefficients => "no_coefficients",
     /// The picture shows what this model does not have.

@@ -344,6 +344,26 @@ pub fn tree_result(model: &str, version: i64, ccp_alpha: f64, leaves: u64, depth
     })
 }
 
+/// `result` of a succeeded fit of rules.
+pub fn rules_result(
+    model: &str,
+    version: i64,
+    lambda: f64,
+    (rules, linear_terms): (u64, u64),
+    converged: bool,
+    relative_gap: Option<f64>,
+) -> Value {
+    json!({
+        "model_version": format!("{model}:{version}"),
+        "lambda": lambda,
+        "rules": rules,
+        "linear_terms": linear_terms,
+        "converged": converged,
+        "relative_gap": relative_gap,
+        "href": format!("/api/v1/models/{model}/versions/{version}"),
+    })
+}
+
 /// `result` of a succeeded evaluation of a model version.
 pub fn evaluation_result(model: &str, metrics: Value, rows: u64, unknown_features: u64, missing_features: u64) -> Value {
     json!({

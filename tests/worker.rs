@@ -24,8 +24,13 @@ async fn submit(store: &Store, dataset: &DatasetRow, spec: serde_json::Value) ->
     let body = json!({"type": "fit", "model": "m", "dataset": {"name": dataset.name}, "spec": spec});
     let request = parse_job(&serde_json::to_vec(&body).unwrap(), &Limits::default().spec).unwrap();
     let names = store.open_dataset(dataset).await.unwrap().names.clone();
-    let (resolved, warnings) = request.fit().unwrap().resolve(&dataset.meta, names.as_deref()).unwrap();
-    let job = NewJob { spec: request.spec, spec_resolved: serde_json::to_value(resolved).unwrap(), warnings, ..new_job(dataset, "m") };
+    let (spec_resolved, warnings) = match &request.work {
+        Asked::Fit(fit) => fit.resolve(&dataset.meta, names.as_deref()).map(|(fit, told)| (serde_json::to_value(fit), told)),
+        Asked::Rules(rules) => rules.resolve(&dataset.meta).map(|(rules, told)| (serde_json::to_value(rules), told)),
+        other => panic!("{other:?}"),
+    }
+    .unwrap();
+    let job = NewJob { spec: request.spec, spec_resolved: spec_resolved.unwrap(), warnings, ..new_job(dataset, "m") };
     enqueue(store, job).await
 }
 
@@ -200,8 +205,25 @@ async fn a_pruned_tree_belongs_to_the_features_of_its_base_and_needs_it_to_the_e
     assert_eq!(opened.names.and_then(|names| names.get(0).map(str::to_owned)), Some("age".into()), "its names stay with it");
 }
 
+async fn rules_become_a_certified_model(house: House) {
+    let store = house.open().await;
+    let dataset = upload(&store, "d").await;
+    let spec = json!({"kind": "rules", "n_trees": 5, "subsample": 1, "lambda": {"mode": "value", "value": 0.01}});
+    let job = submit(&store, &dataset, spec).await;
+    assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
+    let ended = store.job(P, &job.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
+    let row = store.model(P, "m", None).await.unwrap().unwrap();
+    assert_eq!((row.card.kind(), row.has_points()), ("rules", false));
+    let opened = store.open_model(&row).await.unwrap();
+    let model = opened.model.rules().expect("rules");
+    assert_eq!(model.card.certificate.status, CertificateStatus::Certified);
+    assert!(!model.rules.is_empty() && model.text(0, opened.names.as_deref()).starts_with(['a', 'p']), "a name of a feature");
+    assert_eq!(ended.result.unwrap()["rules"], json!(model.rules.len()));
+}
+
 /// Many correlated columns.
-async fn big(store: &Store) -> DatasetRow {
+async fn large(store: &Store) -> DatasetRow {
     let mut body = String::new();
     let mut state = 1u64;
     for _ in 0..400 {
@@ -223,7 +245,7 @@ async fn big(store: &Store) -> DatasetRow {
 
 /// A path that takes long: many correlated columns, many λ, a goal that is far away.
 async fn endless(store: &Store) -> Job {
-    let dataset = big(store).await;
+    let dataset = large(store).await;
     let spec = json!({"lambda": {"mode": "path", "n": 5000, "min_ratio": 1e-6}, "selection": {"method": "cv", "folds": 20},
                       "solver": {"tol": 1e-12, "max_epochs": 1000000}});
     submit(store, &dataset, spec).await
@@ -260,7 +282,7 @@ async fn a_real_fit_hears_a_shutdown_and_a_cancel(house: House) {
 
 async fn a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing(house: House) {
     let store = house.open().await;
-    let dataset = big(&store).await;
+    let dataset = large(&store).await;
     // each of as many folds as rows grows a tree of its own
     let spec = json!({"kind": "tree", "pruning": {"mode": "cv", "folds": 400}});
     let body = json!({"type": "fit", "model": "m", "dataset": {"name": "big"}, "spec": spec});
@@ -285,6 +307,23 @@ async fn a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing(hous
     assert!(ended.progress.steps.iter().any(|step| step.done < step.total), "{:?}", ended.progress);
     assert!(store.model(P, "m", None).await.unwrap().is_none());
     assert_eq!(store.usage(P).await.unwrap().stored_bytes, stored);
+}
+
+/// Told to stop while its trees are grown, and while its paths are solved.
+async fn rules_hear_a_cancel(house: House) {
+    let store = house.open().await;
+    let dataset = large(&store).await;
+    let pool = Pool::start(&store, "worker-1", 1, 2, &Memory::of_machine(), Arc::default(), &Traces::default());
+    for spec in
+        [json!({"kind": "rules", "n_trees": 10_000}), json!({"kind": "rules", "n_trees": 1, "lambda": {"mode": "path", "n": 10_000}})]
+    {
+        let job = submit(&store, &dataset, spec).await;
+        until(&store, &job, Status::Running).await;
+        assert!(matches!(store.request_cancel(P, &job.id).await.unwrap(), Cancellation::Asked(_)));
+        until(&store, &job, Status::Cancelled).await;
+    }
+    pool.shutdown().await;
+    assert!(store.model(P, "m", None).await.unwrap().is_none());
 }
 
 macro_rules! on_both_engines {
@@ -314,5 +353,7 @@ on_both_engines!(
     a_point_of_a_path_becomes_the_next_version,
     a_pruned_tree_belongs_to_the_features_of_its_base_and_needs_it_to_the_end,
     a_tree_that_grows_hears_a_shutdown_and_a_cancel_and_leaves_nothing,
-    a_real_fit_hears_a_shutdown_and_a_cancel
+    a_real_fit_hears_a_shutdown_and_a_cancel,
+    rules_become_a_certified_model,
+    rules_hear_a_cancel
 );

@@ -102,7 +102,10 @@ pub(crate) fn facts(code: Code) -> Facts {
         }
         Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
         Code::NoComparison => (S::NOT_FOUND, "The job is no comparison", "Queue one with `POST /api/v1/comparisons`."),
-        Code::NoCoefficients => (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`."),
+        Code::NoRules => (S::NOT_FOUND, "The model has no rules", "Fit with `\"kind\": \"rules\"`."),
+        Code::NoCoefficients => {
+            (S::NOT_FOUND, "The model has no coefficients", "What a tree is made of is told by `/tree`, what rules are by `/rules`.")
+        }
         Code::NoPlot => (S::NOT_FOUND, "There is no such picture of this model", "`detail` says which models have it."),
         Code::NoPath => (
             S::NOT_FOUND,

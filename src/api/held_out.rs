@@ -13,12 +13,17 @@ use super::state::Api;
 use super::trees;
 use crate::dataset::{Class, Dataset};
 use crate::fault::Code;
-use crate::model::{Cv, CvRow, LinearCard, TreeCv};
-use crate::spec::{ResolvedFit, Selection, Splits};
+use crate::model::{Card, Cv, CvRow, Model, TreeCv};
+use crate::spec::{Selection, Splits};
 
 fn cv_of(served: &Served) -> Result<&Cv, Problem> {
     let absent = || Problem::new(Code::NoCv, "the model was not chosen on rows held out");
-    served.predictor.model().linear().and_then(|model| model.cv.as_ref()).ok_or_else(absent)
+    let cv = match &**served.predictor.model() {
+        Model::Linear(model) => model.cv.as_ref(),
+        Model::Rules(model) => model.cv.as_ref(),
+        Model::Tree(_) => None,
+    };
+    cv.ok_or_else(absent)
 }
 
 #[derive(Serialize)]
@@ -111,7 +116,11 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
     let row = row.ok_or_else(|| Problem::new(Code::NotFound, "the data set version the model was fitted on has been deleted"))?;
     let dataset = api.store.open_dataset(&row).await?;
     let classes = served.row.card.classes();
-    let of_classes = served.row.card.linear().map_or(classes.is_some(), LinearCard::is_multinomial);
+    let of_classes = match &*served.row.card {
+        Card::Linear(card) => card.is_multinomial(),
+        Card::Tree(_) => classes.is_some(),
+        Card::Rules(_) => false,
+    };
     let positive = classes.and_then(|classes| classes.last().cloned().flatten());
     let plain = Splits::plain(cv.folds, cv.stratify, cv.seed).again(cv.repeats, cv.fraction);
     let fold_of_row = tokio::task::spawn_blocking(move || {
@@ -130,9 +139,8 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
 async fn selection_of(api: &Api, served: &Served) -> Result<Selection, Problem> {
     let gone = || Problem::new(Code::NotFound, "the job whose specification assigns the rows has been deleted");
     let job = api.store.job(&served.row.project, &served.row.job).await?.ok_or_else(gone)?;
-    let fit: ResolvedFit =
-        serde_json::from_value(job.spec_resolved).map_err(|error| Problem::internal(format!("specification: {error}")))?;
-    Ok(fit.selection)
+    let wrong = |error: serde_json::Error| Problem::internal(format!("specification: {error}"));
+    serde_json::from_value(job.spec_resolved["selection"].clone()).map_err(wrong)
 }
 
 /// The side of each row that the loss saw: +1 for the positive class, −1 for all others.

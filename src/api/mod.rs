@@ -35,6 +35,7 @@ mod report_pictures;
 mod reports;
 mod reproduce;
 mod request;
+mod rules;
 mod sse;
 mod stability;
 mod state;
@@ -125,6 +126,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
+        get("/api/v1/models/{model}/versions/{version}/rules", MODELS_READ, rules::list),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/plots/{plot}", MODELS_READ, plots::of_a_model),
         get("/api/v1/models/{model}/versions/{version}/plots/calibration.svg", MODELS_AND_ROWS, plots::calibration),

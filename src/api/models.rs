@@ -18,6 +18,7 @@ use super::page;
 use super::plots;
 use super::promotions;
 use super::request::{Caller, Query, Segments, bad_parameter};
+use super::rules;
 use super::state::Api;
 use super::trees;
 use crate::dataset::Class;
@@ -108,6 +109,7 @@ pub(super) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
     match &*row.card {
         Card::Linear(card) => written(row, versions, linear_out(row, card)),
         Card::Tree(card) => written(row, versions, trees::card(card)),
+        Card::Rules(card) => written(row, versions, rules::card(card)),
     }
 }
 
@@ -240,7 +242,7 @@ pub(super) async fn served(api: &Api, caller: &Caller, (name, number): &(String,
 
 /// The coefficients of a version, or that it has no `what` for want of them.
 pub(super) fn linear<'s>(served: &'s Served, what: &str) -> Result<&'s LinearModel, Problem> {
-    let none = || Problem::new(Code::NoCoefficients, format!("a {} has no {what}", served.row.card.kind()));
+    let none = || Problem::new(Code::NoCoefficients, format!("a {} model has no {what}", served.row.card.kind()));
     served.predictor.model().linear().ok_or_else(none)
 }
 
@@ -264,15 +266,21 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
         }
         return trees::path(&api, &served, tree).await;
     }
+    if wanted && served.predictor.model().rules().is_some() {
+        return Err(bad_parameter("coefficients", "conflict", "the coefficients of a path over rules are not kept"));
+    }
     let coefficients = if wanted {
         let kept = promotions::kept(&api, &served.row).await?;
         Some(kept.linear().ok_or_else(absent)?.coefficients())
     } else {
         None
     };
-    let model = linear(&served, "path of coefficients")?;
-    let selected = model.path.iter().find(|row| row.lambda == model.card.lambda).map(|row| row.index);
-    let body = PathOut { object: "path", selected, data: &model.path, coefficients };
+    let (rows, lambda) = match served.predictor.model().rules() {
+        Some(model) => (&model.path, model.card.lambda),
+        None => linear(&served, "path of coefficients").map(|model| (&model.path, model.card.lambda))?,
+    };
+    let selected = rows.iter().find(|row| row.lambda == lambda).map(|row| row.index);
+    let body = PathOut { object: "path", selected, data: rows, coefficients };
     let what = if wanted { "path-coefficients" } else { "path" };
     Ok(tagged(&format!("{}-{what}", served.row.id), &body))
 }
@@ -305,6 +313,7 @@ pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, q
     let tag = format!("{}-certificate", served.row.id);
     Ok(match &**served.predictor.model() {
         Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
+        Model::Rules(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
         Model::Tree(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
     })
 }

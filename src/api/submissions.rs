@@ -138,6 +138,10 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
             let (resolved, warnings) = tree.resolve(&dataset.meta)?;
             (Work::Tree(Box::new(resolved)), warnings)
         }
+        Asked::Rules(rules) => {
+            let (resolved, warnings) = rules.resolve(&dataset.meta)?;
+            (Work::Rules(Box::new(resolved)), warnings)
+        }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
         Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
         Asked::Prune(prune) => (resolve_pruning(api, project, prune, dataset).await?, Vec::new()),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Start, damaged};
+use super::rules::{self, RulesCard, RulesModel};
 use super::tree::{self, TreeCard, TreeModel, TreePath};
 use super::{LinearCard, LinearModel, PathPoints, container};
 use crate::dataset::{Class, Damaged};
@@ -18,6 +19,8 @@ pub enum Model {
     Linear(LinearModel),
     /// A decision tree.
     Tree(TreeModel),
+    /// Rules with coefficients.
+    Rules(RulesModel),
 }
 
 /// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
@@ -28,6 +31,8 @@ pub enum Card {
     Linear(Box<LinearCard>),
     /// Of a decision tree.
     Tree(Box<TreeCard>),
+    /// Of rules.
+    Rules(Box<RulesCard>),
 }
 
 /// What was solved on the way to a model: every other point of it could have been the model.
@@ -45,6 +50,7 @@ impl Model {
         match self {
             Self::Linear(model) => model.encode(),
             Self::Tree(model) => model.encode(),
+            Self::Rules(model) => model.encode(),
         }
     }
 
@@ -57,6 +63,8 @@ impl Model {
         let version = |known: u32| start.version == u64::from(known);
         if version(tree::VERSION) {
             TreeModel::read(bytes, &start).map(Self::Tree)
+        } else if version(rules::VERSION) {
+            RulesModel::read(bytes, &start).map(Self::Rules)
         } else if version(container::VERSION) || version(container::VERSION_OF_CLASSES) {
             LinearModel::read(bytes, &start).map(Self::Linear)
         } else {
@@ -69,6 +77,7 @@ impl Model {
         match self {
             Self::Linear(model) => model.check(),
             Self::Tree(model) => model.check(),
+            Self::Rules(model) => model.check(),
         }
     }
 
@@ -77,6 +86,7 @@ impl Model {
         match self {
             Self::Linear(model) => Card::Linear(Box::new(model.card.clone())),
             Self::Tree(model) => Card::Tree(Box::new(model.card.clone())),
+            Self::Rules(model) => Card::Rules(Box::new(model.card.clone())),
         }
     }
 
@@ -102,11 +112,17 @@ impl Model {
         }
     }
 
+    /// The rules, if it is made of them.
+    pub fn rules(&self) -> Option<&RulesModel> {
+        if let Self::Rules(model) = self { Some(model) } else { None }
+    }
+
     /// What to beware of.
     pub fn warnings(&self) -> &[Warning] {
         match self {
             Self::Linear(model) => &model.card.warnings,
             Self::Tree(model) => &model.card.warnings,
+            Self::Rules(model) => &model.card.warnings,
         }
     }
 }
@@ -117,6 +133,7 @@ impl Card {
         match self {
             Self::Linear(_) => "linear",
             Self::Tree(_) => "tree",
+            Self::Rules(_) => "rules",
         }
     }
 
@@ -130,6 +147,7 @@ impl Card {
         match self {
             Self::Linear(card) => &card.loss,
             Self::Tree(card) => &card.criterion,
+            Self::Rules(card) => &card.loss,
         }
     }
 
@@ -138,6 +156,7 @@ impl Card {
         match self {
             Self::Linear(card) => card.classes.as_deref().map(Cow::Borrowed),
             Self::Tree(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
+            Self::Rules(card) => card.classes.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -154,6 +173,7 @@ impl Card {
         match self {
             Self::Linear(card) => &card.engine,
             Self::Tree(card) => &card.engine,
+            Self::Rules(card) => &card.engine,
         }
     }
 
@@ -170,6 +190,7 @@ impl Card {
         match self {
             Self::Linear(card) => &mut card.promoted_from,
             Self::Tree(card) => &mut card.promoted_from,
+            Self::Rules(card) => &mut card.promoted_from,
         }
     }
 }

@@ -17,6 +17,7 @@ mod memory;
 mod options;
 mod points;
 mod predictor;
+mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
 mod score;
@@ -38,6 +39,7 @@ pub use kind::{Card, KeptPath, Model};
 pub use means::Mean;
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
+pub use rules::{Candidates, Condition, RuleList, RulesCard, RulesModel, RulesSparsity, deviation};
 pub use tradeoff::{SizedQuality, Tradeoff, knee};
 pub use tree::{GrownTree, Nodes, PrunedFrom, TreeCard, TreeCv, TreeCvRow, TreeModel, TreePath, TreePathRow, TreeSparsity, Unpruned};
 

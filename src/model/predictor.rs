@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::coefficients::display_name;
 use super::options::{Answers, Wanted};
+use super::rules::RuleIndex;
 use super::score::Scorer;
 use super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictions, instances, libsvm, memory};
 use crate::dataset::{Class, Names};
@@ -24,9 +25,12 @@ pub struct Predictor {
     /// Where the coefficients of each feature begin among those of a multinomial model, and their end; empty where a
     /// feature has one.
     begins: Vec<u32>,
-    /// The features that a tree splits on, rising, and for each of its nodes the position of its feature among them.
+    /// The features that a tree splits on, or that are in a rule or a term beside the rules, rising.
     features: Vec<u32>,
+    /// For each node of a tree the position of its feature among them.
     splits: Vec<u32>,
+    /// Of rules the conditions by feature.
+    rules: Option<RuleIndex>,
     /// The labels as JSON, of two the negative first; `null` for the rest of one class against the rest.
     labels: Vec<Vec<u8>>,
 }
@@ -60,7 +64,9 @@ impl Predictor {
                 splits = model.nodes.features.iter().map(|feature| used.partition_point(|one| one < feature) as u32).collect();
                 used
             }
+            Model::Rules(model) => model.features_used(),
         };
+        let rules = model.rules().map(|model| RuleIndex::new(model, &features));
         let positions = || features.iter().copied().zip(0u32..);
         let by_index = positions().collect();
         let by_name = match &names {
@@ -70,8 +76,8 @@ impl Predictor {
         let card = model.card();
         let classes = card.classes().unwrap_or_else(|| [None, None].as_slice().into());
         let labels = classes.iter().map(|class| class.as_ref().map_or_else(|| b"null".to_vec(), label)).collect();
-        let features = if model.tree().is_some() { features } else { Vec::new() };
-        Self { model, names, by_index, by_name, begins, features, splits, labels }
+        let features = if model.linear().is_some() { Vec::new() } else { features };
+        Self { model, names, by_index, by_name, begins, features, splits, rules, labels }
     }
 
     /// The model.
@@ -82,6 +88,16 @@ impl Predictor {
     /// For each node of a tree the position of its feature among those it splits on.
     pub(super) fn splits(&self) -> &[u32] {
         &self.splits
+    }
+
+    /// The conditions by feature, of a rules model.
+    pub(super) fn rules(&self) -> Option<&RuleIndex> {
+        self.rules.as_ref()
+    }
+
+    /// Names of the features, if they have any.
+    pub(super) fn names(&self) -> Option<&Names> {
+        self.names.as_deref()
     }
 
     /// Display name of a feature: its name, else its decimal index.
@@ -103,6 +119,8 @@ impl Predictor {
                 Some([_, _]) => Answers::Probability,
                 Some(_) => Answers::Probabilities,
             },
+            Model::Rules(model) if model.card.classes.is_some() => Answers::Probability,
+            Model::Rules(_) => Answers::Number,
         }
     }
 
@@ -111,7 +129,7 @@ impl Predictor {
         match &*self.model {
             Model::Linear(model) if self.begins.is_empty() => model.indices.len(),
             Model::Linear(_) => self.begins.len() - 1,
-            Model::Tree(_) => self.features.len(),
+            Model::Tree(_) | Model::Rules(_) => self.features.len(),
         }
     }
 
@@ -128,7 +146,7 @@ impl Predictor {
     pub(super) fn feature(&self, position: u32) -> u32 {
         match &*self.model {
             Model::Linear(model) => model.indices[self.entries(position).start],
-            Model::Tree(_) => self.features[position as usize],
+            Model::Tree(_) | Model::Rules(_) => self.features[position as usize],
         }
     }
 
@@ -141,6 +159,7 @@ impl Predictor {
         match &*self.model {
             Model::Linear(model) => model.card.sparsity.n_features,
             Model::Tree(model) => model.card.sparsity.n_features,
+            Model::Rules(model) => model.card.sparsity.n_features,
         }
     }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use super::options::{Answers, Wanted};
 use super::predictor::{Found, Predictor};
-use super::{LinearModel, Model, PredictLimits, Predictions, TreeModel};
+use super::{LinearModel, Model, PredictLimits, Predictions, RulesModel, TreeModel};
 use crate::fault::{Code, Fault};
 
 /// What is wrong with a row: at one of its entries (counted from 0 as they were added) or as a whole.
@@ -42,6 +42,8 @@ pub(super) struct Scorer<'a> {
     model: Scored<'a>,
     /// Linear predictors of many classes in this row.
     pub(super) scores: Vec<f64>,
+    /// Conditions of each rule that this row breaks.
+    pub(super) broken: Vec<u32>,
 }
 
 /// What scores a row.
@@ -52,6 +54,7 @@ enum Scored<'a> {
     /// One for each class.
     Lines(&'a LinearModel),
     Tree(&'a TreeModel),
+    Rules(&'a RulesModel),
 }
 
 /// The row being read.
@@ -74,8 +77,10 @@ impl<'a> Scorer<'a> {
             Model::Linear(model) if predictor.answers() == Answers::Probabilities => Scored::Lines(model),
             Model::Linear(model) => Scored::Line(model),
             Model::Tree(model) => Scored::Tree(model),
+            Model::Rules(model) => Scored::Rules(model),
         };
-        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores: Vec::new() }
+        let (scores, broken) = (Vec::new(), Vec::new());
+        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores, broken }
     }
 
     /// Features of the model.
@@ -149,6 +154,7 @@ impl<'a> Scorer<'a> {
             Scored::Line(model) => self.score(model)?,
             Scored::Lines(model) => self.score_classes(model)?,
             Scored::Tree(model) => self.descend(model),
+            Scored::Rules(model) => self.follow(model)?,
         }
         self.rows += 1;
         self.unknown += self.row.unknown;
@@ -166,7 +172,10 @@ impl<'a> Scorer<'a> {
         if !score.is_finite() || !prediction(model, score).is_finite() {
             return Err(Refusal::row(Code::NumericalError, "the score is beyond a double"));
         }
-        self.answer(model, score);
+        self.answer(prediction(model, score), score, |scorer| {
+            scorer.row.hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
+            scorer.put_contributions();
+        });
         Ok(())
     }
 
@@ -179,12 +188,13 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    fn answer(&mut self, model: &LinearModel, score: f64) {
+    /// Writes what is wanted of a row with this linear predictor; `contributions` writes what it is made of.
+    pub(super) fn answer(&mut self, prediction: f64, score: f64, contributions: impl FnOnce(&mut Self)) {
         let wanted = self.wanted;
         let mut field = fields(self.rows);
         if wanted.prediction {
             field(&mut self.out, "\"prediction\":");
-            put(&mut self.out, prediction(model, score));
+            put(&mut self.out, prediction);
         }
         let probability = sigmoid(score);
         let side = if wanted.by_score { score } else { probability };
@@ -202,8 +212,7 @@ impl<'a> Scorer<'a> {
         }
         if wanted.contributions {
             field(&mut self.out, "\"contributions\":");
-            self.row.hits.iter_mut().for_each(|(position, value)| *value *= model.values[*position as usize]);
-            self.put_contributions();
+            contributions(self);
         }
         if wanted.unknown {
             field(&mut self.out, "\"unknown\":");

@@ -10,7 +10,7 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedPrune, ResolvedTree};
+use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedPrune, ResolvedRules, ResolvedTree, Selection};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;
@@ -141,6 +141,39 @@ pub fn tree_estimate(meta: &Meta, tree: &ResolvedTree, threads: u64) -> Estimate
     let high = 0.01 + load[1] + 50e-9 * nonzeros + grown * (nonzeros + rows) * 100e-9 * levels;
     let memory_mb = [(BASE_MIB + (shared + parts) / MIB) / 4.0, BASE_MIB + bytes / MIB];
     Estimate { memory_mb: memory_mb.map(short), runtime_s: [low, high].map(short) }
+}
+
+/// Estimates a rules model. Once: the cells of every entry (`tree/bins.rs`). All rows and every fold have an ensemble, rules and a matrix of
+/// their own, and as many of those are held at once as there are threads: entries of the rules, and those of X again where
+/// features are terms, both twice while the matrix is made; and a lasso over them, which is a fit like any other.
+pub fn rules_estimate(meta: &Meta, rules: &ResolvedRules, threads: u64) -> Estimate {
+    let [n_rows, n_features] = meta.shape;
+    let trees = &rules.trees;
+    let made = (trees.n_trees as f64 * 2.0 * (trees.mean_leaves - 1.0)).min(rules.max_rules as f64);
+    let (rows, nonzeros, most) = (n_rows as f64, meta.nnz as f64, rules.entries_max(n_rows, meta.nnz) as f64);
+    let (columns, copied) = if rules.linear { (meta.stored_columns as f64, nonzeros) } else { (0.0, 0.0) };
+    let lasso = ResolvedFit { selection: Selection::None, ..rules.lasso() };
+    let size = if meta.dtype == "f64" { 12.0 } else { 8.0 };
+    // few rules hold for as many rows as they could
+    let of_lasso = [0.05, 1.0].map(|share| {
+        let entries = copied + (share * made * rows / 2.0).min(most);
+        let over = Meta { shape: [n_rows, n_features], nnz: entries as u64, stored_columns: (columns + made) as u64, ..meta.clone() };
+        (2.0 * size * entries, estimate(&over, &lasso, 1))
+    });
+    let folds = rules.selection.splits().map_or(0.0, |splits| splits.all_folds() as f64);
+    let at_once = (threads as f64).clamp(1.0, folds.max(1.0));
+    let drawn = trees.subsample.map_or_else(|| (rows / 2.0).min(100.0 + 6.0 * rows.sqrt()), |share| share * rows);
+    // the parts of the drawn rows, the predictor and what it leaves unexplained
+    let grown = 12.0 * nonzeros + 60.0 * nonzeros * (drawn / rows.max(1.0)) + 60.0 * rows;
+    let bytes = |of: usize| 12.0 * nonzeros + 8.0 * columns + at_once * grown + (1.0 + at_once) * of_lasso[of].0;
+    let memory_mb = [
+        BASE_MIB + bytes(0) / MIB / 4.0 + of_lasso[0].1.memory_mb[0] / 4.0,
+        BASE_MIB + bytes(1) / MIB + (1.0 + at_once) * of_lasso[1].1.memory_mb[1],
+    ];
+    let tree = rows + nonzeros * (drawn / rows.max(1.0)) * trees.mean_leaves.log2();
+    let rounds = [(1.0 + folds) / threads.max(1) as f64, 1.0 + folds];
+    let time = |of: usize, unit: f64| rounds[of] * (unit * trees.n_trees as f64 * tree + of_lasso[of].1.runtime_s[of]);
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: [0.001 + time(0, 1e-9), 0.01 + time(1, 40e-9)].map(short) }
 }
 
 /// Estimates an evaluation: the scores, the target as numbers, and their order, once; the columns of the model's

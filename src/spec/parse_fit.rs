@@ -24,7 +24,7 @@ const MAX_EPOCHS: u64 = 10_000;
 pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<FitSpec> {
     let mut spec = Fields::open(value, "#/spec", problems)?;
     if spec.take("kind").is_some() {
-        spec.word("kind", &["linear", "tree"], problems)?;
+        spec.word("kind", &["linear", "tree", "rules"], problems)?;
     }
     let loss = spec.take("loss").map(|value| parse_loss(value, problems));
     let penalty = spec.take("penalty").map_or_else(|| Some(Penalty::lasso()), |value| parse_penalty(value, problems));
@@ -77,7 +77,7 @@ pub(super) fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 /// What contradicts itself only in combination.
-fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
+pub(super) fn check_together(fit: &FitSpec, limits: &SpecLimits, problems: &mut Problems) {
     check_warm_start(fit, problems);
     let ridge = fit.penalty.may_be_ridge() && !fit.penalty.l1_ratio.is_several();
     if matches!(fit.lambda, AskedLambda::TargetNonzeros(_)) && ridge {
@@ -176,7 +176,7 @@ fn check_stability(fit: &FitSpec, problems: &mut Problems) {
     problems.add("#/spec/selection/method", "conflict", detail);
 }
 
-fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
+pub(super) fn parse_loss(value: &Value, problems: &mut Problems) -> Option<AskedLoss> {
     let mut loss = Fields::open(value, "#/spec/loss", problems)?;
     let kinds = ["squared", "huber", "logistic", "squared_hinge", "multinomial", "poisson"];
     let kind = loss.need("type", problems).and(loss.word("type", &kinds, problems));
@@ -220,7 +220,7 @@ fn parse_class(value: &Value, problems: &mut Problems) -> Option<AskedClass> {
     }
 }
 
-fn parse_lambda(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedLambda> {
+pub(super) fn parse_lambda(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<AskedLambda> {
     const POINTER: &str = "#/spec/lambda";
     let mut lambda = Fields::open(value, POINTER, problems)?;
     let mode = lambda.need("mode", problems).and(lambda.word("mode", &["value", "path", "target_nonzeros"], problems));
@@ -296,11 +296,16 @@ pub(super) fn parse_weights(spec: &mut Fields<'_>, problems: &mut Problems) -> O
     }
 }
 
+/// How a fit with this penalty is solved unless it is told.
+pub(super) fn solver_unless_told(penalty: &Penalty) -> Solver {
+    solver(TOL, penalty.tol_kind(), MAX_EPOCHS)
+}
+
 fn solver(tol: f64, tol_kind: &str, max_epochs: u64) -> Solver {
     Solver { kind: "auto".into(), tol, tol_kind: tol_kind.into(), max_epochs }
 }
 
-fn parse_solver(value: &Value, tol_kind: &str, limits: &SpecLimits, problems: &mut Problems) -> Option<Solver> {
+pub(super) fn parse_solver(value: &Value, tol_kind: &str, limits: &SpecLimits, problems: &mut Problems) -> Option<Solver> {
     let mut fields = Fields::open(value, "#/spec/solver", problems)?;
     fields.word("type", &["auto"], problems);
     let asked = fields.word("tol_kind", &["relative_gap", "stationarity"], problems);

@@ -6,6 +6,7 @@ mod compare;
 mod evaluate;
 mod penalties;
 mod prune;
+mod rules;
 mod stability;
 mod tree;
 mod warm_start;

@@ -7,10 +7,12 @@ use super::evaluate::parse_evaluate;
 use super::fields::Problems;
 use super::parse_fit::parse_fit;
 use super::prune::parse_prune;
+use super::rules::parse_rules;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedTree,
-    RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate, evaluation_estimate, prune_estimate, tree_estimate,
+    CompareSpec, Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedRules,
+    ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate, evaluation_estimate, prune_estimate,
+    rules_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;
@@ -22,6 +24,8 @@ pub enum Asked {
     Fit(Box<FitSpec>),
     /// A fit of a tree.
     Tree(Box<TreeSpec>),
+    /// A fit of rules.
+    Rules(Box<RulesSpec>),
     /// An evaluation.
     Evaluate(EvaluateSpec),
     /// A comparison.
@@ -37,6 +41,8 @@ pub enum Work {
     Fit(Box<ResolvedFit>),
     /// A fit of a tree.
     Tree(Box<ResolvedTree>),
+    /// A fit of rules.
+    Rules(Box<ResolvedRules>),
     /// An evaluation.
     Evaluate(ResolvedEvaluate),
     /// A comparison.
@@ -48,7 +54,8 @@ pub enum Work {
 /// Parses `spec` of a job of this kind.
 pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<Asked> {
     match kind {
-        JobKind::Fit if is_tree(spec) => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
+        JobKind::Fit if is(spec, "tree") => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
+        JobKind::Fit if is(spec, "rules") => parse_rules(spec, limits, problems).map(|rules| Asked::Rules(Box::new(rules))),
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
         JobKind::Compare => parse_compare(spec, limits, problems).map(Asked::Compare),
@@ -57,8 +64,8 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
 }
 
 /// What kind of model a fit makes is said inside its specification.
-fn is_tree(spec: &Value) -> bool {
-    spec.get("kind").and_then(Value::as_str) == Some("tree")
+fn is(spec: &Value, kind: &str) -> bool {
+    spec.get("kind").and_then(Value::as_str) == Some(kind)
 }
 
 impl Asked {
@@ -67,6 +74,7 @@ impl Asked {
         match self {
             Self::Fit(fit) => &mut fit.limits,
             Self::Tree(tree) => &mut tree.limits,
+            Self::Rules(rules) => rules.limits_mut(),
             Self::Evaluate(evaluate) => &mut evaluate.limits,
             Self::Compare(compare) => &mut compare.limits,
             Self::Prune(prune) => &mut prune.limits,
@@ -81,7 +89,8 @@ impl Work {
     /// It was not written by [`Work::write`].
     pub fn read(kind: JobKind, stored: &Value) -> Result<Self, serde_json::Error> {
         match kind {
-            JobKind::Fit if is_tree(stored) => serde_json::from_value(stored.clone()).map(Self::Tree),
+            JobKind::Fit if is(stored, "tree") => serde_json::from_value(stored.clone()).map(Self::Tree),
+            JobKind::Fit if is(stored, "rules") => serde_json::from_value(stored.clone()).map(Self::Rules),
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
             JobKind::Compare => serde_json::from_value(stored.clone()).map(Self::Compare),
@@ -97,6 +106,7 @@ impl Work {
         match self {
             Self::Fit(fit) => serde_json::to_value(fit),
             Self::Tree(tree) => serde_json::to_value(tree),
+            Self::Rules(rules) => serde_json::to_value(rules),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
             Self::Compare(compare) => serde_json::to_value(compare),
             Self::Prune(prune) => serde_json::to_value(prune),
@@ -108,6 +118,7 @@ impl Work {
         match self {
             Self::Fit(fit) => &fit.limits,
             Self::Tree(tree) => &tree.limits,
+            Self::Rules(rules) => &rules.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
             Self::Compare(compare) => &compare.limits,
             Self::Prune(prune) => &prune.limits,
@@ -119,6 +130,7 @@ impl Work {
         match self {
             Self::Fit(fit) => estimate(meta, fit, threads),
             Self::Tree(tree) => tree_estimate(meta, tree, threads),
+            Self::Rules(rules) => rules_estimate(meta, rules, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
             Self::Compare(compare) => comparison_estimate(meta, compare),
             Self::Prune(prune) => prune_estimate(meta, prune),

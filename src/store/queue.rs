@@ -18,7 +18,7 @@ use super::{
 };
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::{LinearModel, Model, TreeModel};
+use crate::model::{LinearModel, Model, RulesModel, TreeModel};
 
 /// What a model was made of besides its job's data, and what was measured of it.
 #[derive(Default)]
@@ -230,6 +230,10 @@ impl Store {
                     job::tree_result(name, version, card.ccp_alpha, card.sparsity.leaves, card.sparsity.depth, card.converged());
                 (result["size_bytes"], result["node_bytes"]) = (size_bytes.into(), card.node_bytes().into());
                 result
+            }
+            Model::Rules(RulesModel { card, .. }) => {
+                let size = (card.sparsity.rules, card.sparsity.linear_terms);
+                job::rules_result(name, version, card.lambda, size, card.converged(), card.certificate.relative_gap)
             }
         };
         if let Some(result) = result.as_object_mut() {

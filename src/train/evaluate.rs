@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
-use super::{evaluate_classes, evaluate_tree};
+use super::{evaluate_classes, evaluate_rules, evaluate_tree};
 use crate::dataset::{Class, Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::matrix::{Number, ValuesView};
@@ -55,6 +55,7 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
         }
         Model::Linear(model) => metrics(dataset, model, &eta, &pace)?,
         Model::Tree(model) => evaluate_tree::metrics(dataset, model, &eta, &pace)?,
+        Model::Rules(model) => evaluate_rules::metrics(dataset, model, &eta, &pace)?,
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
     if !metrics.as_object().is_some_and(|all| all.values().all(finite)) {
@@ -89,6 +90,12 @@ pub(super) fn scores_of(
             let used = model.nodes.features_used();
             let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, pace)?;
             let eta = evaluate_tree::scores(dataset, model, &used, &matched, pace)?;
+            Ok((matched, eta))
+        }
+        Model::Rules(model) => {
+            let used = model.features_used();
+            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, pace)?;
+            let eta = evaluate_rules::scores(dataset, model, &used, &matched, pace)?;
             Ok((matched, eta))
         }
     }

@@ -150,7 +150,7 @@ fn run_folds(
 }
 
 /// Some fold's training rows cannot be fitted although all rows together can.
-fn unfit_fold(why: Unfit) -> TrainError {
+pub(super) fn unfit_fold(why: Unfit) -> TrainError {
     match why {
         Unfit::OneClass => unfit("invalid_target", "Without the rows of one fold only one class is left; ask for fewer folds."),
         Unfit::EmptyClass => unfit("invalid_target", "Without the rows of one fold a class has no row left; ask for fewer folds."),

@@ -9,6 +9,7 @@ mod penalties;
 mod promote;
 mod prune;
 mod resume;
+mod rules;
 mod selection;
 mod stability;
 mod tree;

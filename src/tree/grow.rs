@@ -65,22 +65,55 @@ pub fn grow(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, hands: &Hands
 pub(crate) fn grow_with(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, hands: &Hands, clock: &mut Clock) -> Result<Tree, Unfit> {
     limits.check()?;
     let weights = &Weights::new(weights, bins.x.n_rows)?;
+    let room = &mut Room::new(bins);
     match bins.target {
-        Target::Numbers(y) => Grower::new(bins, Numbers { y, weights }, weights, limits, hands, clock).tree(),
+        Target::Numbers(y) => Grower::new(bins, Numbers { y, weights }, weights, limits, hands, room, clock).tree(),
         Target::Classes { of_row, n, impurity } => {
             let longest = if impurity == Impurity::Entropy { bins.x.n_rows } else { 0 };
             let table = &XLogX::new(weights.total, longest, clock)?;
             let classes = Classes { of_row, n, impurity, weights, table };
             if n > 2 {
-                Grower::new(bins, ManyClasses(classes), weights, limits, hands, clock).tree()
+                Grower::new(bins, ManyClasses(classes), weights, limits, hands, room, clock).tree()
             } else if weights.total <= i64::from(u32::MAX) {
                 let kind = TwoClasses::<Counts> { classes, cell: PhantomData };
-                Grower::new(bins, kind, weights, limits, hands, clock).tree()
+                Grower::new(bins, kind, weights, limits, hands, room, clock).tree()
             } else {
                 let kind = TwoClasses::<Sums> { classes, cell: PhantomData };
-                Grower::new(bins, kind, weights, limits, hands, clock).tree()
+                Grower::new(bins, kind, weights, limits, hands, room, clock).tree()
             }
         }
+    }
+}
+
+/// Grows a tree for the numbers `y` on some rows of positive weight, rising, and returns it with them. The cost follows those rows alone:
+/// `room` is made once for all trees on these bins, whose own targets are not looked at.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn grow_on(
+    bins: &Bins,
+    y: &[f64],
+    rows: &[u32],
+    weights: &Weights,
+    limits: &Limits,
+    hands: &Hands,
+    room: &mut Room,
+    clock: &mut Clock,
+) -> Result<Tree, Unfit> {
+    let tree = Grower::new(bins, Numbers { y, weights }, weights, limits, hands, room, clock).tree_on(rows.to_vec(), false);
+    room.places.reset(rows);
+    rows.iter().for_each(|&row| room.node_of[row as usize] = u32::MAX);
+    tree
+}
+
+/// What growing takes of the length of the matrix; as new again after every tree of [`grow_on`].
+pub(crate) struct Room {
+    places: Places,
+    /// Node of each row that takes part.
+    node_of: Vec<u32>,
+}
+
+impl Room {
+    pub(crate) fn new(bins: &Bins) -> Self {
+        Self { places: Places::new(bins), node_of: vec![u32::MAX; bins.x.n_rows] }
     }
 }
 
@@ -148,9 +181,7 @@ struct Grower<'a, 'c, 'o, K: Kind> {
     clock: &'c mut Clock<'o>,
     /// Least whole weight of a leaf.
     floor: i64,
-    places: Places,
-    /// Node of each row that takes part.
-    node_of: Vec<u32>,
+    room: &'c mut Room,
     nodes: Vec<Node>,
     values: Vec<f64>,
 }
@@ -170,15 +201,20 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         weights: &'a Weights<'a>,
         limits: &'a Limits,
         hands: &'a Hands<'a>,
+        room: &'c mut Room,
         clock: &'c mut Clock<'o>,
     ) -> Self {
         let floor = weights.floor(limits.min_leaf_weight);
-        let (places, node_of) = (Places::new(bins), vec![u32::MAX; bins.x.n_rows]);
-        Self { bins, kind, weights, limits, hands, clock, floor, places, node_of, nodes: Vec::new(), values: Vec::new() }
+        Self { bins, kind, weights, limits, hands, clock, floor, room, nodes: Vec::new(), values: Vec::new() }
     }
 
-    fn tree(mut self) -> Result<Tree, Unfit> {
+    fn tree(self) -> Result<Tree, Unfit> {
         let rows = self.weights.rows(self.bins.x.n_rows);
+        self.tree_on(rows, true)
+    }
+
+    /// A tree on some rows; `all` says that they are about all that there are.
+    fn tree_on(mut self, rows: Vec<u32>, all: bool) -> Result<Tree, Unfit> {
         let mut frontier = match self.limits.max_leaves {
             None => Frontier::DepthFirst(Vec::new()),
             Some(_) => Frontier::BestFirst(BinaryHeap::new()),
@@ -190,7 +226,10 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         }
         if root.open && most_leaves > 1 {
             let summed = self.kind.summed(&root.rows, self.clock)?;
-            let part = Part::root(self.bins, &root.rows, &summed, self.clock)?;
+            let part = match all {
+                true => Part::root(self.bins, &root.rows, &summed, self.clock)?,
+                false => Part::unsummed(self.bins).apart(&root.rows, &mut self.room.places, &summed, self.clock)?,
+            };
             if let Some(open) = self.open(root, 0, part, summed)? {
                 frontier.push(open);
             }
@@ -213,7 +252,7 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         self.nodes.push(Node { split: None, weight, impurity });
         let mut whole = 0_i64;
         self.clock.each(&rows, |row| {
-            self.node_of[row as usize] = node as u32;
+            self.room.node_of[row as usize] = node as u32;
             whole += self.weights.whole(row);
         })?;
         let deep = self.limits.max_depth.is_some_and(|most| depth >= most);
@@ -243,10 +282,10 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
     fn split(&mut self, open: Open<'a, K>, more: bool, frontier: &mut Frontier<'a, K>) -> Result<(), Unfit> {
         let cut_off = self.cut_off(&open)?;
         let Open { node, depth, rows, mut part, mut summed, best, threshold, .. } = open;
-        self.clock.each(&cut_off, |row| self.node_of[row as usize] = u32::MAX)?;
+        self.clock.each(&cut_off, |row| self.room.node_of[row as usize] = u32::MAX)?;
         let mut rest = Vec::with_capacity(rows.len() - cut_off.len());
         self.clock.each(&rows, |row| {
-            if self.node_of[row as usize] == node as u32 {
+            if self.room.node_of[row as usize] == node as u32 {
                 rest.push(row);
             }
         })?;
@@ -258,18 +297,18 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         if !more || !(left.open || right.open) {
             return Ok(());
         }
-        let (left_entries, right_entries) = (part.n_entries(&left.rows, &self.places), part.n_entries(&right.rows, &self.places));
+        let (left_entries, right_entries) = (part.n_entries(&left.rows, &self.room.places), part.n_entries(&right.rows, &self.room.places));
         let left_is_small = left_entries <= right_entries;
         let larger_entries = left_entries.max(right_entries);
         let (small, large) = if left_is_small { (left, right) } else { (right, left) };
         // a part with more holes than cells is worth making anew
         let anew = larger_entries < part.size() / 2 || self.kind.outgrown(&summed, &large.rows, self.clock)?;
         if large.open && !anew {
-            part.take_off(&small.rows, &self.places, &summed, self.clock)?;
+            part.take_off(&small.rows, &self.room.places, &summed, self.clock)?;
         }
         let made = if small.open {
             let summed = self.kind.summed(&small.rows, self.clock)?;
-            Some((part.apart(&small.rows, &mut self.places, &summed, self.clock)?, summed))
+            Some((part.apart(&small.rows, &mut self.room.places, &summed, self.clock)?, summed))
         } else {
             None
         };
@@ -277,7 +316,7 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         if large.open {
             if anew {
                 summed = self.kind.summed(&large.rows, self.clock)?;
-                part = part.apart(&large.rows, &mut self.places, &summed, self.clock)?;
+                part = part.apart(&large.rows, &mut self.room.places, &summed, self.clock)?;
             }
             opened[usize::from(left_is_small)] = self.open(large, depth + 1, part, summed)?;
         }
@@ -301,7 +340,8 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
                 self.clock.work(block.len())?;
                 for entry in block {
                     let row = x.rows[entry];
-                    if self.node_of[row as usize] == open.node as u32 && (self.bins.value(entry as u32) > open.threshold) == best.zeros_left
+                    if self.room.node_of[row as usize] == open.node as u32
+                        && (self.bins.value(entry as u32) > open.threshold) == best.zeros_left
                     {
                         found.push(row);
                     }
@@ -310,7 +350,7 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
         } else {
             let cells =
                 if best.zeros_left { best.boundary..part.starts[best.feature + 1] } else { part.starts[best.feature]..best.boundary };
-            let places = &self.places;
+            let places = &self.room.places;
             self.clock.each(rows, |row| {
                 let row_cells = part.row(row, places);
                 let at = row_cells.partition_point(|&cell| cell < cells.start);

@@ -12,6 +12,8 @@ use crate::matrix::ColumnsView;
 mod bins;
 mod classes;
 mod clock;
+mod draw;
+mod ensemble;
 mod folds;
 mod grow;
 mod impurity;
@@ -20,15 +22,18 @@ mod numbers;
 mod part;
 mod prune;
 mod reduce;
+mod rules;
 mod search;
 mod weights;
 
 pub use bins::Bins;
+pub use ensemble::{BoostedLoss, Boosting, Ensemble, Leaves, Sampled, boost};
 pub use folds::{CvLoss, Folds, cross_validate};
 pub use grow::grow;
 pub use nodes::{Node, Split, Tree};
 pub use prune::{PruningPath, Step};
 pub use reduce::{cuts_by_loss, node_losses, reduced_error};
+pub use rules::{Held, Interval, Rule, rules_of};
 
 /// What is predicted, one entry a row.
 #[derive(Clone, Copy, Debug)]

@@ -105,6 +105,12 @@ impl Tree {
         &self.values
     }
 
+    /// The same splits with other values, `width` 1.
+    pub(crate) fn with_values(self, values: Vec<f64>) -> Self {
+        debug_assert_eq!(values.len(), self.nodes.len());
+        Self { width: 1, nodes: self.nodes, values }
+    }
+
     /// Number of leaves.
     pub fn n_leaves(&self) -> usize {
         self.nodes.len() / 2 + 1

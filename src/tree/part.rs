@@ -54,12 +54,29 @@ impl Places {
     pub(crate) fn new(bins: &Bins) -> Self {
         Self { of_row: (0..bins.x.n_rows as u32).collect(), map: vec![0; bins.source.len()] }
     }
+
+    /// Rows stand where they stood before anything was made of them.
+    pub(crate) fn reset(&mut self, rows: &[u32]) {
+        rows.iter().for_each(|&row| self.of_row[row as usize] = row);
+    }
 }
 
 impl<'a, C: Cell> Part<'a, C> {
     /// The part of the root: all cells, of which the rows given are summed.
     pub(crate) fn root(bins: &'a Bins, rows: &[u32], summed: &impl Summed<Cell = C>, clock: &mut Clock) -> Result<Self, Unfit> {
-        let mut part = Self {
+        let mut part = Self { cells: vec![C::default(); bins.source.len()], ..Self::unsummed(bins) };
+        for &row in rows {
+            let range = part.range(row as usize);
+            clock.work(range.len())?;
+            let sum = summed.of(row);
+            part.entries[range].iter().for_each(|&cell| part.cells[cell as usize] += sum);
+        }
+        Ok(part)
+    }
+
+    /// All cells without their sums: what the part of few rows is made of ([`Part::apart`]).
+    pub(crate) fn unsummed(bins: &'a Bins) -> Self {
+        Self {
             row_starts: Cow::Borrowed(&bins.row_starts),
             entries: Cow::Borrowed(&bins.entries),
             columns: None,
@@ -68,15 +85,8 @@ impl<'a, C: Cell> Part<'a, C> {
             source: Cow::Borrowed(&bins.source),
             bins: Cow::Borrowed(&bins.bins),
             classes: Cow::Borrowed(&bins.classes),
-            cells: vec![C::default(); bins.source.len()],
-        };
-        for &row in rows {
-            let range = part.range(row as usize);
-            clock.work(range.len())?;
-            let sum = summed.of(row);
-            part.entries[range].iter().for_each(|&cell| part.cells[cell as usize] += sum);
+            cells: Vec::new(),
         }
-        Ok(part)
     }
 
     fn range(&self, place: usize) -> Range<usize> {
@@ -188,7 +198,9 @@ impl<'a, C: Cell> Part<'a, C> {
     fn touched(&self, rows: &[u32], places: &mut Places, clock: &mut Clock) -> Result<Vec<u32>, Unfit> {
         let n_entries = self.n_entries(rows, places);
         let mut touched = Vec::new();
-        if n_entries < self.cells.len() / 64 && n_entries < 4 * BLOCK {
+        // a part that only others are made of has cells and no sums
+        let n_cells = self.source.len();
+        if n_entries < n_cells / 64 && n_entries < 4 * BLOCK {
             touched.reserve(n_entries);
             rows.iter().for_each(|&row| touched.extend_from_slice(self.row(row, places)));
             clock.work(8 * n_entries)?;
@@ -202,7 +214,7 @@ impl<'a, C: Cell> Part<'a, C> {
             self.entries[range].iter().for_each(|&cell| places.map[cell as usize] = 1);
         }
         let mut start = 0;
-        for block in places.map[..self.cells.len()].chunks_mut(BLOCK) {
+        for block in places.map[..n_cells].chunks_mut(BLOCK) {
             clock.work(block.len())?;
             for (at, mark) in block.iter_mut().enumerate() {
                 if std::mem::take(mark) != 0 {

@@ -12,7 +12,7 @@ use super::halt::Shared;
 use crate::dataset::Dataset;
 use crate::job::{self, Progress};
 use crate::model::{KeptPath, Model, TreeModel, TreePath};
-use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedTree};
+use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedRules, ResolvedTree};
 use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
 use crate::train::{self, Base, Leave, Pruned, Run, TrainError};
@@ -160,4 +160,27 @@ fn ended(done: Result<Outcome, TrainError>) -> Outcome {
         Err(TrainError::Cancelled) => Outcome::Stopped,
         Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
     }
+}
+
+/// Makes rules and chooses among them. Nothing of it is kept on the way: an attempt that breaks off begins anew.
+pub(super) async fn make_rules(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedRules,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
+    drop(loading);
+    let _making = part(worker, claim, "fit");
+    let (watching, threads) = (Arc::clone(shared), worker.threads);
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        match train::rules(&dataset, &spec, &Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }) {
+            Ok(model) => made(Model::Rules(model), None),
+            Err(TrainError::Cancelled) => Outcome::Stopped,
+            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+        }
+    })
+    .await
 }

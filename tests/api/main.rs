@@ -29,6 +29,7 @@ mod protocol;
 mod prune;
 mod quotas;
 mod reproduce;
+mod rules;
 mod schema;
 mod selection;
 mod shutdown;

@@ -1,7 +1,7 @@
 //! The pictures of reports and comparisons, in both looks: what is stored, handed to `plot`.
 
 use super::reports::{Found, score_of};
-use crate::model::{Comparison, LinearModel, Model, TreeModel, display_name};
+use crate::model::{Comparison, LambdaPath, LinearModel, Model, TreeModel, display_name};
 use crate::plot::{
     self, Bars, Contender, CvCurve, CvPoint, Heading, HistogramPicture, Look, Marked, PruningPicture, PruningRow, Theme, TradeoffPicture,
     TradeoffPoint, TreeNode, TreePicture, short,
@@ -36,13 +36,14 @@ pub(super) fn of(found: &Found<'_>, report: &Report) -> Pictures {
     tradeoff.extend(traded(found, report));
     match &**found.served.predictor.model() {
         Model::Linear(model) => {
-            tradeoff.extend(curve(model));
+            tradeoff.extend(found.served.predictor.model().lambda_path().and_then(|path| curve(&path)));
             others.extend(histogram(model));
         }
         Model::Tree(model) => {
             tradeoff.extend(prunings(found, model));
             others.push(tree(found, model));
         }
+        model @ Model::Rules(_) => tradeoff.extend(model.lambda_path().and_then(|path| curve(&path))),
     }
     Pictures { tradeoff, others }
 }
@@ -72,11 +73,11 @@ fn traded(found: &Found<'_>, report: &Report) -> Option<Picture> {
     Some(both(430, |look| picture.draw(look)))
 }
 
-fn curve(model: &LinearModel) -> Option<Picture> {
-    let cv = model.cv.as_ref().filter(|cv| cv.rows.len() > 1)?;
-    let point = |(row, path): (&crate::model::CvRow, &crate::model::PathRow)| CvPoint {
+fn curve(path: &LambdaPath<'_>) -> Option<Picture> {
+    let cv = path.cv.filter(|cv| cv.rows.len() > 1)?;
+    let point = |(row, own): (&crate::model::CvRow, &crate::model::PathRow)| CvPoint {
         strength: row.lambda,
-        size: path.nonzeros,
+        size: own.nonzeros,
         mean: row.mean,
         se: row.se,
     };
@@ -84,13 +85,13 @@ fn curve(model: &LinearModel) -> Option<Picture> {
     let picture = CvCurve {
         heading: heading("Cross-validation", "Mean over the folds, with its standard error."),
         metric: cv.metric.clone(),
-        sizes: "non-zeros".into(),
+        sizes: path.sizes.into(),
         strength: "λ".into(),
         by_size: false,
-        points: cv.rows.iter().zip(&model.path).map(point).collect(),
+        points: cv.rows.iter().zip(path.rows).map(point).collect(),
         least: place(cv.index_min),
         one_se: place(cv.index_1se),
-        selected: model.path.iter().position(|row| row.lambda == model.card.lambda),
+        selected: path.selected(),
     };
     Some(both(400, |look| picture.draw(look)))
 }

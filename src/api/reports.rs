@@ -16,7 +16,7 @@ use super::state::Api;
 use super::{comparisons, negotiate, report_pictures, reproduce, trees};
 use crate::dataset::Class;
 use crate::job::Job;
-use crate::model::{Card, KeptPath, LinearModel, Model, Nodes, Tradeoff, TreeModel, TreePath, display_name};
+use crate::model::{Card, KeptPath, LinearModel, Model, Nodes, RulesModel, Tradeoff, TreeModel, TreePath, display_name};
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
 use crate::store::JobFilter;
@@ -44,14 +44,14 @@ pub(crate) async fn report(
     let comparison = comparison(&api, &caller, &served, asked.as_deref()).await?;
     let fit = match &*served.row.card {
         Card::Linear(_) => reproduce::fit_of(&api, &served.row).await?,
-        Card::Tree(_) => None,
+        Card::Tree(_) | Card::Rules(_) => None,
     };
     let prunings = match &**served.predictor.model() {
         Model::Tree(_) => match api.store.open_points(&served.row).await? {
             Some(KeptPath::Tree(path)) => Some(path),
             _ => None,
         },
-        Model::Linear(_) => None,
+        Model::Linear(_) | Model::Rules(_) => None,
     };
     let found = Found { served: &served, fit, prunings };
     let report = found.report(comparison)?;
@@ -127,6 +127,12 @@ impl Found<'_> {
                 (metrics, selection) = (card.metrics.clone(), card.selection.clone());
                 (warnings, objective) = (card.warnings.clone(), card.objective.clone());
             }
+            Card::Rules(card) => {
+                lambda = Some(card.lambda);
+                (sparsity, certificate) = (value(&card.sparsity)?, value(&card.certificate)?);
+                (metrics, selection) = (card.metrics.clone(), card.selection.clone());
+                (warnings, objective) = (card.warnings.clone(), card.objective.clone());
+            }
         }
         let (features, features_total) = self.features();
         let hint = comparison.is_none().then(|| Hint {
@@ -178,6 +184,7 @@ impl Found<'_> {
         let own: &[&str] = match &*self.served.row.card {
             Card::Linear(_) => &["coefficients", "path", "cv", "histogram", "certificate", "reproduce"],
             Card::Tree(_) => &["tree", "path", "cv"],
+            Card::Rules(_) => &["rules", "path", "cv", "certificate"],
         };
         let link = |name: &&str| Link { name: (*name).into(), href: format!("{base}/{name}") };
         let this = Link { name: "model version".into(), href: base.clone() };
@@ -187,17 +194,10 @@ impl Found<'_> {
     /// The trade-off along the path, and the point that is the model.
     pub(super) fn tradeoff(&self) -> Option<(Tradeoff, Option<usize>)> {
         match &**self.served.predictor.model() {
-            Model::Linear(model) if model.path.len() > 1 => {
-                let method = model.card.selection.as_ref().and_then(|selection| selection["method"].as_str());
-                let metric = model.cv.as_ref().map(|cv| cv.metric.as_str()).or(method);
-                let found = Tradeoff::of_path(&model.path, metric);
-                let found = match &model.cv {
-                    Some(cv) => found.chosen_by(cv.index_min, cv.index_1se),
-                    None => found,
-                };
-                Some((found, model.path.iter().position(|row| row.lambda == model.card.lambda)))
+            model @ (Model::Linear(_) | Model::Rules(_)) => {
+                let path = model.lambda_path().filter(|path| path.rows.len() > 1)?;
+                Some((path.tradeoff(), path.selected()))
             }
-            Model::Linear(_) => None,
             Model::Tree(tree) => {
                 let path = self.prunings.as_ref().filter(|path| path.rows.len() > 1)?;
                 let found = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), score_of(tree));
@@ -213,7 +213,9 @@ impl Found<'_> {
     /// λ or α of a point.
     fn strength(&self, at: usize) -> f64 {
         match &**self.served.predictor.model() {
-            Model::Linear(model) => model.path.get(at).map_or(0.0, |row| row.lambda),
+            model @ (Model::Linear(_) | Model::Rules(_)) => {
+                model.lambda_path().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.lambda)
+            }
             Model::Tree(_) => self.prunings.as_ref().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.ccp_alpha),
         }
     }
@@ -256,7 +258,7 @@ impl Found<'_> {
 
     /// What a size is.
     pub(super) fn sizes(&self) -> &'static str {
-        if self.served.predictor.model().tree().is_some() { "leaves" } else { "non-zeros" }
+        self.served.predictor.model().lambda_path().map_or("leaves", |path| path.sizes)
     }
 
     /// The ridge that the fit measured for comparison, or the tree as it was grown.
@@ -274,6 +276,7 @@ impl Found<'_> {
                 let quality = Some(whole.quality).filter(|quality| quality.is_finite());
                 Some(DenseOut { what: "unpruned tree".into(), size: whole.size, quality, se: whole.se })
             }
+            Model::Rules(_) => None,
         }
     }
 
@@ -296,7 +299,25 @@ impl Found<'_> {
                 let one = |(index, value): &(u32, f64)| FeatureOut { index: *index, name: self.name(*index), value: *value, class: None };
                 (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
             }
+            Model::Rules(model) => self.terms(model),
         }
+    }
+
+    /// Rules and linear terms, the most important first.
+    fn terms(&self, model: &RulesModel) -> (Vec<FeatureOut>, u64) {
+        let names = self.served.names.as_deref();
+        let rules = (0..model.rules.len()).map(|rule| {
+            let index = model.rules.features[model.rules.range(rule).start];
+            let term = FeatureOut { index, name: model.text(rule, names), value: model.rules.coefficients[rule], class: None };
+            (model.importance(rule), term)
+        });
+        let linear = model.indices.iter().zip(&model.values).zip(&model.deviations).map(|((&index, &value), deviation)| {
+            (value.abs() * deviation, FeatureOut { index, name: self.name(index), value, class: None })
+        });
+        let mut all: Vec<(f64, FeatureOut)> = rules.chain(linear).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let total = all.len() as u64;
+        (all.into_iter().take(FEATURES).map(|(_, term)| term).collect(), total)
     }
 
     /// The first splits, level by level.
@@ -355,12 +376,19 @@ impl Found<'_> {
                 let selection = chosen_by(card.selection.as_ref(), self.folds());
                 format!("A decision tree for {what} with {leaves} leaves{pruned}{selection}.")
             }
+            Card::Rules(card) => {
+                let loss = if card.classes.is_some() { "logistic regression" } else { "least-squares regression" };
+                let (rules, linear) = (card.sparsity.rules, card.sparsity.linear_terms);
+                let (of_rules, of_linear) = (card.sparsity.candidates.rules, card.sparsity.candidates.linear_terms);
+                let selection = chosen_by(card.selection.as_ref(), self.folds());
+                format!("A {loss} over rules with a lasso penalty: {rules} of {of_rules} rules and {linear} of {of_linear} features by themselves{selection}.")
+            }
         }
     }
 
     fn folds(&self) -> Option<u64> {
         match &**self.served.predictor.model() {
-            Model::Linear(model) => model.cv.as_ref().map(|cv| cv.folds),
+            model @ (Model::Linear(_) | Model::Rules(_)) => model.lambda_path().and_then(|path| path.cv).map(|cv| cv.folds),
             Model::Tree(_) => self.prunings.as_ref().and_then(|path| path.cv.as_ref()).map(|cv| cv.folds),
         }
     }

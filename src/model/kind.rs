@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{Start, damaged};
 use super::rules::{self, RulesCard, RulesModel};
 use super::tree::{self, TreeCard, TreeModel, TreePath};
-use super::{LinearCard, LinearModel, PathPoints, container};
+use super::{Cv, LinearCard, LinearModel, PathPoints, PathRow, Tradeoff, container};
 use crate::dataset::{Class, Damaged};
 use crate::job::Warning;
 
@@ -109,6 +109,7 @@ impl Model {
                 used
             }
             Self::Tree(model) => model.nodes.features_used(),
+            Self::Rules(model) => model.features_used(),
         }
     }
 
@@ -117,12 +118,61 @@ impl Model {
         if let Self::Rules(model) = self { Some(model) } else { None }
     }
 
+    /// The path of λ that it was chosen from, where a penalty made it.
+    pub fn lambda_path(&self) -> Option<LambdaPath<'_>> {
+        match self {
+            Self::Linear(LinearModel { card, path, cv, .. }) => {
+                let selection = card.selection.as_ref();
+                Some(LambdaPath { rows: path, lambda: card.lambda, cv: cv.as_ref(), selection, loss: &card.loss, sizes: "non-zeros" })
+            }
+            Self::Rules(RulesModel { card, path, cv, .. }) => {
+                let selection = card.selection.as_ref();
+                Some(LambdaPath { rows: path, lambda: card.lambda, cv: cv.as_ref(), selection, loss: &card.loss, sizes: "terms" })
+            }
+            Self::Tree(_) => None,
+        }
+    }
+
     /// What to beware of.
     pub fn warnings(&self) -> &[Warning] {
         match self {
             Self::Linear(model) => &model.card.warnings,
             Self::Tree(model) => &model.card.warnings,
             Self::Rules(model) => &model.card.warnings,
+        }
+    }
+}
+
+/// What linear models and rules have in common: they were chosen along a path of λ.
+#[derive(Clone, Copy, Debug)]
+pub struct LambdaPath<'a> {
+    /// Largest λ first; one row for a single λ.
+    pub rows: &'a [PathRow],
+    /// That of the model.
+    pub lambda: f64,
+    /// What chose it, if rows were held out.
+    pub cv: Option<&'a Cv>,
+    /// How it was chosen.
+    pub selection: Option<&'a serde_json::Value>,
+    /// The loss that was made small.
+    pub loss: &'a str,
+    /// What `nonzeros` of a row counts: non-zeros, or rules and linear terms.
+    pub sizes: &'static str,
+}
+
+impl LambdaPath<'_> {
+    /// The position of the model.
+    pub fn selected(&self) -> Option<usize> {
+        self.rows.iter().position(|row| row.lambda == self.lambda)
+    }
+
+    /// What smallness costs along it.
+    pub fn tradeoff(&self) -> Tradeoff {
+        let method = self.selection.and_then(|selection| selection["method"].as_str());
+        let found = Tradeoff::of_path(self.rows, self.cv.map(|cv| cv.metric.as_str()).or(method));
+        match self.cv {
+            Some(cv) => found.chosen_by(cv.index_min, cv.index_1se),
+            None => found,
         }
     }
 }
@@ -160,11 +210,12 @@ impl Card {
         }
     }
 
-    /// What makes it large: non-zeros, or leaves.
+    /// What makes it large: non-zeros, leaves, or rules.
     pub fn size(&self) -> u64 {
         match self {
             Self::Linear(card) => card.sparsity.nonzeros,
             Self::Tree(card) => card.sparsity.size,
+            Self::Rules(card) => card.sparsity.size,
         }
     }
 
@@ -182,6 +233,7 @@ impl Card {
         match self {
             Self::Linear(card) => card.promoted_from.as_deref(),
             Self::Tree(card) => card.promoted_from.as_deref(),
+            Self::Rules(card) => card.promoted_from.as_deref(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Cv, LinearCard, LinearModel, Model, Nodes, Predictor, TreeCard, TreeModel};
+use super::{Cv, LinearCard, LinearModel, Model, Nodes, Predictor, RuleList, RulesCard, RulesModel, TreeCard, TreeModel};
 use crate::dataset::Class;
 use crate::job::Warning;
 
@@ -57,6 +57,10 @@ fn of_some_json(values: [&Option<Value>; 3]) -> usize {
     values.into_iter().flatten().map(of_json).sum()
 }
 
+fn of_cv(cv: &Cv) -> usize {
+    of(&cv.rows) + cv.rows.iter().map(|row| of(&row.per_fold)).sum::<usize>()
+}
+
 impl LinearCard {
     fn heap(&self) -> usize {
         let classes = self.classes.as_ref().map_or(0, |all| of(all) + all.iter().flatten().map(of_class).sum::<usize>());
@@ -72,14 +76,13 @@ impl LinearCard {
 
 impl LinearModel {
     fn heap(&self) -> usize {
-        let cv = |cv: &Cv| of(&cv.rows) + cv.rows.iter().map(|row| of(&row.per_fold)).sum::<usize>();
         let stability = self.stability.as_ref().map_or(0, |found| of(&found.indices) + of(&found.counts));
         self.card.heap()
             + of(&self.indices)
             + of(&self.classes)
             + of(&self.values)
             + of(&self.path)
-            + self.cv.as_ref().map_or(0, cv)
+            + self.cv.as_ref().map_or(0, of_cv)
             + stability
     }
 
@@ -117,6 +120,39 @@ impl TreeModel {
     }
 }
 
+impl RulesCard {
+    fn heap(&self) -> usize {
+        let classes = self.classes.as_ref().map_or(0, |all| of(all) + all.iter().flatten().map(of_class).sum::<usize>());
+        let texts = [&self.loss, &self.objective, &self.sparsity.support_hash, &self.certificate.tol_kind];
+        classes
+            + texts.into_iter().map(String::capacity).sum::<usize>()
+            + [&self.metrics, &self.engine].into_iter().map(of_json).sum::<usize>()
+            + of_some_json([&self.selection, &None, &None])
+            + of_warnings(&self.warnings)
+    }
+}
+
+impl RuleList {
+    fn heap(&self) -> usize {
+        let reals = [&self.coefficients, &self.supports, &self.lows, &self.highs].into_iter().map(of).sum::<usize>();
+        reals + of(&self.starts) + of(&self.features)
+    }
+}
+
+impl RulesModel {
+    fn heap(&self) -> usize {
+        let terms = of(&self.indices) + of(&self.values) + of(&self.deviations);
+        self.card.heap() + self.rules.heap() + terms + of(&self.path) + self.cv.as_ref().map_or(0, of_cv)
+    }
+
+    /// What a prediction reads: a feature and a threshold for each condition, a coefficient and its end for each rule, a feature and a
+    /// coefficient for each linear term, and the intercept.
+    fn parameters(&self) -> usize {
+        let pair = size_of::<u32>() + size_of::<f64>();
+        (self.card.sparsity.conditions as usize + self.rules.len() + self.values.len()) * pair + size_of::<f64>()
+    }
+}
+
 impl Model {
     /// Bytes of everything it holds.
     pub(super) fn bytes(&self) -> usize {
@@ -124,6 +160,7 @@ impl Model {
             + match self {
                 Self::Linear(model) => model.heap(),
                 Self::Tree(model) => model.card.heap() + model.nodes.heap(),
+                Self::Rules(model) => model.heap(),
             }
     }
 
@@ -132,6 +169,7 @@ impl Model {
         match self {
             Self::Linear(model) => model.parameters() as u64,
             Self::Tree(model) => model.parameters() as u64,
+            Self::Rules(model) => model.parameters() as u64,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::super::state::Api;
 use super::class_text;
 use crate::dataset::{Class, Names};
 use crate::fault::Code;
-use crate::model::{KeptPath, LinearModel, PathPoints, SizedQuality, Tradeoff, TreeModel, TreePath, display_name};
+use crate::model::{KeptPath, LambdaPath, LinearModel, PathPoints, SizedQuality, Tradeoff, TreeModel, TreePath, display_name};
 use crate::plot::{
     Bars, CvCurve, CvPoint, FitCurve, Heading, HistogramPicture, Look, Marked, PathLine, PathPicture, PruningPicture, PruningRow,
     TradeoffPicture, TradeoffPoint, TreeNode, TreePicture, short,
@@ -99,25 +99,24 @@ fn draw(served: &Served, kept: Option<KeptPath>, picture: Picture, wish: Wish, l
     let no_tree = || Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()));
     let none = |what: &str| Problem::new(Code::NoPlot, format!("a {} model has no {what}", served.row.card.kind()));
     match picture {
-        Picture::Path => path(served, linear(served, "path of coefficients")?, kept.and_then(KeptPath::linear), look),
+        Picture::Path => match model.linear() {
+            Some(model) => path(served, model, kept.and_then(KeptPath::linear), look),
+            None => fit_along(served, &model.lambda_path().ok_or_else(|| none("path of λ"))?, look),
+        },
         Picture::Histogram => Ok(histogram(served, linear(served, "histogram of coefficients")?, wish).draw(look)),
         Picture::Pruning => Ok(pruning(served, model.tree().ok_or_else(no_tree)?, &prunings(kept)?).draw(look)),
         Picture::Tree => Ok(nodes(served, model.tree().ok_or_else(no_tree)?).draw(look)),
         Picture::Cv => {
-            let curve = match (model.linear(), model.tree()) {
-                (Some(model), _) => cv(served, model)?,
+            let curve = match (model.lambda_path(), model.tree()) {
+                (Some(path), _) => cv(served, &path)?,
                 (None, Some(tree)) => cv_of_tree(served, tree, kept)?,
                 (None, None) => return Err(none("curve of a cross-validation")),
             };
             Ok(curve.draw(look))
         }
         Picture::Tradeoff => {
-            let (trade, chosen, sizes) = match (model.linear(), model.tree()) {
-                (Some(model), _) => {
-                    let trade = Tradeoff::of_path(&model.path, measure(model).as_deref());
-                    let trade = model.cv.iter().fold(trade, |trade, cv| trade.chosen_by(cv.index_min, cv.index_1se));
-                    (trade, selected(model), "non-zeros")
-                }
+            let (trade, chosen, sizes) = match (model.lambda_path(), model.tree()) {
+                (Some(path), _) => (path.tradeoff(), path.selected(), path.sizes),
                 (None, Some(tree)) => {
                     let path = prunings(kept)?;
                     let trade = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), score(tree));
@@ -139,17 +138,6 @@ fn at(index: Option<u64>) -> Option<usize> {
     index.and_then(|index| usize::try_from(index).ok())
 }
 
-/// The position of the model on its path.
-fn selected(model: &LinearModel) -> Option<usize> {
-    model.path.iter().position(|row| row.lambda == model.card.lambda)
-}
-
-/// What chose: the metric of the folds, else the information criterion.
-fn measure(model: &LinearModel) -> Option<String> {
-    let criterion = || model.card.selection.as_ref()?.get("method")?.as_str().map(str::to_owned);
-    model.cv.as_ref().map(|cv| cv.metric.clone()).or_else(criterion)
-}
-
 fn no_path() -> Problem {
     Problem::new(Code::NoPath, "the model was fitted at a single λ")
 }
@@ -160,10 +148,8 @@ fn path(served: &Served, model: &LinearModel, points: Option<PathPoints>, look: 
     }
     let loss = &model.card.loss;
     let Some(points) = points.filter(|points| !points.points.is_empty()) else {
-        let points = model.path.iter().map(|row| (row.lambda, row.deviance_ratio, row.nonzeros)).collect();
-        let note = format!("{loss} loss; the coefficients of the other λ are not kept");
-        return Ok(FitCurve { heading: Heading { title: title(served, "fit along the path"), note }, points, selected: selected(model) }
-            .draw(look));
+        let along = served.predictor.model().lambda_path();
+        return fit_along(served, &along.ok_or_else(no_path)?, look);
     };
     let chosen = points.points.iter().position(|point| point.lambda == model.card.lambda);
     let (lines, all) = lines(&points, chosen, served.names.as_deref(), model.card.classes.as_deref());
@@ -180,6 +166,17 @@ fn path(served: &Served, model: &LinearModel, points: Option<PathPoints>, look: 
         lines,
     };
     Ok(picture.draw(look))
+}
+
+/// How the fit gets better along a path of which the coefficients are not kept.
+fn fit_along(served: &Served, path: &LambdaPath<'_>, look: Look) -> Result<String, Problem> {
+    if path.rows.len() < 2 {
+        return Err(no_path());
+    }
+    let points = path.rows.iter().map(|row| (row.lambda, row.deviance_ratio, row.nonzeros)).collect();
+    let note = format!("{} loss; the coefficients of the other λ are not kept", path.loss);
+    let heading = Heading { title: title(served, "fit along the path"), note };
+    Ok(FitCurve { heading, points, selected: path.selected() }.draw(look))
 }
 
 /// The strongest coefficients, first those of the selected point, and how many there are.
@@ -218,10 +215,10 @@ fn lines(points: &PathPoints, chosen: Option<usize>, names: Option<&Names>, clas
     (lines, all)
 }
 
-fn cv(served: &Served, model: &LinearModel) -> Result<CvCurve, Problem> {
+fn cv(served: &Served, path: &LambdaPath<'_>) -> Result<CvCurve, Problem> {
     let absent = || Problem::new(Code::NoCv, "the model was not chosen on rows held out");
-    let cv = model.cv.as_ref().ok_or_else(absent)?;
-    let size = |index: u64| model.path.iter().find(|row| row.index == index).map_or(0, |row| row.nonzeros);
+    let cv = path.cv.ok_or_else(absent)?;
+    let size = |index: u64| path.rows.iter().find(|row| row.index == index).map_or(0, |row| row.nonzeros);
     let position = |index: u64| cv.rows.iter().position(|row| row.index == index);
     let points = cv.rows.iter().map(|row| CvPoint { strength: row.lambda, size: size(row.index), mean: row.mean, se: row.se }).collect();
     let held = match (cv.method.as_str(), cv.fraction, cv.repeats) {
@@ -232,16 +229,16 @@ fn cv(served: &Served, model: &LinearModel) -> Result<CvCurve, Problem> {
     Ok(CvCurve {
         heading: Heading {
             title: title(served, "error on rows held out"),
-            note: format!("{} loss, {held}, seed {}", model.card.loss, cv.seed),
+            note: format!("{} loss, {held}, seed {}", path.loss, cv.seed),
         },
         metric: format!("mean {}", cv.metric.replace('_', " ")),
-        sizes: "non-zeros".into(),
+        sizes: path.sizes.into(),
         strength: "λ".into(),
         by_size: false,
         points,
         least: position(cv.index_min),
         one_se: position(cv.index_1se).filter(|_| cv.rows.iter().any(|row| row.se.is_some())),
-        selected: cv.rows.iter().position(|row| row.lambda == model.card.lambda),
+        selected: cv.rows.iter().position(|row| row.lambda == path.lambda),
     })
 }
 

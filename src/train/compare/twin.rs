@@ -67,6 +67,7 @@ pub(super) fn made(
                 Err(TrainError::Unfit { detail, .. }) => without(detail),
             }
         }
+        Model::Rules(_) => without("of rules none is made.".into()),
         Model::Tree(tree) => {
             let unpruned = tree.card.sparsity.unpruned;
             if tree.card.sparsity.leaves == unpruned.leaves {

@@ -62,7 +62,6 @@ async fn a_stored_tree_becomes_a_smaller_model_and_everything_that_shrank_is_tol
     assert_eq!((&result["model_version"], &result["base"], &result["method"]), (&json!("small:1"), &json!("m:1"), &json!("ccp")), "{job}");
     assert_eq!((&result["leaves"], &result["leaves_before"], &result["size_bytes_before"]), (&json!(3), &json!(8), &before["size_bytes"]));
     assert!(number(&result["node_bytes"]) < number(&result["node_bytes_before"]), "{result}");
-    eprintln!("SIZES {result} {}", before["size_bytes"]);
     assert!(number(&result["depth"]) <= number(&result["depth_before"]) && result["latency_us_p50"].is_number(), "{result}");
 
     let model = app.get("/api/v1/models/small/versions/1").await.expect(200).json;

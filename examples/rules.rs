@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use sparsefit::dataset::{self, Dataset, Encoding, Format, IngestLimits, Upload};
 use sparsefit::model::Model;
-use sparsefit::spec::{Asked, SpecLimits, parse_job};
+use sparsefit::spec::{Asked, SpecLimits, parse_job, rules_estimate};
 use sparsefit::train::{self, Run};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Model::Tree(model) => (json!({ "leaves": model.card.sparsity.leaves }), &model.card.metrics["cv"]),
             Model::Rules(model) => (serde_json::to_value(&model.card.sparsity)?, &model.card.metrics["cv"]),
         };
-        println!("{}", json!({ "spec": spec, "seconds": seconds, "size": size, "cv": cv, "held_out": found.metrics }));
+        println!("{}", json!({ "spec": spec, "seconds": seconds, "peak_mib": peak(), "size": size, "cv": cv, "held_out": found.metrics }));
         if let Model::Rules(model) = &model {
             (0..model.rules.len().min(3)).for_each(|rule| println!("  {:+.4} {}", model.rules.coefficients[rule], model.text(rule, None)));
         }
@@ -74,7 +74,11 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
     Ok(match parse_job(body.to_string().as_bytes(), &limits).map_err(wrong)?.work {
         Asked::Fit(fit) => Model::Linear(train::fit(data, &fit.resolve(&data.meta, None).map_err(wrong)?.0, &run)?),
         Asked::Tree(tree) => Model::Tree(train::grow(data, &tree.resolve(&data.meta).map_err(wrong)?.0, &run)?.0),
-        Asked::Rules(rules) => Model::Rules(train::rules(data, &rules.resolve(&data.meta).map_err(wrong)?.0, &run)?),
+        Asked::Rules(rules) => {
+            let resolved = rules.resolve(&data.meta).map_err(wrong)?.0;
+            println!("{}", json!({ "estimate": rules_estimate(&data.meta, &resolved, threads as u64) }));
+            Model::Rules(train::rules(data, &resolved, &run)?)
+        }
         Asked::Evaluate(_) => return Err("only fits are measured".into()),
     })
 }
@@ -88,6 +92,13 @@ fn read(file: &str) -> Result<String, Box<dyn Error>> {
         text = String::from_utf8(bytes)?;
     }
     Ok(text)
+}
+
+/// The most memory that this process has had, MiB.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
 /// Largest index of the text.

@@ -25,6 +25,9 @@ struct Fold<'f> {
     unit: usize,
 }
 
+/// A fold's place among all, and for each λ the mean deviance of the rows it held out.
+type Ended = (usize, Result<Vec<f64>, TrainError>);
+
 /// Measures the λ on rows held out. Folds that did not come to their end because the time was up are left out if two others did; else there
 /// is nothing to choose by, and it is said.
 pub(super) fn measure(making: &Making<'_>, lambdas: &[f64], splits: &Splits<'_>) -> Result<(Option<HeldOut>, Option<String>), TrainError> {
@@ -37,7 +40,7 @@ pub(super) fn measure(making: &Making<'_>, lambdas: &[f64], splits: &Splits<'_>)
     let per_repeat = usize::try_from(splits.folds).unwrap_or(usize::MAX);
     let n_folds = repeats.len().saturating_mul(per_repeat);
     let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Result<Vec<f64>, TrainError>)>> = Mutex::new(Vec::new());
+    let found: Mutex<Vec<Ended>> = Mutex::new(Vec::new());
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl PruningPicture {
         let rest = sheet.rest;
         let panels = 1 + usize::from(held_out) + usize::from(trained);
         let axis = Axis::over(Spread::Log, "α (ccp_alpha)", self.rows.iter().map(|row| row.alpha)).padded_by(0.0, 0.04).with_zero();
-        let leaves = Axis::over(Spread::LogOne, "leaves", self.rows.iter().map(|row| row.leaves as f64)).padded_by(0.0, 0.08);
+        let leaves = Axis::over(Spread::LogOne, "leaves", self.rows.iter().map(|row| row.leaves as f64)).padded_by(0.06, 0.08);
         let cv_values = self.rows.iter().flat_map(|row| {
             let se = row.cv_se.unwrap_or(0.0);
             row.cv.into_iter().flat_map(move |cv| [cv - se, cv + se])

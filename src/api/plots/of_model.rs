@@ -81,11 +81,11 @@ impl Picture {
 
 /// The picture, drawn on a thread that may block; a few at a time.
 pub(in crate::api) async fn drawn(api: &Api, served: &Arc<Served>, picture: Picture, wish: Wish, look: Look) -> Result<String, Problem> {
+    let permit = Arc::clone(&api.drawing).acquire_owned().await.map_err(|error| Problem::internal(error.to_string()))?;
     let kept = match picture {
         Picture::Path | Picture::Cv | Picture::Tradeoff | Picture::Pruning => api.store.open_points(&served.row).await?,
         Picture::Histogram | Picture::Tree => None,
     };
-    let permit = Arc::clone(&api.drawing).acquire_owned().await.map_err(|error| Problem::internal(error.to_string()))?;
     let served = Arc::clone(served);
     let drawing = tokio::task::spawn_blocking(move || {
         let _permit = permit;

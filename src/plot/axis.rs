@@ -131,7 +131,7 @@ impl Axis {
         let choices = match self.spread {
             Spread::Linear => self.linear(pixels),
             Spread::Log => self.decades(),
-            Spread::LogOne => self.from_zero(),
+            Spread::LogOne => self.zero_and_up(),
         };
         let mut choices = choices;
         choices.iter_mut().for_each(|ticks| ticks.retain(|tick| tick.value.is_finite()));
@@ -206,7 +206,7 @@ impl Axis {
         choices
     }
 
-    fn from_zero(&self) -> Vec<Vec<Tick>> {
+    fn zero_and_up(&self) -> Vec<Vec<Tick>> {
         let tick = |value: f64| Tick { value, text: count(value) };
         let top = exponent_of(self.high.max(1.0)).min(300);
         let grid = |mantissas: &[f64], stride: i32| -> Vec<Tick> {

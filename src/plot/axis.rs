@@ -180,13 +180,6 @@ impl Axis {
     fn decades(&self) -> Vec<Vec<Tick>> {
         let (from, to) = (exponent_of(self.low) - 1, exponent_of(self.high) + 1);
         let powers: Vec<i32> = (from..=to).filter(|e| self.inside(10f64.powi(*e))).collect();
-        if powers.len() < 2 && self.high / self.low < 30.0 {
-            let mut rough = self.linear(360.0);
-            rough.retain(|ticks| !ticks.is_empty());
-            if powers.is_empty() || rough.first().is_some_and(|ticks| ticks.len() > 2) {
-                return rough;
-            }
-        }
         let plain = powers.iter().all(|e| (-3..=4).contains(e));
         let text = |mantissa: f64, e: i32| {
             if plain {
@@ -198,7 +191,13 @@ impl Axis {
             }
         };
         let tick = |mantissa: f64, e: i32| Tick { value: mantissa * 10f64.powi(e), text: text(mantissa, e) };
-        let fine = (from..=to).flat_map(|e| [1.0, 2.0, 5.0].map(|m| tick(m, e))).filter(|tick| self.inside(tick.value)).collect();
+        let fine: Vec<Tick> =
+            (from..=to).flat_map(|e| [1.0, 2.0, 5.0].map(|m| tick(m, e))).filter(|tick| self.inside(tick.value)).collect();
+        if fine.len() < 3 {
+            let mut rough = self.linear(360.0);
+            rough.retain(|ticks| !ticks.is_empty());
+            return rough;
+        }
         let mut choices = if powers.len() <= 3 { vec![fine] } else { Vec::new() };
         for stride in [1, 2, 5, 10, 20, 50, 100] {
             choices.push(powers.iter().filter(|e| e.rem_euclid(stride) == 0).map(|e| tick(1.0, *e)).collect());

@@ -67,12 +67,16 @@ impl Calibration {
         let whole: f64 = rows.iter().map(|row| row.2).sum();
         let mut bins = Vec::new();
         let (mut group, mut passed): (Vec<(f64, bool, f64)>, f64) = (Vec::new(), 0.0);
+        // the boundary that ends the present group; one that equal probabilities have run past is none
+        let mut boundary = 1.0;
         let mut squared = 0.0;
         for same in rows.chunk_by(|a, b| a.0 == b.0) {
             group.extend_from_slice(same);
             passed += same.iter().map(|row| row.2).sum::<f64>();
             squared += same.iter().map(|row| row.2 * (row.0 - f64::from(u8::from(row.1))).powi(2)).sum::<f64>();
-            if passed >= whole * (bins.len() + 1) as f64 / GROUPS as f64 * (1.0 - 1e-12) {
+            let share = passed / whole * GROUPS as f64 + 1e-9;
+            if share >= boundary {
+                boundary = share.floor() + 1.0;
                 bins.push(Bin::of(&group));
                 group.clear();
             }
@@ -170,6 +174,13 @@ mod tests {
         assert_eq!(made.bins.iter().map(|bin| bin.rows).collect::<Vec<_>>(), [100; 10]);
         assert_eq!(made.counts, [50; 20]);
         assert!((made.bins[0].predicted - 0.0495).abs() < 1e-12 && (made.bins[0].observed - 0.34).abs() < 1e-12);
+    }
+
+    #[test]
+    fn after_many_equal_rows_groups_hold_a_tenth_again() {
+        let rows: Vec<(f64, bool, f64)> = (0..1000).map(|i| (0.1 + f64::from((i - 700).max(0)) / 1000.0, false, 1.0)).collect();
+        let made = Calibration::of(Heading::default(), "1", &rows);
+        assert_eq!(made.bins.iter().map(|bin| bin.rows).collect::<Vec<_>>(), [701, 99, 100, 100]);
     }
 
     #[test]

@@ -214,6 +214,19 @@ impl Canvas {
         self.named(name, "rect", "");
     }
 
+    /// Many boxes of one colour, as one element.
+    pub(super) fn boxes(&mut self, areas: &[Area], colour: &str, opacity: f64) {
+        if areas.is_empty() {
+            return;
+        }
+        let _ = write!(self.out, "<path fill=\"{colour}\" fill-opacity=\"{}\" d=\"", (opacity * 100.0).round() / 100.0);
+        for area in areas {
+            let (x, y, w, h) = (Px(area.left), Px(area.top), area.width(), Px(area.height()));
+            let _ = write!(self.out, "M{x} {y}h{}v{h}h{}z", Px(w), Px(-w));
+        }
+        self.out.push_str("\"/>");
+    }
+
     /// A box with round corners and an edge.
     pub(super) fn card(&mut self, area: Area, fill: &str, opacity: f64, edge: &str, name: &str) {
         let _ = write!(

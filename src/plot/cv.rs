@@ -57,7 +57,8 @@ impl CvCurve {
     pub fn draw(&self, look: Look) -> String {
         let ink = look.theme.ink();
         let told = |at: Option<usize>| at.and_then(|at| self.points.get(at)).map(|point| self.tell(point));
-        let mut keys = vec![key(Mark::Line, ink.hue(Ink::BLUE), "mean ± standard error")];
+        let spread = self.points.iter().any(|point| point.se.is_some());
+        let mut keys = vec![key(Mark::Line, ink.hue(Ink::BLUE), if spread { "mean ± standard error" } else { "on the rows held out" })];
         let marks = self.marks();
         keys.extend(marks.iter().map(|(words, at, hue)| {
             let text = format!("{words}: {}", told(Some(*at)).unwrap_or_default());

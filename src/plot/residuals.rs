@@ -115,7 +115,8 @@ fn density(sheet: &mut Sheet, panel: &Panel, rows: &[(f64, f64)]) {
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let blue = sheet.canvas.ink.hue(Ink::BLUE);
     let shade = |count: u32| (f64::from(count).ln_1p() / f64::from(most).ln_1p() * SHADES as f64).ceil() as usize;
-    // one rectangle for neighbours of the same shade
+    // one box for neighbours of the same shade
+    let mut boxes: Vec<Vec<Area>> = vec![Vec::new(); SHADES + 1];
     for line in 0..lines {
         let row = &counts[line * columns..(line + 1) * columns];
         let mut begin = 0;
@@ -128,10 +129,13 @@ fn density(sheet: &mut Sheet, panel: &Panel, rows: &[(f64, f64)]) {
                     right: area.left + end as f64 * side,
                     bottom: area.top + (line + 1) as f64 * side,
                 };
-                sheet.canvas.rect(place, blue, 0.12 + 0.83 * shade(same[0]) as f64 / SHADES as f64);
+                boxes[shade(same[0]).min(SHADES)].push(place);
             }
             begin = end;
         }
+    }
+    for (shade, boxes) in boxes.iter().enumerate() {
+        sheet.canvas.boxes(boxes, blue, 0.12 + 0.83 * shade as f64 / SHADES as f64);
     }
 }
 

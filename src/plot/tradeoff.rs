@@ -140,7 +140,8 @@ impl TradeoffPicture {
         taken.extend(shown.iter().map(|(x, y)| (around(*x, *y, size * 0.2, size * 0.2), 1.0)));
         for (rank, ((x, y), mark)) in found.into_iter().zip(marks).enumerate() {
             let half = ems(&mark.0) * size * 1.06 / 2.0;
-            let word = |(dx, dy): (f64, f64)| around(x + dx, y + dy, half, size * 0.6);
+            let (first, last) = (area.left + half, (area.right - half).max(area.left + half));
+            let word = |(dx, dy): (f64, f64)| around((x + dx).clamp(first, last), y + dy, half, size * 0.6);
             let beside = half + size * 0.8;
             let choices = [
                 (beside, -size),
@@ -152,12 +153,14 @@ impl TradeoffPicture {
                 (beside, -size * 2.4),
                 (0.0, -size * 3.0),
                 (0.0, size * 3.0),
+                (0.0, -size * 4.4),
+                (-beside, -size * 4.4),
                 (-beside, -size * 2.4),
                 (-beside, size * 2.4),
             ];
             let cost = |choice: &(f64, f64)| {
                 let own = word(*choice);
-                let outside = own.left < area.left || own.right > area.right || own.top < area.top || own.bottom > area.bottom;
+                let outside = own.top < area.top || own.bottom > area.bottom;
                 let lying = taken.iter().filter(|(other, _)| meet(&own, other)).map(|other| other.1).sum::<f64>();
                 lying + if outside { 100.0 } else { 0.0 }
             };

@@ -131,7 +131,7 @@ impl Axis {
         let choices = match self.spread {
             Spread::Linear => self.linear(pixels),
             Spread::Log => self.decades(),
-            Spread::LogOne => self.from_zero(),
+            Spread::LogOne => self.zero_and_up(),
         };
         let mut choices = choices;
         choices.iter_mut().for_each(|ticks| ticks.retain(|tick| tick.value.is_finite()));
@@ -152,8 +152,9 @@ impl Axis {
     }
 
     fn inside(&self, value: f64) -> bool {
-        let slack = 1e-9 * (self.high / 2.0 - self.low / 2.0).abs();
-        value >= self.low - slack && value <= self.high + slack
+        let (a, b, x) = (self.forward(self.low), self.forward(self.high), self.forward(value));
+        let slack = 1e-9 * (b - a);
+        (value > 0.0 || self.spread != Spread::Log) && x >= a - slack && x <= b + slack
     }
 
     /// Finest first.
@@ -206,7 +207,7 @@ impl Axis {
         choices
     }
 
-    fn from_zero(&self) -> Vec<Vec<Tick>> {
+    fn zero_and_up(&self) -> Vec<Vec<Tick>> {
         let tick = |value: f64| Tick { value, text: count(value) };
         let top = exponent_of(self.high.max(1.0)).min(300);
         let grid = |mantissas: &[f64], stride: i32| -> Vec<Tick> {
@@ -303,6 +304,17 @@ mod tests {
                     assert!(ticks.iter().all(|tick| tick.value.is_finite() && !tick.text.is_empty()), "{a} {b} {spread:?} {ticks:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_tick_lies_outside_however_far_the_ends_are_apart() {
+        for (spread, low, high) in
+            [(Spread::Log, 2e-13, 3.0), (Spread::Log, 1e-300, 1e300), (Spread::LogOne, 0.0, 1e15), (Spread::Linear, -1e-9, 1e9)]
+        {
+            let axis = Axis::over(spread, "", [low, high]);
+            let ticks = axis.ticks(2000.0, across(12.0));
+            assert!(ticks.len() > 2 && ticks.iter().all(|tick| (-1e-6..=1.0 + 1e-6).contains(&axis.at(tick.value))), "{ticks:?}");
         }
     }
 

@@ -8,8 +8,10 @@ use super::text::{cut, ems, escape};
 
 /// A line keeps a point only if it would be off by this many pixels without it.
 const TOLERANCE: f64 = 0.3;
+/// A point nearer than this to the one before is the same.
+const STEP: f64 = 0.5;
 /// Points of one line, at most.
-const POINTS_MAX: usize = 1000;
+const POINTS_MAX: usize = 1500;
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 /// Where something lies: pixels from the left and from above.
@@ -284,9 +286,16 @@ impl std::fmt::Display for Px {
 
 /// The line without points that change nothing one could see, and with no more than [`POINTS_MAX`].
 fn simplified(line: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let stride = line.len().div_ceil(POINTS_MAX).max(1);
     let last = line.len().saturating_sub(1);
-    let coarse: Vec<(f64, f64)> = line.iter().enumerate().filter(|(at, _)| at % stride == 0 || *at == last).map(|(_, p)| *p).collect();
+    let mut moved: Vec<(f64, f64)> = Vec::new();
+    for (at, point) in line.iter().enumerate() {
+        let near = |known: &(f64, f64)| (known.0 - point.0).abs() < STEP && (known.1 - point.1).abs() < STEP;
+        if at == last || !moved.last().is_some_and(near) {
+            moved.push(*point);
+        }
+    }
+    let (stride, last) = (moved.len().div_ceil(POINTS_MAX).max(1), moved.len().saturating_sub(1));
+    let coarse: Vec<(f64, f64)> = moved.iter().enumerate().filter(|(at, _)| at % stride == 0 || *at == last).map(|(_, p)| *p).collect();
     let mut kept: Vec<(f64, f64)> = Vec::with_capacity(coarse.len());
     let mut begin = 0;
     for at in 1..coarse.len() {

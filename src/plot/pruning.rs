@@ -4,7 +4,7 @@ use super::axis::{Axis, Spread};
 use super::canvas::{Anchor, Area, Type};
 use super::ink::{Ink, Look};
 use super::sheet::{Heading, Mark, Panel, Sheet, key};
-use super::text::{grouped, short};
+use super::text::{ems, grouped, short};
 
 /// A path of prunings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +79,11 @@ impl PruningPicture {
         let mut top = rest.top;
         for (at, (y, which)) in shown.into_iter().enumerate() {
             let last = at + 1 == panels;
+            // of `error rate, CV` what finds room
+            let mut y = y;
+            if ems(&y.label) * size > share - size {
+                y.label = y.label.split(',').next().unwrap_or_default().to_owned();
+            }
             let mut x = axis.clone();
             if !last {
                 x.label = String::new();

@@ -99,7 +99,7 @@ fn window(rows: &[(f64, f64)]) -> ((Range, Range), usize) {
     (window, rows.len() - rows.iter().filter(inside).count())
 }
 
-/// Squares of the panel, each as strong as it has rows, on a scale of roots.
+/// Squares of the panel, each as strong as it has rows, on a scale of logarithms.
 fn density(sheet: &mut Sheet, panel: &Panel, rows: &[(f64, f64)]) {
     let area = panel.area;
     let side = (sheet.canvas.size * 0.62).max(area.width().max(area.height()) / 110.0);
@@ -114,7 +114,7 @@ fn density(sheet: &mut Sheet, panel: &Panel, rows: &[(f64, f64)]) {
     }
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let blue = sheet.canvas.ink.hue(Ink::BLUE);
-    let shade = |count: u32| ((f64::from(count) / f64::from(most)).sqrt() * SHADES as f64).ceil() as usize;
+    let shade = |count: u32| (f64::from(count).ln_1p() / f64::from(most).ln_1p() * SHADES as f64).ceil() as usize;
     // one rectangle for neighbours of the same shade
     for line in 0..lines {
         let row = &counts[line * columns..(line + 1) * columns];

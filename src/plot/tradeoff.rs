@@ -6,8 +6,9 @@ use super::ink::{Ink, Look};
 use super::sheet::{Heading, Mark, Sheet, key};
 use super::text::{ems, grouped, short};
 
-/// Points drawn, at most; of more, evenly many.
-const POINTS: usize = 600;
+/// Points looked at, at most; of more, evenly many. And points drawn.
+const POINTS: usize = 10_000;
+const DRAWN: usize = 600;
 
 /// Models of different sizes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,20 +61,40 @@ impl TradeoffPicture {
         let mut sheet = Sheet::new(look, &self.heading, &description, &keys);
         let size = sheet.canvas.size;
         let stride = self.points.len().div_ceil(POINTS).max(1);
-        let shown: Vec<&TradeoffPoint> = self.points.iter().step_by(stride).filter(|point| point.quality.is_finite()).collect();
-        let named = marks.iter().filter_map(|mark| self.points.get(mark.1));
+        let last = self.points.len().saturating_sub(1);
+        let named = |at: usize| at == last || marks.iter().any(|mark| mark.1 == at);
+        let wanted = |at: &usize| at.is_multiple_of(stride) || named(*at);
+        let known = (0..self.points.len()).filter(wanted).map(|at| (at, &self.points[at]));
+        let known: Vec<(usize, &TradeoffPoint)> = known.filter(|(_, point)| point.quality.is_finite()).collect();
         let spread = |point: &TradeoffPoint| {
             let se = point.se.filter(|se| se.is_finite()).unwrap_or(0.0);
             [point.quality - se, point.quality + se]
         };
-        let y = Axis::over(Spread::Linear, &self.quality, shown.iter().copied().chain(named).flat_map(spread)).padded(0.06);
-        let x = Axis::over(Spread::LogOne, &self.sizes, shown.iter().map(|point| point.size as f64)).padded_by(0.02, 0.04);
+        let y = Axis::over(Spread::Linear, &self.quality, known.iter().map(|known| known.1).flat_map(spread)).padded(0.06);
+        let x = Axis::over(Spread::LogOne, &self.sizes, known.iter().map(|known| known.1.size as f64)).padded_by(0.02, 0.04);
         let outer = sheet.rest;
         let left = sheet.left_of(&y, outer.height() - size * 4.0);
         let panel = sheet.panel(outer, (left, size), x, y, None);
         let blue = ink.hue(Ink::BLUE);
         sheet.canvas.clip(panel.area);
         let place = |point: &TradeoffPoint| panel.place(point.size as f64, point.quality);
+        // what would lie on the point before is left out, unless it has a name
+        let mut shown: Vec<(usize, &TradeoffPoint)> = Vec::new();
+        for (at, point) in known {
+            let (x, y) = place(point);
+            let near =
+                |(_, other): &(usize, &TradeoffPoint)| (place(other).0 - x).abs() < size * 0.25 && (place(other).1 - y).abs() < size * 0.25;
+            if named(at) || !shown.last().is_some_and(near) {
+                shown.push((at, point));
+            }
+        }
+        let stride = shown.len().div_ceil(DRAWN).max(1);
+        let shown: Vec<&TradeoffPoint> = shown
+            .iter()
+            .enumerate()
+            .filter(|(rank, known)| rank.is_multiple_of(stride) || named(known.0))
+            .map(|(_, known)| known.1)
+            .collect();
         for point in &shown {
             if let Some(se) = point.se.filter(|se| se.is_finite()) {
                 let (x, _) = place(point);
@@ -87,7 +108,7 @@ impl TradeoffPicture {
             sheet.canvas.dot(*x, *y, size * 0.2, blue, name.as_deref());
         }
         sheet.canvas.unclip();
-        self.name_them(&mut sheet, panel.area, &marks, |point| place(point));
+        self.name_them(&mut sheet, panel.area, &marks, &way, place);
         sheet.canvas.finish()
     }
 
@@ -104,16 +125,19 @@ impl TradeoffPicture {
     }
 
     /// Rings on the points, and words beside them where they lie on as little else as can be.
-    fn name_them(&self, sheet: &mut Sheet, area: Area, marks: &[(String, usize, String)], place: impl Fn(&TradeoffPoint) -> (f64, f64)) {
+    fn name_them(
+        &self,
+        sheet: &mut Sheet,
+        area: Area,
+        marks: &[(String, usize, String)],
+        shown: &[(f64, f64)],
+        place: impl Fn(&TradeoffPoint) -> (f64, f64),
+    ) {
         let (size, ink) = (sheet.canvas.size, sheet.canvas.ink);
         let found: Vec<(f64, f64)> = marks.iter().filter_map(|mark| self.points.get(mark.1)).map(&place).collect();
         // what is drawn already, with what weight
         let mut taken: Vec<(Area, f64)> = found.iter().map(|(x, y)| (around(*x, *y, size * 0.5, size * 0.5), 4.0)).collect();
-        let stride = self.points.len().div_ceil(POINTS).max(1);
-        taken.extend(self.points.iter().step_by(stride).map(|point| {
-            let (x, y) = place(point);
-            (around(x, y, size * 0.2, size * 0.2), 1.0)
-        }));
+        taken.extend(shown.iter().map(|(x, y)| (around(*x, *y, size * 0.2, size * 0.2), 1.0)));
         for (rank, ((x, y), mark)) in found.into_iter().zip(marks).enumerate() {
             let half = ems(&mark.0) * size * 1.06 / 2.0;
             let word = |(dx, dy): (f64, f64)| around(x + dx, y + dy, half, size * 0.6);

@@ -104,7 +104,7 @@ async fn many_classes_have_a_path_for_each_and_no_single_probability() {
     app.send("POST", "/api/v1/datasets?name=three&target_kind=multiclass", &[("content-type", "text/libsvm")], rows).await.expect(201);
     fitted(&app, "three", json!({ "selection": { "method": "none" } })).await;
     let path = picture(app.get(&format!("{PLOTS}/path.svg")).await);
-    assert!(path.contains("0 → 0"), "a feature and its class: {path}");
+    assert!(path.contains("feature 0 → 0"), "a feature and its class: {path}");
     picture(app.get(&format!("{PLOTS}/histogram.svg")).await);
     for plot in ["calibration", "residuals"] {
         app.get(&format!("{PLOTS}/{plot}.svg")).await.expect_problem(404, "no_plot");

@@ -81,11 +81,11 @@ impl Picture {
 
 /// The picture, drawn on a thread that may block; a few at a time.
 pub(in crate::api) async fn drawn(api: &Api, served: &Arc<Served>, picture: Picture, wish: Wish, look: Look) -> Result<String, Problem> {
+    let permit = Arc::clone(&api.drawing).acquire_owned().await.map_err(|error| Problem::internal(error.to_string()))?;
     let kept = match picture {
         Picture::Path | Picture::Cv | Picture::Tradeoff | Picture::Pruning => api.store.open_points(&served.row).await?,
         Picture::Histogram | Picture::Tree => None,
     };
-    let permit = Arc::clone(&api.drawing).acquire_owned().await.map_err(|error| Problem::internal(error.to_string()))?;
     let served = Arc::clone(served);
     let drawing = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -133,6 +133,11 @@ fn draw(served: &Served, kept: Option<KeptPath>, picture: Picture, wish: Wish, l
 
 fn title(served: &Served, what: &str) -> String {
     format!("{}:{} · {what}", served.row.name, served.row.version)
+}
+
+/// A number alone would be taken for a value.
+fn feature_name(names: Option<&Names>, feature: u32) -> String {
+    if names.is_some() { display_name(names, feature) } else { format!("feature {feature}") }
 }
 
 fn at(index: Option<u64>) -> Option<usize> {
@@ -201,7 +206,7 @@ fn lines(points: &PathPoints, chosen: Option<usize>, names: Option<&Names>, clas
     order.truncate(LINES_MAX);
     let place: HashMap<(u32, u32), usize> = order.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
     let name = |(feature, class): (u32, u32)| {
-        let feature = display_name(names, feature);
+        let feature = feature_name(names, feature);
         match classes.filter(|_| points.n_classes > 0).and_then(|classes| classes.get(class as usize)) {
             Some(Some(class)) => format!("{feature} → {}", class_text(class)),
             _ => feature,
@@ -381,7 +386,7 @@ fn pruning(served: &Served, tree: &TreeModel, path: &TreePath) -> PruningPicture
 
 fn nodes(served: &Served, tree: &TreeModel) -> TreePicture {
     let TreeModel { card, nodes } = tree;
-    let name = |feature: u32| display_name(served.names.as_deref(), feature);
+    let name = |feature: u32| feature_name(served.names.as_deref(), feature);
     let means = || (0..nodes.len()).map(|at| nodes.value(at)[0]);
     let (least, most) = (means().fold(f64::INFINITY, f64::min), means().fold(f64::NEG_INFINITY, f64::max));
     let percent = |share: f64| format!("{} %", short(100.0 * share, 3));

@@ -24,6 +24,8 @@ pub(super) const STAGE: f64 = 0.4;
 /// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
 const ROUNDING: f64 = 1e-10;
 
+/// Rounds in which only the dual points of others gone by may say that the end is reached.
+const UNSURE: usize = 2;
 /// A round that is not the last is solved to this share of the gap it begins with.
 pub(super) const REST: f64 = 0.02;
 
@@ -71,6 +73,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
     pub(super) products: Products,
     pub(super) bend: Bend,
+    /// Non-zeros of the columns that may move.
+    pub(super) live: usize,
     /// Products with all columns, of the L0 penalty.
     pub(super) kept: super::subset::Memory,
 }
@@ -119,6 +123,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             tol: problem.options.tol,
             products: Products::default(),
             bend: Bend::default(),
+            live: problem.scale.iter().enumerate().filter(|(_, s)| **s > 0.0).map(|(j, _)| problem.data.x.range(j).len()).sum(),
             kept: super::subset::Memory::default(),
         }
     }
@@ -175,7 +180,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.lambda = lambda;
         let mut primal = self.primal();
         let mut best_dual = f64::NEG_INFINITY;
-        let (mut last_gap, mut sharper, mut stalled) = (f64::INFINITY, 1.0, 0);
+        let (mut last_gap, mut sharper, mut stalled, mut unsure) = (f64::INFINITY, 1.0, 0, 0);
         let (mut gap, mut last_primal, mut goal) = (f64::INFINITY, f64::INFINITY, 0.0);
         let stop = loop {
             if self.clock.cancelled {
@@ -190,8 +195,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
             self.clock.progress.nonzeros = self.support.len();
+            // a certificate knows the dual point of these coefficients, and no better one of others gone by
             if gap <= tol {
-                break Stop::Converged;
+                if (primal - dual) / unit <= tol || unsure >= UNSURE {
+                    break Stop::Converged;
+                }
+                unsure += 1;
             }
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
@@ -398,7 +407,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mass = if problem.options.intercept { 1.0 } else { 0.0 };
         let (center, spread) = (pick(&problem.center), pick(&problem.spread));
         let mut model = Residual::with_moments(self.matrix(), set, center, spread, &problem.share, mass, self.theta.clone());
-        model.alike = problem.alike;
+        (model.alike, model.live) = (problem.alike, self.live);
         model
     }
 

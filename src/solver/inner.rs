@@ -106,7 +106,7 @@ pub(crate) fn minimise<V: Number>(
         let met = sweep_and_look(model, at, &all, &mut work, clock).gap(fall);
         let goal = goal.max(share * met);
         let (left, ..) = on_all(model, at, &all, (met, goal), fall, max_epochs, clock);
-        if left <= goal || clock.cancelled {
+        if left <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
             return;
         }
     }
@@ -152,7 +152,7 @@ pub(crate) fn minimise<V: Number>(
             }
             pace = Pace::default();
             moved.fill(false);
-        } else if !once && 4 * entries >= 3 * visit && 2 * visit > model.nnz() {
+        } else if !once && 4 * entries >= 3 * visit && 2 * visit > model.live {
             // most of the matrix, and most of it moves: to sweep all of it costs no more than to look at it besides
             let (left, brisk, work) = on_all(model, at, &all, (gap, goal), fall, max_epochs, clock);
             pace.went(gap, work);

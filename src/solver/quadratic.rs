@@ -46,6 +46,8 @@ pub(crate) struct Residual<'a, V> {
     pub(crate) h: &'a [f64],
     /// The curvature of a row, where all rows are known to have the same.
     pub(crate) alike: Option<f64>,
+    /// Non-zeros of all columns that may move, in the set or not.
+    pub(crate) live: usize,
     /// Σ h with an intercept, else 0.
     pub(crate) mass: f64,
     pub(crate) q: Vec<f64>,
@@ -91,7 +93,7 @@ impl<'a, V: Number> Residual<'a, V> {
         let sum = if mass > 0.0 { q.iter().sum() } else { 0.0 };
         let columns = ids.iter().map(|&j| x.column(j as usize, values)).collect();
         let (ids, products, scratch) = (ids.to_vec(), Products::default(), Vec::new());
-        Self { x, values, ids, columns, center, curvature, h, alike: None, mass, q, sum, products, scratch, shift: 0.0 }
+        Self { x, values, ids, columns, center, curvature, h, alike: None, live: x.nnz(), mass, q, sum, products, scratch, shift: 0.0 }
     }
 
     /// All gradients.

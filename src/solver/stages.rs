@@ -57,7 +57,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let set = self.choose(previous, growth, false).set;
         self.improve(&set, primal, ON_THE_WAY * gap, Round { on_the_way: true, ..self.round() });
         self.evaluate();
-        if self.problem.loss == Loss::Squared && self.problem.free.is_empty() && growth.takes_all(self.support.len()) {
+        let may_go_on = self.clock.progress.epoch < self.problem.options.max_epochs;
+        if may_go_on && self.problem.loss == Loss::Squared && self.problem.free.is_empty() && growth.takes_all(self.support.len()) {
             self.rush(target, growth);
         }
         self.pass();
@@ -70,7 +71,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let set = self.choose(lambda, growth, false).set;
         let entries: usize = set.iter().map(|&j| self.problem.data.x.range(j as usize).len()).sum();
         // where others may have to come in, the rest of the way is gone with them
-        let share = if 4 * entries >= 3 * self.problem.data.x.nnz() { 0.0 } else { REST };
+        let share = if 4 * entries >= 3 * self.live { 0.0 } else { REST };
         self.improve_quadratic(&set, INNER * self.tol * self.problem.unit(), Round { at_once: Some(share), ..self.round() });
         self.evaluate();
     }

@@ -87,13 +87,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if problem.loss == Loss::Squared && growth.takes_all(self.support.len()) {
             let weight = |j: &u32| problem.data.x.range(*j as usize).len();
             let taken: usize = kept.iter().map(weight).sum::<usize>() + candidates[..take].iter().map(|c| weight(&c.1)).sum::<usize>();
-            let near: usize = self.gradient.near().iter().map(weight).sum();
+            let of_set = |j: &u32| problem.l1[*j as usize] > 0.0 || problem.l2[*j as usize] > 0.0;
+            let near: usize = self.gradient.near().iter().filter(|j| of_set(j)).map(weight).sum();
             // a column costs more than its entries
             let rest = near.saturating_sub(taken) + 16 * live.saturating_sub(kept.len() + take);
-            if 2 * taken >= problem.data.x.nnz() && 4 * rest <= taken {
+            if 2 * taken >= self.live && 4 * rest <= taken {
                 // to sweep the rest as well costs less than to look for what of it will move
                 (growth.offered, growth.taken) = (kept.len() + violators, candidates.len());
-                let of_set = |j: &u32| problem.l1[*j as usize] > 0.0 || problem.l2[*j as usize] > 0.0;
                 let mut set: Vec<u32> = problem.free.iter().copied().chain(self.gradient.near().iter().copied().filter(of_set)).collect();
                 set.sort_unstable();
                 return Choice { set, complete: true, settled: true };

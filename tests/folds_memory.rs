@@ -80,7 +80,7 @@ fn ten_folds_together_take_less_memory_than_one_copy_of_the_matrix() {
     let of_row: Vec<u32> = (0..ROWS as u32).map(|i| i % 10).collect();
     let together = AtomicUsize::new(0);
     let each = |_, _, _, _: &Point, trail: sparsefit::solver::Trail| {
-        together.fetch_add(usize::from(trail.before.is_some()), Ordering::Relaxed);
+        together.fetch_add(usize::from(trail.before.is_some() && trail.reference.is_none()), Ordering::Relaxed);
     };
     let folds =
         Folds { of_row: &of_row, n: 10, lambdas: &lambdas, threads: 1, on_thread: &|| (), points: &points, begun: &[], each: &each };

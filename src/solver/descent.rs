@@ -18,17 +18,28 @@ use super::{Loss, Point, Problem, Stop};
 use crate::matrix::{Column, ColumnsView, Number};
 
 /// The inner goal as a share of the outer.
-const INNER: f64 = 0.3;
+pub(super) const INNER: f64 = 0.3;
 /// A λ further below the last one than this is come to in steps of it.
-const STAGE: f64 = 0.4;
-/// How far a step on the way is solved, as a share of the gap it begins with.
-const ON_THE_WAY: f64 = 0.1;
-/// Where two points lead is looked at no further ahead than so many times their distance.
-const FOLLOWS: f64 = 2.0;
-/// And only after a λ that took so many walks over X: one to look, one to be saved.
-const WORTH_FOLLOWING: f64 = 2.0;
+pub(super) const STAGE: f64 = 0.4;
 /// A sum over rows that is no larger than this share of its terms is 0 but for rounding.
 const ROUNDING: f64 = 1e-10;
+
+/// Rounds in which only the dual points of others gone by may say that the end is reached.
+const UNSURE: usize = 2;
+/// A round that is not the last is solved to this share of the gap it begins with.
+pub(super) const REST: f64 = 0.02;
+
+/// How a round is gone.
+#[derive(Clone, Copy)]
+pub(super) struct Round {
+    /// Small steps have been taken for the end before when they were not.
+    pub(super) doubted: bool,
+    /// To a λ on the way to another.
+    pub(super) on_the_way: bool,
+    /// See [`Aim::at_once`].
+    pub(super) at_once: Option<f64>,
+    pub(super) max_epochs: u64,
+}
 
 /// The state of a solve, kept along a path.
 pub(crate) struct Engine<'p, 'a, V> {
@@ -62,6 +73,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
     pub(super) products: Products,
     pub(super) bend: Bend,
+    /// Non-zeros of the columns that may move.
+    pub(super) live: usize,
     /// Products with all columns, of the L0 penalty.
     pub(super) kept: super::subset::Memory,
 }
@@ -110,6 +123,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             tol: problem.options.tol,
             products: Products::default(),
             bend: Bend::default(),
+            live: problem.scale.iter().enumerate().filter(|(_, s)| **s > 0.0).map(|(j, _)| problem.data.x.range(j).len()).sum(),
             kept: super::subset::Memory::default(),
         }
     }
@@ -122,7 +136,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut primal = engine.evaluate();
         if !problem.free.is_empty() {
             let goal = 1e-13 * problem.unit();
-            engine.improve(&problem.free, primal, goal, false, u64::MAX);
+            engine.improve(&problem.free, primal, goal, Round { max_epochs: u64::MAX, ..engine.round() });
             primal = engine.evaluate();
         }
         debug_assert!(!primal.is_nan());
@@ -160,13 +174,13 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         let mut growth = Growth::default();
         while lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
-            self.pass_by(STAGE * self.lambda, &mut growth);
+            self.pass_by(STAGE * self.lambda, lambda, &mut growth);
         }
         let previous = self.lambda;
         self.lambda = lambda;
         let mut primal = self.primal();
         let mut best_dual = f64::NEG_INFINITY;
-        let (mut last_gap, mut sharper, mut stalled) = (f64::INFINITY, 1.0, 0);
+        let (mut last_gap, mut sharper, mut stalled, mut unsure) = (f64::INFINITY, 1.0, 0, 0);
         let (mut gap, mut last_primal, mut goal) = (f64::INFINITY, f64::INFINITY, 0.0);
         let stop = loop {
             if self.clock.cancelled {
@@ -181,8 +195,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             gap = ((primal - best_dual) / unit).max(0.0);
             self.clock.progress.relative_gap = Some(gap);
             self.clock.progress.nonzeros = self.support.len();
+            // a certificate knows the dual point of these coefficients, and no better one of others gone by
             if gap <= tol {
-                break Stop::Converged;
+                if (primal - dual) / unit <= tol || unsure >= UNSURE {
+                    break Stop::Converged;
+                }
+                unsure += 1;
             }
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
@@ -198,9 +216,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             (last_gap, last_primal) = (gap, primal);
             // nothing new to speak of: the rest of the way can be gone at once
-            let rest = if settled { 0.0 } else { 0.02 * gap.min(1.0) };
+            let rest = if settled { 0.0 } else { REST * gap.min(1.0) };
             goal = unit * sharper * (INNER * tol).max(rest);
-            self.improve(&set, primal, goal, doubted, self.problem.options.max_epochs);
+            self.improve(&set, primal, goal, Round { doubted, ..self.round() });
             primal = self.evaluate();
             self.pass();
         };
@@ -208,53 +226,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         self.point(gap, if good_enough { Stop::Converged } else { stop })
     }
 
-    /// Goes to where two points gone by lead at `lambda`, if F is lower there than here. That costs about a look at the
-    /// columns, and is worth it only where a λ takes more.
-    fn follow(&mut self, [before, here]: &[Point; 2], lambda: f64) {
-        let ahead = (here.lambda - lambda) / (before.lambda - here.lambda);
-        let near = ahead.is_finite() && ahead > 0.0 && ahead <= FOLLOWS && lambda >= STAGE * here.lambda;
-        if !near || here.columns.is_empty() || here.full_passes < WORTH_FOLLOWING {
-            return;
-        }
-        let previous = std::mem::replace(&mut self.lambda, lambda);
-        let primal = self.primal();
-        let mut then = before.columns.iter().zip(&before.values).peekable();
-        let mut led = Vec::with_capacity(here.columns.len());
-        for (&j, &w) in here.columns.iter().zip(&here.values) {
-            while then.next_if(|(column, _)| **column < j).is_some() {}
-            let from = then.next_if(|(column, _)| **column == j).map_or(0.0, |(_, value)| *value);
-            let to = w + ahead * (w - from);
-            led.push(if to * w > 0.0 { self.problem.within(j as usize, to) } else { 0.0 });
-        }
-        self.write(&here.columns, &led);
-        self.b = here.intercept + ahead * (here.intercept - before.intercept);
-        if self.evaluate() < primal && !self.clock.cancelled {
-            self.pass();
-        } else {
-            self.write(&here.columns, &here.values);
-            self.b = self.seen.unwrap_or(self.problem.null_model.1);
-            self.evaluate();
-        }
-        // columns are chosen as from here: those that come in on the way are as likely
-        self.lambda = previous;
-    }
-
-    /// One round at a λ on the way to another.
-    fn pass_by(&mut self, lambda: f64, growth: &mut Growth) {
-        let previous = std::mem::replace(&mut self.lambda, lambda);
-        let primal = self.primal();
-        let gap = primal - self.dual_of_all();
-        if gap.is_nan() || self.clock.cancelled {
-            return;
-        }
-        let set = self.choose(previous, growth, false).set;
-        self.improve(&set, primal, ON_THE_WAY * gap, false, self.problem.options.max_epochs);
-        self.evaluate();
-        self.pass();
-    }
-
     /// The dual value at the last pass.
-    fn dual_of_all(&mut self) -> f64 {
+    pub(super) fn dual_of_all(&mut self) -> f64 {
         self.gradient.look_closer(self.problem, self.values, &self.dual, self.lambda, &mut self.clock);
         let (columns, slack) = (self.gradient.near().iter().copied(), self.slack());
         dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient.values[j as usize], slack, &mut self.clock)
@@ -379,12 +352,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Lowers F over the columns `set` until the gap of the problem restricted to them is at most `goal`.
-    fn improve(&mut self, set: &[u32], primal: f64, goal: f64, doubted: bool, max_epochs: u64) {
+    pub(super) fn improve(&mut self, set: &[u32], primal: f64, goal: f64, round: Round) {
         match self.problem.loss {
-            Loss::Squared => self.improve_quadratic(set, goal, doubted, max_epochs),
-            Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, max_epochs),
-            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, max_epochs),
+            Loss::Squared => self.improve_quadratic(set, goal, round),
+            Loss::Huber { .. } | Loss::SquaredHinge => self.improve_by_pieces(set, primal, goal, round.max_epochs),
+            Loss::Logistic | Loss::Poisson => self.improve_by_newton(set, primal, goal, round.on_the_way, round.max_epochs),
         }
+    }
+
+    pub(super) fn round(&self) -> Round {
+        Round { doubted: false, on_the_way: false, at_once: None, max_epochs: self.problem.options.max_epochs }
     }
 
     pub(super) fn coordinates(&self, set: &[u32]) -> Coordinates {
@@ -393,14 +370,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         Coordinates { w: pick(&self.w, 1.0), l1: pick(&self.problem.l1, self.lambda), l2: pick(&self.problem.l2, self.lambda), bounds }
     }
 
-    fn improve_quadratic(&mut self, set: &[u32], goal: f64, doubted: bool, max_epochs: u64) {
-        let size = 2.0 * self.problem.mean_loss(&self.eta, &mut self.clock);
+    pub(super) fn improve_quadratic(&mut self, set: &[u32], goal: f64, round: Round) {
+        let Round { doubted, at_once, max_epochs, .. } = round;
+        let size = 2.0 * self.loss;
         let mut model = self.quadratic(set);
         let mut at = self.coordinates(set);
         model.products = self.products_to_use();
         let fall = Fall { first: 0.0, second: size };
-        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, doubted, patient: false };
-        minimise(&mut model, &mut at, self.known(set), &aim, &mut self.clock);
+        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, doubted, patient: false, at_once };
+        let known = if at_once.is_some() { None } else { self.known(set) };
+        minimise(&mut model, &mut at, known, &aim, &mut self.clock);
         self.products = model.products;
         self.write(set, &at.w);
     }
@@ -427,7 +406,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let pick = |from: &[f64]| -> Vec<f64> { set.iter().map(|&j| from[j as usize]).collect() };
         let mass = if problem.options.intercept { 1.0 } else { 0.0 };
         let (center, spread) = (pick(&problem.center), pick(&problem.spread));
-        Residual::with_moments(self.matrix(), set, center, spread, &problem.share, mass, self.theta.clone())
+        let mut model = Residual::with_moments(self.matrix(), set, center, spread, &problem.share, mass, self.theta.clone());
+        (model.alike, model.live) = (problem.alike, self.live);
+        model
     }
 
     pub(super) fn write(&mut self, set: &[u32], w: &[f64]) {

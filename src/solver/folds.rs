@@ -195,6 +195,10 @@ fn run_folds(
     results
 }
 
+/// Sweeps over products that a λ takes, and how many products cost as much as a gathered non-zero.
+const SWEEPS: usize = 24;
+const LANES_OF_SINGLE: usize = 12;
+
 /// Whether a fold is one for [`Together`], from where it is.
 fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(Point, Trail)>) -> bool {
     let weight = |i: usize| data.weights.map_or(1.0, |s| s[i]);
@@ -204,9 +208,13 @@ fn goes_together(problem: &Problem, data: &Data, folds: &Folds, last: Option<&(P
     let near = folds.lambdas.windows(2).all(|pair| pair[1] >= 0.5 * pair[0] && pair[1] < pair[0]);
     let far = folds.lambdas.last().is_some_and(|&last| last < 1e-12 * problem.lambda_max());
     let first = folds.lambdas.first().is_some_and(|&first| first >= 0.5 * problem.lambda_max());
+    // what is shared is walks over X; sweeps over products, as many as a λ takes, are each fold's own
+    let most = folds.points.iter().map(|point| point.columns.len()).max().unwrap_or(0);
+    let walks = SWEEPS * most * most / LANES_OF_SINGLE <= data.x.nnz();
     folds.points.len() == folds.lambdas.len()
+        && walks
         && data.x.n_rows <= MOST_ROWS
-        && last.is_none_or(|(_, trail)| trail.before.is_some())
+        && last.is_none_or(|(_, trail)| trail.is_shared())
         && matches!(problem.loss, Loss::Squared | Loss::Logistic | Loss::Poisson)
         && problem.penalty.shape == Shape::Net
         && !problem.is_bounded()
@@ -223,10 +231,15 @@ fn run_alone(data: Data, loss: Loss, folds: &Folds, member: Member, observe: &Ob
     let Member { fold, problem, test, mut rows, last, .. } = member;
     let last = last.map(|(point, trail)| {
         // a fold that went together with others knows less
-        let trail = if trail.before.is_some() { Trail { seen: Some(point.intercept), ..Trail::default() } } else { trail };
-        (point, trail)
+        if trail.is_shared() {
+            let seen = Some(point.intercept);
+            return (point, Trail { seen, ..Trail::default() }, None);
+        }
+        let lambda = rows.len().checked_sub(2).map(|index| folds.lambdas[index].max(1e-14 * problem.lambda_max()));
+        let before = lambda.zip(trail.before.as_ref()).map(|(lambda, before)| before.at(lambda, &point));
+        (point, trail, before)
     });
-    let start = last.as_ref().map(|(point, trail)| Start { done: rows.len(), point, trail, before: None });
+    let start = last.as_ref().map(|(point, trail, before)| Start { done: rows.len(), point, trail, before: before.as_ref() });
     path_of_fold(problem, folds.lambdas, Some(fold), start, observe, &mut |_, point, trail| {
         if point.stop == Stop::Cancelled {
             return;

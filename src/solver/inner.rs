@@ -13,6 +13,7 @@ use super::dense::{Dense, newton_price};
 use super::dual::CLOSE;
 use super::linear;
 use super::quadratic::Residual;
+use super::sweeps::{on_all, on_columns, sweep_and_look};
 use crate::matrix::Number;
 
 /// Iterates combined by Anderson acceleration.
@@ -81,6 +82,8 @@ pub(crate) struct Aim {
     pub(crate) doubted: bool,
     /// Go on where steps are short though the goal is far: nobody looks at more columns next.
     pub(crate) patient: bool,
+    /// The set is swept before it is looked at, until the gap is this share of what the first sweep met, or at the goal.
+    pub(crate) at_once: Option<f64>,
 }
 
 /// Minimises until the estimate of the duality gap is at the goal, `clock` says stop or the epochs are spent. Gradients
@@ -92,12 +95,21 @@ pub(crate) fn minimise<V: Number>(
     aim: &Aim,
     clock: &mut Clock,
 ) {
-    let Aim { goal, fall, max_epochs, served, once, doubted, patient } = *aim;
+    let Aim { goal, fall, max_epochs, served, once, doubted, patient, at_once } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let (mut pace, mut doubt) = (Pace { slow: doubted, ..Pace::default() }, 1usize);
     let mut gradients = vec![0.0; at.w.len()];
     let mut moved = vec![false; at.w.len()];
+    if let Some(share) = at_once {
+        let mut work = 0;
+        let met = sweep_and_look(model, at, &all, &mut work, clock).gap(fall);
+        let goal = goal.max(share * met);
+        let (left, ..) = on_all(model, at, &all, (met, goal), fall, max_epochs, clock);
+        if left <= goal || clock.cancelled || clock.progress.epoch >= max_epochs {
+            return;
+        }
+    }
     loop {
         // of all, and of those alone that the last cycle moved: what others have come to violate says nothing of its pace
         let (mut estimate, mut of_moved) = (Estimate::default(), Estimate::default());
@@ -140,6 +152,16 @@ pub(crate) fn minimise<V: Number>(
             }
             pace = Pace::default();
             moved.fill(false);
+        } else if !once && 4 * entries >= 3 * visit && 2 * visit > model.live {
+            // most of the matrix, and most of it moves: to sweep all of it costs no more than to look at it besides
+            let (left, brisk, work) = on_all(model, at, &all, (gap, goal), fall, max_epochs, clock);
+            pace.went(gap, work);
+            pace.brisk = brisk;
+            pace.slow &= !brisk;
+            moved.fill(true);
+            if !doubted && !patient && left <= goal {
+                return;
+            }
         } else {
             let ([before, fallen], work) = on_columns(model, at, &active, small_fall(nearer, fall), pace.slow(), max_epochs, clock);
             pace.went(gap, work);
@@ -165,7 +187,7 @@ pub(crate) fn small_fall(goal: f64, fall: Fall) -> f64 {
 }
 
 /// What all further sweeps together would fall by if the falls go on as the last two did.
-fn still_to_fall(before: f64, fallen: f64) -> f64 {
+pub(crate) fn still_to_fall(before: f64, fallen: f64) -> f64 {
     if fallen == 0.0 {
         0.0
     } else if before.is_finite() && fallen < before {
@@ -242,69 +264,6 @@ fn on_products<V: Number>(
         }
     }
     Some(helped)
-}
-
-/// Moves the columns of `active` by descent on the columns themselves; the falls of the objective in the last two sweeps,
-/// and units of work.
-fn on_columns<V: Number>(
-    model: &mut Residual<V>,
-    at: &mut Coordinates,
-    active: &[usize],
-    small: f64,
-    slow: bool,
-    max_epochs: u64,
-    clock: &mut Clock,
-) -> ([f64; 2], usize) {
-    let mut history = vec![at.pick(active)];
-    let (mut before, mut fallen, mut work) = (0.0, f64::INFINITY, 0);
-    for _ in 0..=MEMORY {
-        before = fallen;
-        fallen = sweep(model, at, active, &mut work, clock);
-        // what the next would fall by, if each does as the last
-        let done = still_to_fall(before, fallen) <= small && !slow;
-        if clock.cancelled || clock.progress.epoch >= max_epochs || done {
-            return ([before, fallen], work);
-        }
-        history.push(at.pick(active));
-    }
-    history.remove(0);
-    let scale: Vec<f64> = active.iter().map(|&k| model.curvature(k)).collect();
-    if let Some(d) = combine(at, active, &scale, &history, clock) {
-        take_if_better(model, at, &d, clock);
-    }
-    ([before, fallen], work)
-}
-
-/// One pass of coordinate descent over `order`; the fall of the objective.
-fn sweep<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, order: &[usize], work: &mut usize, clock: &mut Clock) -> f64 {
-    let mut fallen = 0.0;
-    for &k in order {
-        let cost = model.visit_cost(k);
-        *work += cost;
-        if !clock.touch(cost) {
-            return fallen;
-        }
-        let curvature = model.curvature(k);
-        let target = at.prox(k, model.gradient(k) + curvature * at.w[k], curvature + at.l2[k]);
-        let step = target - at.w[k];
-        if step != 0.0 {
-            model.step(k, step, clock);
-            *work += cost;
-            at.w[k] = target;
-            fallen += 0.5 * (curvature + at.l2[k]) * step * step;
-        }
-    }
-    clock.progress.epoch += 1;
-    fallen
-}
-
-/// Takes the step `d` when the objective falls.
-fn take_if_better<V: Number>(model: &mut Residual<V>, at: &mut Coordinates, d: &[f64], clock: &mut Clock) {
-    let (slope, bend) = model.along(d, clock);
-    if 0.5 * bend - slope + at.change(d) < 0.0 {
-        model.commit();
-        at.go(d);
-    }
 }
 
 /// argmin over w of ½·bend·w² − z·w + l1·|w|: soft thresholding.

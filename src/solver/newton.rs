@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::dense::newton_price;
 use super::descent::{Engine, dual_over};
-use super::gram::Products;
+use super::gram::{Frame, Products};
 use super::inner::{Aim, Fall, minimise};
 use super::quadratic::{Residual, center_and_curvature};
 use super::standing::Reference;
@@ -15,6 +16,10 @@ use crate::matrix::Number;
 
 /// New second derivatives are worth their products when the way would take more steps than this with the old ones.
 pub(super) const PATIENCE: f64 = 3.0;
+/// Walks over the working set that a step takes besides its system: looks, a sweep or two, the search along it.
+const SWEEPS: usize = 4;
+/// A step on the way is the last when it fell by no more than this share of all that was fallen there.
+const FELL_ENOUGH: f64 = 0.3;
 /// No row counts for less than this.
 pub(super) const FLOOR: f64 = 1e-10;
 
@@ -68,9 +73,9 @@ impl Bend {
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     /// Proximal Newton: minimise the quadratic model, then search along the step on the true objective. F at the start is
     /// `primal`, and the gradient at every column is known there unless nothing is.
-    pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, max_epochs: u64) {
+    pub(super) fn improve_by_newton(&mut self, set: &[u32], primal: f64, goal: f64, on_the_way: bool, max_epochs: u64) {
         let mut primal = primal;
-        let (mut last_gap, mut sharper) = (None, 1.0);
+        let (begin, mut last_gap, mut sharper) = (primal, None, 1.0);
         for round in 0..100 {
             let (gap, known) =
                 if round == 0 && !self.gradient.values.is_empty() { self.look_back(set, primal) } else { self.look_at(set, primal) };
@@ -84,7 +89,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             };
             let served = self.products.len().max(self.bend.served);
             let to_go = if rate < 1.0 { (goal / gap).ln() / rate.ln() } else { f64::INFINITY };
-            if to_go > PATIENCE {
+            let fresh = to_go > PATIENCE || (to_go > 1.0 && self.is_worth_bending(set, to_go - 1.0));
+            if fresh {
                 if round > 0 {
                     primal = self.evaluate();
                 }
@@ -102,15 +108,42 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             last_gap = Some(gap);
             let rough = if gap.is_finite() { 0.1 * gap } else { 1e-3 * size };
             let fall = Fall { first: 0.0, second: size };
-            let aim = Aim { goal: sharper * (0.3 * goal).max(rough), fall, max_epochs, served, once: true, doubted: false, patient: false };
+            let aim = Aim {
+                goal: sharper * (0.3 * goal).max(rough),
+                fall,
+                max_epochs,
+                served,
+                once: true,
+                doubted: false,
+                patient: false,
+                at_once: None,
+            };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;
+            // on the way to a λ, where a step costs more than a look at all columns, the last of the fall is left to the next
+            let saves = on_the_way && newton_price(self.products.len()) > self.problem.data.x.nnz();
             match self.line_search(set, &at.w, primal) {
-                Some((lower, _)) => primal = lower,
+                Some((lower, _)) => {
+                    let fallen = primal - lower;
+                    primal = lower;
+                    if saves && fallen <= FELL_ENOUGH * (begin - lower) {
+                        return;
+                    }
+                }
                 None => return,
             }
         }
+    }
+
+    /// Whether second derivatives taken here, and products with them, cost less than so many `steps` with the old ones.
+    fn is_worth_bending(&mut self, set: &[u32], steps: f64) -> bool {
+        let known = self.products.known();
+        let (x, values) = self.matrix();
+        let frame = Frame { x, values, h: &self.theta, mass: 0.0 };
+        let price = Products::<f64>::default().cost(known.iter().copied(), frame, &mut self.clock);
+        let visit: usize = set.iter().map(|&j| x.range(j as usize).len()).sum();
+        steps * (newton_price(known.len()) + SWEEPS * visit) as f64 > (price + visit) as f64
     }
 
     /// Takes the second derivatives of the point last evaluated, with a `floor` under them.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::clock::Clock;
 use super::descent::Engine;
-use super::standing::{Start, Trail};
+use super::standing::{Reference, Start, Trail};
 use super::{Observe, Problem, Progress, Stop, multinomial};
 use crate::matrix::{Number, ValuesView};
 
@@ -85,8 +85,8 @@ pub(crate) fn path_of_fold(
     let mut clock = Clock::new(observe);
     clock.progress.fold = fold;
     match problem.data.x.values {
-        ValuesView::Single(values) => path_typed(problem, values, lambdas, fold.is_none(), clock, start, each),
-        ValuesView::Double(values) => path_typed(problem, values, lambdas, fold.is_none(), clock, start, each),
+        ValuesView::Single(values) => path_typed(problem, values, lambdas, clock, start, each),
+        ValuesView::Double(values) => path_typed(problem, values, lambdas, clock, start, each),
     }
 }
 
@@ -94,13 +94,13 @@ fn path_typed<'a, V: Number>(
     problem: &Problem<'a>,
     values: &'a [V],
     lambdas: &[f64],
-    leads: bool,
     clock: Clock,
     start: Option<Start>,
     each: &mut dyn FnMut(usize, Point, Trail),
 ) -> Stop {
     let done = start.map_or(0, |start| start.done);
-    let mut gone_by = start.filter(|_| leads).and_then(|start| Some([start.before?.clone(), start.point.clone()]));
+    let is_fold = clock.progress.fold.is_some();
+    let mut gone_by = start.and_then(|start| Some([start.before?.clone(), start.point.clone()]));
     // a warm start is no point of the path
     let mut last = start.filter(|start| start.done > 0).map(|start| start.point.clone());
     let mut engine = match start {
@@ -111,11 +111,12 @@ fn path_typed<'a, V: Number>(
     for (index, &lambda) in lambdas.iter().enumerate().skip(done) {
         let point = engine.solve(lambda, index, gone_by.as_ref());
         let this = point.stop;
-        if leads {
-            gone_by = last.take().map(|before| [before, point.clone()]);
-            last = Some(point.clone());
-        }
-        each(index, point, engine.trail());
+        gone_by = last.take().map(|before| [before, point.clone()]);
+        last = Some(point.clone());
+        let mut trail = engine.trail();
+        // nobody keeps the points of a fold
+        trail.before = gone_by.as_ref().filter(|_| is_fold && trail.reference.is_some()).map(|[before, _]| Reference::of(before));
+        each(index, point, trail);
         match this {
             Stop::Cancelled => return Stop::Cancelled,
             Stop::LimitReached => stop = Stop::LimitReached,

@@ -59,8 +59,9 @@ pub struct Problem<'a> {
     pub(crate) loss: Loss,
     pub(crate) penalty: Penalty<'a>,
     pub(crate) options: Options,
-    /// s / Σs.
+    /// s / Σs; that of every row, where all have the same.
     pub(crate) share: Vec<f64>,
+    pub(crate) alike: Option<f64>,
     /// Weighted mean of each column with an intercept, else 0.
     pub(crate) center: Vec<f64>,
     /// σ_j, or 0 for a column that stays at 0: constant, or without room.
@@ -98,6 +99,7 @@ impl<'a> Problem<'a> {
             loss,
             penalty,
             options,
+            alike: share.first().copied().filter(|first| share.iter().all(|s| s == first)),
             share,
             center: Vec::new(),
             scale: Vec::new(),
@@ -117,8 +119,8 @@ impl<'a> Problem<'a> {
         problem.least = problem.share.iter().zip(data.y).map(|(s, &y)| if *s > 0.0 { s * loss.least(y) } else { 0.0 }).sum();
         let theta = problem.find_null_intercept(&mut clock);
         let columns = match data.x.values {
-            ValuesView::Single(values) => statistics(data.x, values, &problem.share, &theta, &options, &mut clock),
-            ValuesView::Double(values) => statistics(data.x, values, &problem.share, &theta, &options, &mut clock),
+            ValuesView::Single(values) => statistics(data.x, values, (&problem.share, problem.alike), &theta, &options, &mut clock),
+            ValuesView::Double(values) => statistics(data.x, values, (&problem.share, problem.alike), &theta, &options, &mut clock),
         };
         let Statistics { center, scale, spread, gradient } = columns.ok_or(Unfit::Stopped)?;
         if scale.iter().chain(&center).chain(&spread).any(|s| !s.is_finite()) {
@@ -445,13 +447,12 @@ struct Statistics {
 fn statistics<V: Number>(
     x: ColumnsView,
     values: &[V],
-    share: &[f64],
+    (share, alike): (&[f64], Option<f64>),
     theta: &[f64],
     options: &Options,
     clock: &mut Clock,
 ) -> Option<Statistics> {
     let taking_part = share.iter().filter(|s| **s > 0.0).count();
-    let alike = share.iter().all(|s| *s == share[0]);
     let zeros = || vec![0.0; x.len()];
     let mut all = Statistics { center: zeros(), scale: zeros(), spread: zeros(), gradient: zeros() };
     let sum: f64 = theta.iter().sum();
@@ -461,7 +462,7 @@ fn statistics<V: Number>(
             return None;
         }
         let Moments { mean, square, product, mass } =
-            if alike { column.moments_alike(share[0], theta) } else { column.moments_with(share, theta) };
+            alike.map_or_else(|| column.moments_with(share, theta), |share| column.moments_alike(share, theta));
         // Rows without an entry are at 0; their share is what is left of 1.
         let mut variance = (square - mean * mean).max(0.0);
         let mut still = false;

@@ -44,6 +44,10 @@ pub(crate) struct Residual<'a, V> {
     pub(crate) center: Vec<f64>,
     pub(crate) curvature: Vec<f64>,
     pub(crate) h: &'a [f64],
+    /// The curvature of a row, where all rows are known to have the same.
+    pub(crate) alike: Option<f64>,
+    /// Non-zeros of all columns that may move, in the set or not.
+    pub(crate) live: usize,
     /// Σ h with an intercept, else 0.
     pub(crate) mass: f64,
     pub(crate) q: Vec<f64>,
@@ -89,7 +93,7 @@ impl<'a, V: Number> Residual<'a, V> {
         let sum = if mass > 0.0 { q.iter().sum() } else { 0.0 };
         let columns = ids.iter().map(|&j| x.column(j as usize, values)).collect();
         let (ids, products, scratch) = (ids.to_vec(), Products::default(), Vec::new());
-        Self { x, values, ids, columns, center, curvature, h, mass, q, sum, products, scratch, shift: 0.0 }
+        Self { x, values, ids, columns, center, curvature, h, alike: None, live: x.nnz(), mass, q, sum, products, scratch, shift: 0.0 }
     }
 
     /// All gradients.
@@ -130,7 +134,11 @@ impl<'a, V: Number> Residual<'a, V> {
     /// Δ_k ← Δ_k + step.
     pub(crate) fn step(&mut self, k: usize, step: f64, clock: &mut Clock) {
         clock.touch(self.columns[k].nnz());
-        self.columns[k].add_weighted_to(-step, self.h, &mut self.q);
+        match self.alike {
+            // half of the vectors that are walked through
+            Some(h) => self.columns[k].add_to(-step * h, &mut self.q),
+            None => self.columns[k].add_weighted_to(-step, self.h, &mut self.q),
+        }
         self.sum -= step * self.center[k] * self.mass;
     }
 

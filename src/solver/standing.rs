@@ -24,8 +24,15 @@ pub struct Trail {
     pub reference: Option<Reference>,
     /// The point whose second derivatives are used; `None` before the first, and where they are the same everywhere.
     pub bend: Option<Reference>,
-    /// The point before the last, of a fold that goes together with others; `None` wherever a path goes by itself.
+    /// The point before the last, of a fold; `None` where there is none, and where a path keeps its points.
     pub before: Option<Reference>,
+}
+
+impl Trail {
+    /// Whether it is of a fold that goes together with others, which has no reference of its own.
+    pub(super) fn is_shared(&self) -> bool {
+        self.before.is_some() && self.reference.is_none()
+    }
 }
 
 /// A point that is gone by.
@@ -53,6 +60,15 @@ pub struct Start<'s> {
 }
 
 impl Reference {
+    pub(super) fn of(point: &Point) -> Self {
+        Self { columns: point.columns.clone(), values: point.values.clone(), seen: point.intercept }
+    }
+
+    /// The point it is of, at `lambda`, with the rest as in `like`.
+    pub(super) fn at(&self, lambda: f64, like: &Point) -> Point {
+        Point { lambda, columns: self.columns.clone(), values: self.values.clone(), intercept: self.seen, ..like.clone() }
+    }
+
     fn is(&self, point: &Point, seen: f64) -> bool {
         self.columns == point.columns && self.values == point.values && self.seen == seen
     }

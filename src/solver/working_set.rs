@@ -3,6 +3,7 @@
 //! Ordered by distance to the dual constraint, growing geometrically (Johnson & Guestrin, ICML 2015; Massias, Gramfort,
 //! Salmon, ICML 2018); along a path they begin with the sequential strong rule (Tibshirani et al., JRSS-B 2012).
 
+use super::Loss;
 use super::descent::Engine;
 use crate::matrix::Number;
 
@@ -17,7 +18,7 @@ pub(super) struct Choice {
 }
 
 /// How working sets grow on the way to one λ.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Growth {
     /// Columns of the last set that could move when it was chosen; 0 before the first.
     offered: usize,
@@ -52,7 +53,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let strong = (2.0 - previous / self.lambda).clamp(0.0, 1.0);
         let mut kept: Vec<u32> = problem.free.clone();
         let mut candidates: Vec<(f64, u32)> = Vec::new();
-        let (mut live, mut violators, mut entries) = (0, 0, 0);
+        let (mut live, mut violators, mut entries) = (0usize, 0, 0);
         for j in self.gradient.near().iter().map(|&j| j as usize) {
             let l1 = problem.l1[j];
             if l1 == 0.0 && problem.l2[j] == 0.0 {
@@ -82,6 +83,21 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let by_ratio = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if take < candidates.len() {
             candidates.select_nth_unstable_by(take, by_ratio);
+        }
+        if problem.loss == Loss::Squared && growth.takes_all(self.support.len()) {
+            let weight = |j: &u32| problem.data.x.range(*j as usize).len();
+            let taken: usize = kept.iter().map(weight).sum::<usize>() + candidates[..take].iter().map(|c| weight(&c.1)).sum::<usize>();
+            let of_set = |j: &u32| problem.l1[*j as usize] > 0.0 || problem.l2[*j as usize] > 0.0;
+            let near: usize = self.gradient.near().iter().filter(|j| of_set(j)).map(weight).sum();
+            // a column costs more than its entries
+            let rest = near.saturating_sub(taken) + 16 * live.saturating_sub(kept.len() + take);
+            if 2 * taken >= self.live && 4 * rest <= taken {
+                // to sweep the rest as well costs less than to look for what of it will move
+                (growth.offered, growth.taken) = (kept.len() + violators, candidates.len());
+                let mut set: Vec<u32> = problem.free.iter().copied().chain(self.gradient.near().iter().copied().filter(of_set)).collect();
+                set.sort_unstable();
+                return Choice { set, complete: true, settled: true };
+            }
         }
         (growth.offered, growth.taken) = (kept.len() + take.min(violators), take);
         let complete = kept.len() - problem.free.len() + take == live || candidates[take.min(candidates.len())..].iter().all(|c| c.0 < 1.0);

@@ -197,6 +197,7 @@ impl<V: Number> Engine<'_, '_, V> {
             once: false,
             doubted: false,
             patient: false,
+            at_once: None,
         };
         minimise(&mut model, &mut block.at, Some(gradients), &aim, &mut self.clock);
         let shift = if block.mass > 0.0 { model.sum / block.mass } else { 0.0 };

@@ -381,7 +381,9 @@ impl Found<'_> {
                 let (rules, linear) = (card.sparsity.rules, card.sparsity.linear_terms);
                 let (of_rules, of_linear) = (card.sparsity.candidates.rules, card.sparsity.candidates.linear_terms);
                 let selection = chosen_by(card.selection.as_ref(), self.folds());
-                format!("A {loss} over rules with a lasso penalty: {rules} of {of_rules} rules and {linear} of {of_linear} features by themselves{selection}.")
+                format!(
+                    "A {loss} over rules with a lasso penalty: {rules} of {of_rules} rules and {linear} of {of_linear} features by themselves{selection}."
+                )
             }
         }
     }

@@ -232,10 +232,7 @@ fn cv(served: &Served, path: &LambdaPath<'_>) -> Result<CvCurve, Problem> {
         (_, _, repeats) => format!("{} folds, {repeats} times", cv.folds),
     };
     Ok(CvCurve {
-        heading: Heading {
-            title: title(served, "error on rows held out"),
-            note: format!("{} loss, {held}, seed {}", path.loss, cv.seed),
-        },
+        heading: Heading { title: title(served, "error on rows held out"), note: format!("{} loss, {held}, seed {}", path.loss, cv.seed) },
         metric: format!("mean {}", cv.metric.replace('_', " ")),
         sizes: path.sizes.into(),
         strength: "λ".into(),

@@ -87,8 +87,6 @@ async fn a_comparison_measures_a_model_and_its_twin_and_registers_none(house: Ho
     assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
     let ended = store.job(P, &job.id).await.unwrap().unwrap();
     assert_eq!((ended.status, &ended.error, ended.progress.fraction), (Status::Succeeded, &None, 1.0));
-    let steps: Vec<&str> = ended.progress.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(steps, ["twins", "predict", "quality", "latency"]);
     let result = ended.result.as_ref().unwrap();
     assert_eq!(result["href"], json!(format!("/api/v1/comparisons/{}", job.id)));
     let (row, twin) = (&result["data"][0], &result["data"][1]);

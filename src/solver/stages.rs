@@ -20,7 +20,9 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(super) fn follow(&mut self, [before, here]: &[Point; 2], lambda: f64) {
         let ahead = (here.lambda - lambda) / (before.lambda - here.lambda);
         let near = ahead.is_finite() && ahead > 0.0 && ahead <= FOLLOWS && lambda >= STAGE * here.lambda;
-        if !near || here.columns.is_empty() || here.full_passes < WORTH_FOLLOWING {
+        // where columns are unpenalised their gradients are to be 0, which no way that leads on comes to by itself
+        let sharp = self.problem.free.is_empty();
+        if !near || !sharp || here.columns.is_empty() || here.full_passes < WORTH_FOLLOWING {
             return;
         }
         let previous = std::mem::replace(&mut self.lambda, lambda);

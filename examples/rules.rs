@@ -79,7 +79,7 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
             println!("{}", json!({ "estimate": rules_estimate(&data.meta, &resolved, threads as u64) }));
             Model::Rules(train::rules(data, &resolved, &run)?)
         }
-        Asked::Evaluate(_) => return Err("only fits are measured".into()),
+        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) => return Err("only fits are measured".into()),
     })
 }
 

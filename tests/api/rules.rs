@@ -175,3 +175,44 @@ async fn every_wrong_word_is_told_with_its_place_and_leaves_no_job() {
     assert_eq!(app.get("/api/v1/jobs").await.expect(200).json["data"], json!([]));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn rules_have_pictures_a_report_and_a_place_in_comparisons() {
+    let app = prices().await;
+    let path = json!({ "mode": "path", "n": 8 });
+    let selection = json!({ "method": "cv", "folds": 3 });
+    let spec = json!({ "kind": "rules", "n_trees": 10, "learning_rate": 0.1, "subsample": 1, "lambda": path, "selection": selection });
+    let model = made(&app, "prices", spec).await;
+    for (plot, says) in [("path", "deviance"), ("cv", "3 folds"), ("tradeoff", "terms"), ("residuals", "all 8 rows")] {
+        let svg = app.get(&format!("{MODEL}/plots/{plot}.svg")).await.expect(200);
+        assert!(svg.text().contains(says), "{plot}: {}", svg.text());
+    }
+    app.get(&format!("{MODEL}/plots/histogram.svg")).await.expect_problem(404, "no_coefficients");
+    app.get(&format!("{MODEL}/plots/tree.svg")).await.expect_problem(404, "no_tree");
+
+    let report = app.get(&format!("{MODEL}/report")).await.expect(200).json;
+    assert_eq!(
+        (&report["kind"], &report["sparsity"], &report["certificate"]),
+        (&json!("rules"), &model["sparsity"], &model["certificate"])
+    );
+    assert_eq!((&report["tradeoff"]["sizes"], &report["tradeoff"]["points"]), (&json!("terms"), &json!(8)));
+    let terms = model["sparsity"]["rules"].as_u64().unwrap() + model["sparsity"]["linear_terms"].as_u64().unwrap();
+    assert_eq!(report["features_total"], json!(terms));
+    let page = app.send("GET", &format!("{MODEL}/report"), &[("accept", "text/html")], "").await.expect(200);
+    assert!(page.text().contains("over rules with a lasso penalty") && page.text().contains("<svg"), "{}", page.text());
+
+    let lasso = json!({ "type": "fit", "model": "lasso", "dataset": { "name": "prices" }, "spec": { "lambda": { "mode": "value", "value": 0.1 } } });
+    app.post("/api/v1/jobs", &lasso).await.expect(202);
+    app.work().await;
+    let asked = json!({ "dataset": { "name": "prices" }, "spec": { "models": ["m", "lasso"], "twin": true } });
+    let job = app.post("/api/v1/comparisons", &asked).await.expect(202).json;
+    app.work().await;
+    let found = app.get(&format!("/api/v1/comparisons/{}", job["id"].as_str().expect("an id"))).await.expect(200).json;
+    let rows = found["data"].as_array().expect("rows");
+    let told: Vec<_> = rows.iter().map(|row| (row["ref"].as_str().unwrap(), row["kind"].as_str().unwrap(), row["twin"] == true)).collect();
+    assert_eq!(told, [("m:1", "rules", false), ("lasso:1", "linear", false), ("lasso:1", "linear", true)], "{found}");
+    assert_eq!((&rows[0]["size"], &rows[0]["features_used"]), (&model["sparsity"]["size"], &model["sparsity"]["features_active"]));
+    assert!(rows[0]["bytes_parameters"].as_u64().unwrap() > 0 && rows[0]["score"].is_number());
+    assert!(found["warnings"].as_array().unwrap().iter().any(|warning| warning["code"] == "no_twin"), "{found}");
+    app.stop().await;
+}

@@ -99,9 +99,9 @@ fn draw(served: &Served, kept: Option<KeptPath>, picture: Picture, wish: Wish, l
     let no_tree = || Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()));
     let none = |what: &str| Problem::new(Code::NoPlot, format!("a {} model has no {what}", served.row.card.kind()));
     match picture {
-        Picture::Path => match model.linear() {
-            Some(model) => path(served, model, kept.and_then(KeptPath::linear), look),
-            None => fit_along(served, &model.lambda_path().ok_or_else(|| none("path of λ"))?, look),
+        Picture::Path => match (model.linear(), model.lambda_path()) {
+            (None, Some(along)) => fit_along(served, &along, look),
+            _ => path(served, linear(served, "path of coefficients")?, kept.and_then(KeptPath::linear), look),
         },
         Picture::Histogram => Ok(histogram(served, linear(served, "histogram of coefficients")?, wish).draw(look)),
         Picture::Pruning => Ok(pruning(served, model.tree().ok_or_else(no_tree)?, &prunings(kept)?).draw(look)),

@@ -93,6 +93,29 @@ async fn models_of_two_kinds_are_measured_side_by_side_with_their_twins() {
 }
 
 #[tokio::test]
+async fn the_twin_of_a_tree_is_its_largest_pruning_and_that_has_none() {
+    let app = TestApp::start().await;
+    // where a is 0, b splits the rows and says nothing of y: three leaves are grown, of which the largest pruning has two
+    let csr = "1 1:1\n1 1:1\n0 2:1\n1 2:1\n0 3:1\n1 3:1\n";
+    app.send("POST", "/api/v1/datasets?name=idle", &[("content-type", "text/libsvm")], csr).await.expect(201);
+    for (name, pruning) in [("whole", json!({ "mode": "none" })), ("root", json!({ "mode": "target_leaves", "target_leaves": 1 }))] {
+        let spec = json!({ "kind": "tree", "pruning": pruning });
+        app.post("/api/v1/jobs", &json!({ "type": "fit", "model": name, "dataset": { "name": "idle" }, "spec": spec })).await.expect(202);
+        app.work().await;
+    }
+    let whole = app.get("/api/v1/models/whole").await.expect(200).json;
+    assert!(whole["sparsity"]["leaves"].as_u64() < whole["sparsity"]["unpruned"]["leaves"].as_u64(), "{whole}");
+    let job = submit(&app, "idle", json!({ "models": ["whole", "root"], "twin": true, "measure": ["size"] })).await.expect(202).json;
+    let job = worked(&app, &job).await;
+    let rows = job["result"]["data"].as_array().expect("rows");
+    let told: Vec<_> = rows.iter().map(|row| (row["ref"].as_str().unwrap(), row["twin"] == true, row["size"].clone())).collect();
+    let leaves = whole["sparsity"]["leaves"].clone();
+    assert_eq!(told, [("whole:1", false, leaves.clone()), ("root:1", false, json!(1)), ("root:1", true, leaves)], "{job}");
+    assert_eq!(job["warnings"], json!([]));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn without_its_data_a_model_has_no_twin_and_says_so() {
     let app = homes().await;
     app.send("POST", "/api/v1/datasets?name=again", &[JSON], RECORDS).await.expect(201);

@@ -69,12 +69,13 @@ pub(super) fn made(
         }
         Model::Rules(_) => without("of rules none is made.".into()),
         Model::Tree(tree) => {
-            let unpruned = tree.card.sparsity.unpruned;
-            if tree.card.sparsity.leaves == unpruned.leaves {
+            let leaves = tree.card.sparsity.leaves;
+            // the largest pruning is without the splits that gain nothing: a little smaller than what was grown
+            let largest = contender.unpruned.as_ref().and_then(|path| path.rows.first()).map(|row| row.leaves);
+            if leaves == largest.unwrap_or(tree.card.sparsity.unpruned.leaves) {
                 return Ok(None);
             }
-            let whole = contender.unpruned.as_ref().and_then(|path| path.promoted(tree, 0, &contender.reference));
-            match whole.filter(|whole| whole.card.sparsity.leaves == unpruned.leaves) {
+            match contender.unpruned.as_ref().and_then(|path| path.promoted(tree, 0, &contender.reference)) {
                 Some(whole) => Ok(Some(Made { model: Arc::new(Model::Tree(whole)), names: contender.names.clone(), fit_ms: None })),
                 None => without("the tree it was pruned from was not kept.".into()),
             }

@@ -1,6 +1,6 @@
 //! The one place that knows which HTTP status a fault has, and the one body every error is answered with (RFC 9457).
 //!
-//! Handlers answer with a [`Problem`]; the door (`api/door.rs`) renders it once it knows the request's id and path.
+//! Handlers answer with a [`Problem`]; the door (`api/door/`) renders it once it knows the request's id and path.
 //! Nothing internal leaves through here: a cause is logged under the request id and never sent.
 
 use std::any::Any;

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::body;
 use super::error::Problem;
-use super::json::{Raw, raw, rfc3339};
-use super::page;
-use super::request::{Caller, Query, Segments};
 use super::state::Api;
+use super::wire::body;
+use super::wire::json::{Raw, raw, rfc3339};
+use super::wire::page;
+use super::wire::request::{Caller, Query, Segments};
 use crate::access::{NewKey, Scope, Scopes};
 use crate::fault::{Code, Fault};
 use crate::id::{Id, Kind};

@@ -1,49 +1,19 @@
-//! All HTTP: one file for each resource with its In and Out types, one route table on one screen, one error file.
+//! All HTTP: a room for each resource with its In and Out types, one route table on one screen, one error file. `door/` is what every
+//! request passes first, `wire/` what handlers share.
 //!
 //! Parses at the door, reads and writes the store, serves predictions from models in memory. Must never know SQL,
 //! solvers, training or workers.
 
-mod aliases;
-mod auth;
-mod body;
-mod cache;
-mod coefficients;
-mod comparisons;
 mod datasets;
-mod digest;
 mod door;
 mod error;
-mod events;
-mod held_out;
-mod idempotency;
-mod job_filter;
 mod jobs;
-mod json;
 mod keys;
-mod lend;
 mod models;
-mod negotiate;
 mod operations;
-mod pace;
-mod page;
-mod plots;
-mod precondition;
-mod predictions;
-mod promotions;
-mod rates;
-mod report_pictures;
-mod reports;
-mod reproduce;
-mod request;
-mod rules;
-mod sse;
-mod stability;
 mod state;
-mod submissions;
-mod trees;
-mod uploads;
-mod watch;
 mod webhooks;
+mod wire;
 
 use Access::{AnyKey, Public};
 use axum::Router;
@@ -54,8 +24,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Scope;
 
-pub use auth::Access;
-pub use promotions::Promoter;
+pub use door::auth::Access;
+pub use models::promotions::Promoter;
 pub use state::{Api, Life};
 
 /// Version of the public contract, in every answer.
@@ -95,45 +65,45 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/datasets/{dataset}/versions/{version}", DATASETS_WRITE, datasets::remove),
         get("/api/v1/datasets/{dataset}/versions/{version}/rows", DATASETS_READ, datasets::rows),
         get("/api/v1/datasets/{dataset}/versions/{version}/features", DATASETS_READ, datasets::features),
-        post("/api/v1/jobs", JOBS_WRITE, submissions::submit),
+        post("/api/v1/jobs", JOBS_WRITE, jobs::submissions::submit),
         get("/api/v1/jobs", JOBS_READ, jobs::list),
-        delete("/api/v1/jobs", JOBS_WRITE, job_filter::remove),
-        post("/api/v1/jobs/cancel", JOBS_WRITE, job_filter::cancel),
+        delete("/api/v1/jobs", JOBS_WRITE, jobs::filter::remove),
+        post("/api/v1/jobs/cancel", JOBS_WRITE, jobs::filter::cancel),
         get("/api/v1/jobs/{job}", JOBS_READ, jobs::one),
         delete("/api/v1/jobs/{job}", JOBS_WRITE, jobs::remove),
         post("/api/v1/jobs/{job}/cancel", JOBS_WRITE, jobs::cancel),
-        get("/api/v1/jobs/{job}/events", JOBS_READ, events::of_job),
-        get("/api/v1/events", JOBS_READ, events::of_project),
-        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, submissions::retry),
-        post("/api/v1/comparisons", JOBS_WRITE, comparisons::submit),
-        get("/api/v1/comparisons", JOBS_READ, comparisons::list),
-        get("/api/v1/comparisons/{job}", JOBS_READ, comparisons::one),
+        get("/api/v1/jobs/{job}/events", JOBS_READ, jobs::events::of_job),
+        get("/api/v1/events", JOBS_READ, jobs::events::of_project),
+        post("/api/v1/jobs/{job}/retry", JOBS_WRITE, jobs::submissions::retry),
+        post("/api/v1/comparisons", JOBS_WRITE, jobs::comparisons::submit),
+        get("/api/v1/comparisons", JOBS_READ, jobs::comparisons::list),
+        get("/api/v1/comparisons/{job}", JOBS_READ, jobs::comparisons::one),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
-        post("/api/v1/models/{model}/predict", PREDICT, predictions::by_reference),
-        get("/api/v1/models/{model}/aliases", MODELS_READ, aliases::list),
-        get("/api/v1/models/{model}/aliases/{alias}", MODELS_READ, aliases::one),
-        put("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::put),
-        delete("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, aliases::remove),
-        get("/api/v1/models/{model}/aliases/{alias}/history", MODELS_READ, aliases::history),
+        post("/api/v1/models/{model}/predict", PREDICT, models::predictions::by_reference),
+        get("/api/v1/models/{model}/aliases", MODELS_READ, models::aliases::list),
+        get("/api/v1/models/{model}/aliases/{alias}", MODELS_READ, models::aliases::one),
+        put("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, models::aliases::put),
+        delete("/api/v1/models/{model}/aliases/{alias}", MODELS_WRITE, models::aliases::remove),
+        get("/api/v1/models/{model}/aliases/{alias}/history", MODELS_READ, models::aliases::history),
         get("/api/v1/models/{model}/versions/{version}", MODELS_READ, models::version),
         delete("/api/v1/models/{model}/versions/{version}", MODELS_WRITE, models::remove),
-        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, coefficients::list),
+        get("/api/v1/models/{model}/versions/{version}/coefficients", MODELS_READ, models::coefficients::list),
         get("/api/v1/models/{model}/versions/{version}/path", MODELS_READ, models::path),
-        post("/api/v1/models/{model}/versions/{version}/promote", MODELS_WRITE, promotions::promote),
-        get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, reproduce::reproduce),
-        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, held_out::cv),
-        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, held_out::folds),
-        get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, stability::stability),
-        get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, trees::tree),
-        get("/api/v1/models/{model}/versions/{version}/rules", MODELS_READ, rules::list),
+        post("/api/v1/models/{model}/versions/{version}/promote", MODELS_WRITE, models::promotions::promote),
+        get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, models::reproduce::reproduce),
+        get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, models::held_out::cv),
+        get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::held_out::folds),
+        get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, models::stability::stability),
+        get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, models::trees::tree),
+        get("/api/v1/models/{model}/versions/{version}/rules", MODELS_READ, models::rules::list),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
-        get("/api/v1/models/{model}/versions/{version}/plots/{plot}", MODELS_READ, plots::of_a_model),
-        get("/api/v1/models/{model}/versions/{version}/plots/calibration.svg", MODELS_AND_ROWS, plots::calibration),
-        get("/api/v1/models/{model}/versions/{version}/plots/residuals.svg", MODELS_AND_ROWS, plots::residuals),
+        get("/api/v1/models/{model}/versions/{version}/plots/{plot}", MODELS_READ, models::plots::of_a_model),
+        get("/api/v1/models/{model}/versions/{version}/plots/calibration.svg", MODELS_AND_ROWS, models::plots::calibration),
+        get("/api/v1/models/{model}/versions/{version}/plots/residuals.svg", MODELS_AND_ROWS, models::plots::residuals),
         get("/api/v1/models/{model}/versions/{version}/certificate", MODELS_READ, models::certificate),
-        get("/api/v1/models/{model}/versions/{version}/report", MODELS_READ, reports::report),
-        post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, predictions::by_version),
+        get("/api/v1/models/{model}/versions/{version}/report", MODELS_READ, models::reports::report),
+        post("/api/v1/models/{model}/versions/{version}/predict", PREDICT, models::predictions::by_version),
         post("/api/v1/webhooks", ADMIN, webhooks::create),
         get("/api/v1/webhooks", ADMIN, webhooks::list),
         get("/api/v1/webhooks/{webhook}", ADMIN, webhooks::one),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::error::{Problem, facts, slug};
-use super::json::Object;
-use super::request::{Query, Segments};
 use super::state::Api;
+use super::wire::json::Object;
+use super::wire::request::{Query, Segments};
 use crate::fault::Code;
 
 const OPENAPI_YAML: &str = include_str!("../../openapi.yaml");

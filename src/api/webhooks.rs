@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::body;
 use super::error::Problem;
-use super::json::{Raw, raw, rfc3339};
-use super::page;
-use super::request::{Caller, Query, Segments};
 use super::state::Api;
+use super::wire::body;
+use super::wire::json::{Raw, raw, rfc3339};
+use super::wire::page;
+use super::wire::request::{Caller, Query, Segments};
 use crate::fault::{Code, Fault};
 use crate::hook::{Event, Hook};
 use crate::id::{Id, Kind};

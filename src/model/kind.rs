@@ -133,6 +133,23 @@ impl Model {
         }
     }
 
+    /// What smallness costs along the path the model was chosen from; `prunings` are those of a tree. `None` without a path.
+    pub fn traded(&self, prunings: Option<&TreePath>) -> Option<Traded> {
+        match (self.lambda_path(), self) {
+            (Some(path), _) if path.rows.len() > 1 => {
+                Some(Traded { tradeoff: path.tradeoff(), selected: path.selected(), sizes: path.sizes })
+            }
+            (None, Self::Tree(tree)) => {
+                let path = prunings.filter(|path| path.rows.len() > 1)?;
+                let tradeoff = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), tree.train_score());
+                let tradeoff = path.cv.iter().fold(tradeoff, |found, cv| found.chosen_by(cv.index_min, cv.index_1se));
+                let selected = path.selected(&tree.card).and_then(|at| usize::try_from(at).ok());
+                Some(Traded { tradeoff, selected, sizes: "leaves" })
+            }
+            _ => None,
+        }
+    }
+
     /// What to beware of.
     pub fn warnings(&self) -> &[Warning] {
         match self {
@@ -141,6 +158,17 @@ impl Model {
             Self::Rules(model) => &model.card.warnings,
         }
     }
+}
+
+/// A model among those it was chosen from.
+#[derive(Clone, Debug)]
+pub struct Traded {
+    /// All of them, and which have a name.
+    pub tradeoff: Tradeoff,
+    /// The model's own place.
+    pub selected: Option<usize>,
+    /// What a size counts.
+    pub sizes: &'static str,
 }
 
 /// What linear models and rules have in common: they were chosen along a path of λ.
@@ -265,7 +293,12 @@ impl KeptPath {
     }
 
     /// The coefficients of every λ, if it is made of them.
-    pub fn linear(self) -> Option<PathPoints> {
+    pub fn linear(&self) -> Option<&PathPoints> {
         if let Self::Linear(points) = self { Some(points) } else { None }
+    }
+
+    /// The prunings, if it is made of them.
+    pub fn tree(&self) -> Option<&TreePath> {
+        if let Self::Tree(path) = self { Some(path) } else { None }
     }
 }

@@ -35,7 +35,7 @@ use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use comparison::{ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability};
-pub use kind::{Card, KeptPath, LambdaPath, Model};
+pub use kind::{Card, KeptPath, LambdaPath, Model, Traded};
 pub use means::Mean;
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;

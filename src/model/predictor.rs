@@ -96,7 +96,7 @@ impl Predictor {
     }
 
     /// Names of the features, if they have any.
-    pub(super) fn names(&self) -> Option<&Names> {
+    pub fn names(&self) -> Option<&Names> {
         self.names.as_deref()
     }
 

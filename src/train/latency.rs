@@ -1,99 +1,160 @@
-//! How long trees take to answer one row: from its entries in memory to a leaf, as a served model goes, without reading a request.
-//! Knows no clock; whoever asks brings one.
+//! How long the answer to one row takes, of the predictor that serves requests: from the row as indices and values to the answer as text.
+//! What a request costs besides (its bytes, its JSON, the way there and back) is the same for all models and not in it.
 
+use std::collections::HashMap;
 use std::hint::black_box;
-use std::time::Duration;
+use std::slice;
 
-use super::evaluate::{Matched, Pace};
+use super::evaluate::{Pace, STRETCH};
 use super::{Observe, TrainError};
 use crate::dataset::{Dataset, Names};
 use crate::matrix::{Number, ValuesView};
-use crate::model::Nodes;
+use crate::model::Predictor;
 
-/// Rows asked, at equal distances.
-const ROWS: usize = 512;
-/// Each of them so often at a time, as one answer is shorter than a clock can tell.
-const REPEATS: u32 = 32;
+/// Rows that are asked for, evenly spaced; each model answers at least so many times.
+const ROWS: usize = 2000;
+/// Binary searches are cheaper than reading a column this many times longer than what is looked for.
+const SEARCH: usize = 16;
 
-/// Median over single rows of the data set of the time, in µs, that each of two trees over the same `n_features` features needs for
-/// one. `after` splits on no feature that `before` does not. `clock` tells the time since some moment.
+/// Nanoseconds since a moment of its own choice; never falls.
+pub type Clock<'a> = dyn Fn() -> u64 + 'a;
+
+type SparseRow = Vec<(u32, f64)>;
+
+/// Median over single rows of the data set of the time, in µs, that each of several models needs to answer one; `None` where it has
+/// no answers. They are asked in turn, so that what the machine does besides is no one's advantage.
 ///
 /// # Errors
-/// `observe` said to stop, or features cannot be matched.
+/// `observe` said to stop.
 pub fn latency_us(
     dataset: &Dataset,
-    names: Option<&Names>,
-    n_features: u64,
-    [before, after]: [&Nodes; 2],
-    clock: &dyn Fn() -> Duration,
+    models: &[&Predictor],
+    clock: &Clock<'_>,
     observe: &Observe<'_>,
-) -> Result<[f64; 2], TrainError> {
+) -> Result<Vec<Option<f64>>, TrainError> {
     let pace = Pace::new(observe, &["latency"]);
-    let used = before.features_used();
-    let matched = Matched::find(dataset, (&used, n_features), names, &pace)?;
-    let rows = match dataset.x.view().values {
-        ValuesView::Single(values) => sampled(dataset, values, &matched, &pace)?,
-        ValuesView::Double(values) => sampled(dataset, values, &matched, &pace)?,
+    let rows = rows(dataset, &pace)?;
+    Ok(in_turn(&rows, dataset, models, clock, &pace)?.iter().map(|times| micros(times, 0.5)).collect())
+}
+
+/// The times of one model after the other: p50 and p99, in µs.
+pub(super) fn one_by_one<'p>(
+    dataset: &Dataset,
+    models: impl ExactSizeIterator<Item = Predictor> + 'p,
+    clock: &Clock<'_>,
+    pace: &Pace<'_>,
+) -> Result<Vec<[Option<f64>; 2]>, TrainError> {
+    let (rows, n) = (rows(dataset, pace)?, models.len());
+    let one = |(at, model): (usize, Predictor)| {
+        pace.done(at, n);
+        let times = in_turn(&rows, dataset, slice::from_ref(&&model), clock, pace)?;
+        Ok([0.5, 0.99].map(|share| times.first().and_then(|times| micros(times, share))))
     };
-    let (of_before, of_after) = (Ready::new(before), Ready::new(after));
-    let mut times = [Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len())];
-    for row in rows {
-        pace.work(1 << 10)?;
-        let place = |(at, value): &(u32, f64)| Some((of_after.used.binary_search(used.get(*at as usize)?).ok()? as u32, *value));
-        let fewer: Vec<(u32, f64)> = row.iter().filter_map(place).collect();
-        // in turn, so that what the machine does besides is no one's advantage
-        for (times, (tree, row)) in times.iter_mut().zip([(&of_before, &row), (&of_after, &fewer)]) {
-            let began = clock();
-            for _ in 0..REPEATS {
-                black_box(tree.leaf(black_box(row)));
-            }
-            times.push(clock().saturating_sub(began).as_secs_f64() * 1e6 / f64::from(REPEATS));
-        }
-    }
-    Ok(times.map(median))
+    models.enumerate().map(one).collect()
 }
 
-/// A tree as it is served: each node knows the place of its feature among those that are split on.
-struct Ready<'t> {
-    nodes: &'t Nodes,
-    used: Vec<u32>,
-    splits: Vec<u32>,
+/// A quantile of rising nanoseconds, in µs.
+fn micros(times: &[u64], share: f64) -> Option<f64> {
+    let place = share * times.len().checked_sub(1)? as f64;
+    let (low, high) = (times[place.floor() as usize] as f64, times[place.ceil() as usize] as f64);
+    Some((low + (place - place.floor()) * (high - low)) / 1000.0)
 }
 
-impl<'t> Ready<'t> {
-    fn new(nodes: &'t Nodes) -> Self {
-        let used = nodes.features_used();
-        let splits = nodes.features.iter().map(|feature| used.partition_point(|one| one < feature) as u32).collect();
-        Self { nodes, used, splits }
-    }
-
-    fn leaf(&self, row: &[(u32, f64)]) -> usize {
-        self.nodes.leaf(|node| row.binary_search_by_key(&self.splits[node], |entry| entry.0).map_or(0.0, |at| row[at].1))
-    }
-}
-
-/// The entries of some rows, by the place of their features among those that matter, rising.
-fn sampled<V: Number>(dataset: &Dataset, values: &[V], matched: &Matched, pace: &Pace<'_>) -> Result<Vec<Vec<(u32, f64)>>, TrainError> {
-    let (x, n_rows) = (dataset.x.view(), dataset.y.len());
-    let mut rows = vec![Vec::new(); n_rows.min(ROWS)];
-    let n = rows.len();
-    for &(at, column) in &matched.pairs {
-        let column = x.column(column as usize, values);
-        for (block, held) in column.rows.chunks(1 << 13).zip(column.values.chunks(1 << 13)) {
-            pace.work(block.len())?;
-            for (&row, &value) in block.iter().zip(held) {
-                // row ⌊i·n_rows/n⌋ is the i-th
-                let place = (row as usize * n).div_ceil(n_rows);
-                if place < n && place * n_rows / n == row as usize {
-                    rows[place].push((at, value.into()));
+/// Nanoseconds of each answer of each model, rising; once around to warm up, then each by itself. A row that has no answer has no
+/// time.
+fn in_turn(
+    rows: &[SparseRow],
+    dataset: &Dataset,
+    models: &[&Predictor],
+    clock: &Clock<'_>,
+    pace: &Pace<'_>,
+) -> Result<Vec<Vec<u64>>, TrainError> {
+    let asked: Vec<_> = models.iter().map(|model| renamed(rows, dataset, model)).collect();
+    let rounds = 1 + ROWS.div_ceil(rows.len().max(1));
+    let mut times = vec![Vec::with_capacity(ROWS + rows.len()); models.len()];
+    for round in 0..rounds {
+        for (at, row) in rows.iter().enumerate() {
+            for ((model, asked), times) in models.iter().zip(&asked).zip(&mut times) {
+                let row = asked.as_ref().map_or(row, |rows| &rows[at]);
+                // between answers, never within one
+                pace.work(64 + 16 * row.len())?;
+                let began = clock();
+                let answer = black_box(model.answer(black_box(row)));
+                let ended = clock();
+                if round > 0 && answer.is_ok() {
+                    times.push(ended.saturating_sub(began));
                 }
             }
         }
     }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    Ok(times)
+}
+
+/// Evenly spaced rows of a data set, features rising.
+fn rows(dataset: &Dataset, pace: &Pace<'_>) -> Result<Vec<SparseRow>, TrainError> {
+    let n_rows = dataset.y.len();
+    let wanted = n_rows.min(ROWS);
+    let mut rows = vec![SparseRow::new(); wanted];
+    match dataset.x.view().values {
+        ValuesView::Single(values) => gather(dataset, values, n_rows, &mut rows, pace)?,
+        ValuesView::Double(values) => gather(dataset, values, n_rows, &mut rows, pace)?,
+    }
     Ok(rows)
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(0.0)
+fn gather<V: Number>(dataset: &Dataset, values: &[V], n_rows: usize, rows: &mut [SparseRow], pace: &Pace<'_>) -> Result<(), TrainError> {
+    let (x, wanted) = (dataset.x.view(), rows.len());
+    // row number `slot · n / wanted`, rounded down, stands in `slot`
+    let row_of = |slot: usize| (slot as u128 * n_rows as u128 / wanted as u128) as usize;
+    let slot_of = |row: usize| (row as u128 * wanted as u128).div_ceil(n_rows as u128) as usize;
+    for j in 0..x.len() {
+        let (feature, column) = (x.features[j], x.column(j, values));
+        if column.rows.len() > SEARCH * wanted {
+            pace.work(SEARCH * wanted)?;
+            for (slot, held) in rows.iter_mut().enumerate() {
+                if let Ok(at) = column.rows.binary_search(&(row_of(slot) as u32)) {
+                    held.push((feature, column.values[at].into()));
+                }
+            }
+        } else {
+            for (of, values) in column.rows.chunks(STRETCH).zip(column.values.chunks(STRETCH)) {
+                pace.work(4 + 4 * of.len())?;
+                for (&row, &value) in of.iter().zip(values) {
+                    let slot = slot_of(row as usize);
+                    if slot < wanted && row_of(slot) == row as usize {
+                        rows[slot].push((feature, value.into()));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows by the model's own numbers of features, where those differ from the data set's. Features that the model does not know
+/// get numbers beyond all of its features, as they would be told apart in a request.
+fn renamed(rows: &[SparseRow], dataset: &Dataset, model: &Predictor) -> Option<Vec<SparseRow>> {
+    let (ours, theirs): (&Names, &Names) =
+        model.names().zip(dataset.names.as_deref()).filter(|(ours, theirs)| !std::ptr::eq(*ours, *theirs))?;
+    let last_used = model.model().features_used().last().copied();
+    let mut found: HashMap<u32, Option<u32>> = HashMap::new();
+    let beyond = last_used.map_or(0, |last| last.saturating_add(1)).max(u32::try_from(ours.len()).unwrap_or(u32::MAX));
+    let rename = |row: &SparseRow| {
+        let mut strangers = 0;
+        let mut renamed: SparseRow = row
+            .iter()
+            .map(|&(feature, value)| {
+                let known = *found.entry(feature).or_insert_with(|| theirs.get(feature).and_then(|name| ours.find(name)));
+                let index = known.unwrap_or_else(|| {
+                    strangers += 1;
+                    beyond.saturating_add(strangers)
+                });
+                (index, value)
+            })
+            .collect();
+        renamed.sort_unstable_by_key(|entry| entry.0);
+        renamed
+    };
+    Some(rows.iter().map(rename).collect())
 }

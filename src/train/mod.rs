@@ -38,9 +38,9 @@ mod warm;
 use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
-pub use compare::{Clock, Contender, Origin, compare};
+pub use compare::{Contender, Origin, compare};
 pub use evaluate::{Evaluation, evaluate};
-pub use latency::latency_us;
+pub use latency::{Clock, latency_us};
 pub use promote::promote;
 pub use prune::{Base, Pruned, prune};
 pub use rules::rules;

@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::Worker;
 use super::attempt::{Outcome, made, on_a_thread, open_model, part, yield_to_others};
 use super::halt::Shared;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Names};
 use crate::job::{self, Progress};
-use crate::model::{KeptPath, Model, TreeModel, TreePath};
+use crate::model::{KeptPath, Model, Nodes, Predictor, TreeModel, TreePath};
 use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedRules, ResolvedTree};
 use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
@@ -67,15 +67,14 @@ pub(super) async fn grow(
             // where the whole tree was too large to be kept there is none to compare with
             let whole = path.grown.as_ref().map(|grown| &grown.nodes);
             let both = [whole.unwrap_or(&model.nodes), &model.nodes];
-            let n_features = model.card.sparsity.n_features;
-            let [before, after] = train::latency_us(&dataset, dataset.names.as_deref(), n_features, both, &clock(), &quietly(&watching))?;
+            let [before, after] = answer_times(&dataset, both.map(|nodes| tree(nodes, &model, dataset.names.as_ref())), &watching)?;
             let unpruned = model.card.sparsity.unpruned;
             let measured = json!({
                 "leaves_before": unpruned.leaves,
                 "depth_before": unpruned.depth,
                 "node_bytes_before": unpruned.node_bytes,
                 "latency_us_p50": after,
-                "latency_us_p50_before": whole.map(|_| before),
+                "latency_us_p50_before": whole.and(before),
             });
             Ok(measured_model(model, path, None, measured))
         }))
@@ -105,8 +104,8 @@ pub(super) async fn prune(
         let base = Base { model: &opened.model, names, size_bytes: opened.row.size_bytes };
         ended(train::prune(&dataset, base, &spec, &observe).and_then(|Pruned { model, path, metrics_before }| {
             let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
-            let both = [whole, &model.nodes];
-            let [before, after] = train::latency_us(&dataset, names, model.card.sparsity.n_features, both, &clock(), &quietly(&watching))?;
+            let both = [whole, &model.nodes].map(|nodes| tree(nodes, &model, opened.names.as_ref()));
+            let [before, after] = answer_times(&dataset, both, &watching)?;
             let pruned = model.card.pruned.as_ref();
             let measured = json!({
                 "base": spec.base,
@@ -137,10 +136,22 @@ fn quietly(shared: &Shared) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync {
     }
 }
 
+/// A tree as it is served.
+fn tree(nodes: &Nodes, model: &TreeModel, names: Option<&Arc<Names>>) -> Predictor {
+    Predictor::new(Arc::new(Model::Tree(TreeModel { card: model.card.clone(), nodes: nodes.clone() })), names.cloned())
+}
+
+/// Median time, in µs, that each needs to answer one row.
+fn answer_times(dataset: &Dataset, models: [Predictor; 2], watching: &Shared) -> Result<[Option<f64>; 2], TrainError> {
+    let [before, after] = &models;
+    let times = train::latency_us(dataset, &[before, after], &nanoseconds(), &quietly(watching))?;
+    Ok([times[0], times[1]])
+}
+
 /// Time since now.
-fn clock() -> impl Fn() -> Duration {
+pub(super) fn nanoseconds() -> impl Fn() -> u64 {
     let began = Instant::now();
-    move || began.elapsed()
+    move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A tree that may be stored with what was measured of it, or why not.

@@ -1,9 +1,9 @@
 //! Models side by side: everything that is stored of them is opened, then they are measured on a thread in one go.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Worker;
+use super::at_once::nanoseconds;
 use super::attempt::{Outcome, on_a_thread, open_model, part, yield_to_others};
 use super::halt::Shared;
 use crate::dataset::Dataset;
@@ -43,9 +43,7 @@ pub(super) async fn compare(
     on_a_thread(claim, move || {
         let observe = |progress: &Progress| watching.observe(progress);
         let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
-        let began = Instant::now();
-        let clock = || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        match train::compare(&dataset, identity, contenders, &spec, &run, &clock) {
+        match train::compare(&dataset, identity, contenders, &spec, &run, &nanoseconds()) {
             Ok((comparison, warnings)) => match serde_json::to_value(&comparison) {
                 Ok(comparison) => Outcome::Report { result: job::comparison_result(&id, comparison), warnings },
                 Err(_) => Outcome::Unfit { code: "numerical_error", detail: "The comparison cannot be written.".into() },

@@ -30,6 +30,17 @@ pub struct TreeModel {
     pub nodes: Nodes,
 }
 
+impl TreeModel {
+    /// What the score of a tree on the rows it was grown on is.
+    pub fn train_score(&self) -> &'static str {
+        match self.card.classes.as_deref() {
+            None => "r2",
+            Some([_, _]) => "auc",
+            Some(_) => "accuracy",
+        }
+    }
+}
+
 /// Everything of a tree model but its nodes and its place in the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]

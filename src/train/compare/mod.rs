@@ -7,7 +7,6 @@
 mod disagreement;
 mod draw;
 mod halves;
-mod latency;
 mod quality;
 mod recommend;
 mod said;
@@ -20,6 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::evaluate::Pace;
+use super::latency::{self, Clock};
 use super::{Leave, Run, TrainError};
 use crate::dataset::{Dataset, Names};
 use crate::job::{DatasetRef, Progress, Warning};
@@ -28,9 +28,6 @@ use crate::spec::{Measure, ResolvedCompare, ResolvedFit, ScoreName};
 
 use quality::Quality;
 use said::Said;
-
-/// Nanoseconds since a moment of its own choice; never falls.
-pub type Clock<'a> = dyn Fn() -> u64 + 'a;
 
 /// A model that is compared.
 pub struct Contender {
@@ -151,7 +148,10 @@ pub fn compare(
         next();
     }
     if spec.measures(Measure::Latency) {
-        latency::measure(&field, clock, &mut data)?;
+        let ready = rows.iter().map(|row| Predictor::new(Arc::clone(&row.model), row.names.clone()));
+        for (one, [p50, p99]) in data.iter_mut().zip(latency::one_by_one(dataset, ready, clock, pace)?) {
+            (one.latency_us_p50, one.latency_us_p99) = (p50, p99);
+        }
         next();
     }
     let (mut support_jaccard, mut shared) = (None, None);

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::super::evaluate::Pace;
+use super::super::latency::Clock;
 use super::super::{Run, TrainError, fit};
-use super::{Clock, Contender, while_fitting};
+use super::{Contender, while_fitting};
 use crate::dataset::Names;
 use crate::job::Warning;
 use crate::model::Model;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Model, TreeModel, TreePath};
+use crate::model::{Model, Predictor, TreeModel, TreePath};
 use crate::spec::{Amount, Ccp, Criterion, HeldOutScore, PruneMethod, Pruning, ResolvedPrune, ResolvedTree, TreeSize};
 
 fn grown(fixture: &Fixture, criterion: Criterion) -> (Model, TreePath) {
@@ -246,19 +246,21 @@ fn rows_that_cannot_judge_are_told_and_a_stop_makes_nothing() {
 #[test]
 fn the_latency_is_the_median_over_rows_and_the_clock_is_the_callers() {
     use std::cell::Cell;
-    use std::time::Duration;
     let (_, train, rows, criterion) = cases().swap_remove(0);
     let (base, path) = grown(&train, criterion);
-    let (whole, small) = (&base.tree().unwrap().nodes, path.promoted(base.tree().unwrap(), path.rows.len() - 2, "m:1").unwrap());
-    // every second look at the clock comes so much later than the one before: 32 µs for the first tree of a row, 64 µs for the second
+    let small = path.promoted(base.tree().unwrap(), path.rows.len() - 2, "m:1").unwrap();
+    let both = [base.clone(), Model::Tree(small)].map(|model| Predictor::new(Arc::new(model), None));
+    let models = [&both[0], &both[1]];
+    // every second look at the clock comes so much later than the one before: 1 µs for the first tree of a row, 2 µs for the second
     let (looks, now) = (Cell::new(0_u64), Cell::new(0));
     let clock = || {
         let look = looks.replace(looks.get() + 1);
-        now.set(now.get() + [0, 32, 0, 64][(look % 4) as usize]);
-        Duration::from_micros(now.get())
+        now.set(now.get() + [0, 1000, 0, 2000][(look % 4) as usize]);
+        now.get()
     };
-    let told = latency_us(&rows.data, None, 6, [whole, &small.nodes], &clock, &|_| ControlFlow::Continue(())).unwrap();
-    assert_eq!((told, looks.get()), ([1.0, 2.0], 4 * 90));
-    let stopped = latency_us(&rows.data, None, 6, [whole, &small.nodes], &clock, &|_| ControlFlow::Break(Leave::Nothing));
+    let told = latency_us(&rows.data, &models, &clock, &|_| ControlFlow::Continue(())).unwrap();
+    // 90 rows, so often that there are 2000 answers, and once to warm up
+    assert_eq!((told, looks.get()), (vec![Some(1.0), Some(2.0)], 4 * 90 * (1 + 23)));
+    let stopped = latency_us(&rows.data, &models, &clock, &|_| ControlFlow::Break(Leave::Nothing));
     assert_eq!(stopped, Err(TrainError::Cancelled));
 }

@@ -101,6 +101,7 @@ codes! {
     NoStability => "no_stability",
     /// The model is of another kind than a tree.
     NoTree => "no_tree",
+    NoLayers => "no_layers",
     /// The job is of another type than `compare`.
     NoComparison => "no_comparison",
     /// The model is of another kind than rules.

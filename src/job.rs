@@ -344,6 +344,17 @@ pub fn tree_result(model: &str, version: i64, ccp_alpha: f64, leaves: u64, depth
     })
 }
 
+/// `result` of a succeeded fit of a network.
+pub fn network_result(model: &str, version: i64, nonzeros: u64, sparsity_ratio: f64, converged: bool) -> Value {
+    json!({
+        "model_version": format!("{model}:{version}"),
+        "nonzeros": nonzeros,
+        "sparsity_ratio": sparsity_ratio,
+        "converged": converged,
+        "href": format!("/api/v1/models/{model}/versions/{version}"),
+    })
+}
+
 /// `result` of a succeeded fit of rules.
 pub fn rules_result(
     model: &str,

@@ -100,6 +100,7 @@ pub(crate) fn facts(code: Code) -> Facts {
         Code::NoStability => {
             (S::NOT_FOUND, "The features were not chosen by stability selection", "Fit with `\"selection\": {\"method\": \"stability\"}`.")
         }
+        Code::NoLayers => (S::NOT_FOUND, "The model is no network", "Fit with `\"kind\": \"network\"`."),
         Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
         Code::NoComparison => (S::NOT_FOUND, "The job is no comparison", "Queue one with `POST /api/v1/comparisons`."),
         Code::NoRules => (S::NOT_FOUND, "The model has no rules", "Fit with `\"kind\": \"rules\"`."),

@@ -96,6 +96,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::held_out::folds),
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, models::stability::stability),
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, models::trees::tree),
+        get("/api/v1/models/{model}/versions/{version}/layers", MODELS_READ, models::networks::layers),
         get("/api/v1/models/{model}/versions/{version}/rules", MODELS_READ, models::rules::list),
         get("/api/v1/models/{model}/versions/{version}/histogram", MODELS_READ, models::histogram),
         get("/api/v1/models/{model}/versions/{version}/plots/{plot}", MODELS_READ, models::plots::of_a_model),

@@ -21,14 +21,16 @@ impl Scorer<'_> {
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(Refusal::row(Code::NumericalError, "a score is beyond a double"));
         }
-        // the first of equals
-        let label = (1..scores.len()).fold(0, |best, k| if scores[k] > scores[best] { k } else { best });
-        self.answer_of_classes(model, label);
+        self.answer_classes(|scorer, label| scorer.contributions_to(model, label));
         Ok(())
     }
 
-    fn answer_of_classes(&mut self, model: &LinearModel, label: usize) {
+    /// Writes what is wanted of a row with these scores of the classes; `contributions` writes what that of the label is made of.
+    pub(super) fn answer_classes(&mut self, contributions: impl FnOnce(&mut Self, usize)) {
         let wanted = self.wanted;
+        let scores = &self.scores;
+        // the first of equals
+        let label = (1..scores.len()).fold(0, |best, k| if scores[k] > scores[best] { k } else { best });
         let mut field = fields(self.rows);
         if wanted.probabilities {
             field(&mut self.out, "\"probabilities\":");
@@ -46,7 +48,7 @@ impl Scorer<'_> {
         }
         if wanted.contributions {
             field(&mut self.out, "\"contributions\":");
-            self.contributions_to(model, label);
+            contributions(self, label);
         }
         if wanted.unknown {
             field(&mut self.out, "\"unknown\":");

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Start, damaged};
+use super::network::{self, NetworkCard, NetworkModel, NetworkPath};
 use super::rules::{self, RulesCard, RulesModel};
 use super::tree::{self, TreeCard, TreeModel, TreePath};
 use super::{Cv, LinearCard, LinearModel, PathPoints, PathRow, Tradeoff, container};
@@ -21,6 +22,8 @@ pub enum Model {
     Tree(TreeModel),
     /// Rules with coefficients.
     Rules(RulesModel),
+    /// Layers of weights.
+    Network(NetworkModel),
 }
 
 /// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
@@ -33,6 +36,8 @@ pub enum Card {
     Tree(Box<TreeCard>),
     /// Of rules.
     Rules(Box<RulesCard>),
+    /// Of layers of weights.
+    Network(Box<NetworkCard>),
 }
 
 /// What was solved on the way to a model: every other point of it could have been the model.
@@ -42,6 +47,8 @@ pub enum KeptPath {
     Linear(PathPoints),
     /// Prunings of a tree.
     Tree(TreePath),
+    /// Prunings of a network.
+    Network(NetworkPath),
 }
 
 impl Model {
@@ -51,6 +58,7 @@ impl Model {
             Self::Linear(model) => model.encode(),
             Self::Tree(model) => model.encode(),
             Self::Rules(model) => model.encode(),
+            Self::Network(model) => model.encode(),
         }
     }
 
@@ -65,6 +73,8 @@ impl Model {
             TreeModel::read(bytes, &start).map(Self::Tree)
         } else if version(rules::VERSION) {
             RulesModel::read(bytes, &start).map(Self::Rules)
+        } else if version(network::VERSION) {
+            NetworkModel::read(bytes, &start).map(Self::Network)
         } else if version(container::VERSION) || version(container::VERSION_OF_CLASSES) {
             LinearModel::read(bytes, &start).map(Self::Linear)
         } else {
@@ -78,6 +88,7 @@ impl Model {
             Self::Linear(model) => model.check(),
             Self::Tree(model) => model.check(),
             Self::Rules(model) => model.check(),
+            Self::Network(model) => model.check(),
         }
     }
 
@@ -87,6 +98,7 @@ impl Model {
             Self::Linear(model) => Card::Linear(Box::new(model.card.clone())),
             Self::Tree(model) => Card::Tree(Box::new(model.card.clone())),
             Self::Rules(model) => Card::Rules(Box::new(model.card.clone())),
+            Self::Network(model) => Card::Network(Box::new(model.card.clone())),
         }
     }
 
@@ -110,12 +122,18 @@ impl Model {
             }
             Self::Tree(model) => model.nodes.features_used(),
             Self::Rules(model) => model.features_used(),
+            Self::Network(model) => model.inputs.clone(),
         }
     }
 
     /// The rules, if it is made of them.
     pub fn rules(&self) -> Option<&RulesModel> {
         if let Self::Rules(model) = self { Some(model) } else { None }
+    }
+
+    /// The network, if it is one.
+    pub fn network(&self) -> Option<&NetworkModel> {
+        if let Self::Network(model) = self { Some(model) } else { None }
     }
 
     /// The path of λ that it was chosen from, where a penalty made it.
@@ -129,22 +147,27 @@ impl Model {
                 let selection = card.selection.as_ref();
                 Some(LambdaPath { rows: path, lambda: card.lambda, cv: cv.as_ref(), selection, loss: &card.loss, sizes: "terms" })
             }
-            Self::Tree(_) => None,
+            Self::Tree(_) | Self::Network(_) => None,
         }
     }
 
-    /// What smallness costs along the path the model was chosen from; `prunings` are those of a tree. `None` without a path.
-    pub fn traded(&self, prunings: Option<&TreePath>) -> Option<Traded> {
+    /// What smallness costs along the path the model was chosen from; `kept` is what was stored of it. `None` without a path.
+    pub fn traded(&self, kept: Option<&KeptPath>) -> Option<Traded> {
         match (self.lambda_path(), self) {
             (Some(path), _) if path.rows.len() > 1 => {
                 Some(Traded { tradeoff: path.tradeoff(), selected: path.selected(), sizes: path.sizes })
             }
             (None, Self::Tree(tree)) => {
-                let path = prunings.filter(|path| path.rows.len() > 1)?;
+                let path = kept.and_then(KeptPath::tree).filter(|path| path.rows.len() > 1)?;
                 let tradeoff = Tradeoff::of_prunings(&path.rows, path.cv.as_ref(), tree.train_score());
                 let tradeoff = path.cv.iter().fold(tradeoff, |found, cv| found.chosen_by(cv.index_min, cv.index_1se));
                 let selected = path.selected(&tree.card).and_then(|at| usize::try_from(at).ok());
                 Some(Traded { tradeoff, selected, sizes: "leaves" })
+            }
+            (None, Self::Network(network)) => {
+                let path = kept.and_then(KeptPath::network).filter(|path| path.rows.len() > 1)?;
+                let tradeoff = Tradeoff::of_networks(&path.rows, network.score());
+                Some(Traded { tradeoff, selected: usize::try_from(path.selected).ok(), sizes: "non-zero weights" })
             }
             _ => None,
         }
@@ -156,6 +179,7 @@ impl Model {
             Self::Linear(model) => &model.card.warnings,
             Self::Tree(model) => &model.card.warnings,
             Self::Rules(model) => &model.card.warnings,
+            Self::Network(model) => &model.card.warnings,
         }
     }
 }
@@ -212,6 +236,7 @@ impl Card {
             Self::Linear(_) => "linear",
             Self::Tree(_) => "tree",
             Self::Rules(_) => "rules",
+            Self::Network(_) => "network",
         }
     }
 
@@ -226,6 +251,7 @@ impl Card {
             Self::Linear(card) => &card.loss,
             Self::Tree(card) => &card.criterion,
             Self::Rules(card) => &card.loss,
+            Self::Network(card) => card.fit.loss.name(),
         }
     }
 
@@ -235,15 +261,17 @@ impl Card {
             Self::Linear(card) => card.classes.as_deref().map(Cow::Borrowed),
             Self::Tree(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
             Self::Rules(card) => card.classes.as_deref().map(Cow::Borrowed),
+            Self::Network(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
         }
     }
 
-    /// What makes it large: non-zeros, leaves, or rules.
+    /// What makes it large: non-zeros, leaves, rules, or non-zero weights.
     pub fn size(&self) -> u64 {
         match self {
             Self::Linear(card) => card.sparsity.nonzeros,
             Self::Tree(card) => card.sparsity.size,
             Self::Rules(card) => card.sparsity.size,
+            Self::Network(card) => card.sparsity.size,
         }
     }
 
@@ -253,6 +281,7 @@ impl Card {
             Self::Linear(card) => &card.engine,
             Self::Tree(card) => &card.engine,
             Self::Rules(card) => &card.engine,
+            Self::Network(card) => &card.engine,
         }
     }
 
@@ -262,6 +291,7 @@ impl Card {
             Self::Linear(card) => card.promoted_from.as_deref(),
             Self::Tree(card) => card.promoted_from.as_deref(),
             Self::Rules(card) => card.promoted_from.as_deref(),
+            Self::Network(card) => card.promoted_from.as_deref(),
         }
     }
 
@@ -271,6 +301,7 @@ impl Card {
             Self::Linear(card) => &mut card.promoted_from,
             Self::Tree(card) => &mut card.promoted_from,
             Self::Rules(card) => &mut card.promoted_from,
+            Self::Network(card) => &mut card.promoted_from,
         }
     }
 }
@@ -281,6 +312,7 @@ impl KeptPath {
         match self {
             Self::Linear(points) => points.encode(),
             Self::Tree(path) => path.encode(),
+            Self::Network(path) => path.encode(),
         }
     }
 
@@ -289,7 +321,13 @@ impl KeptPath {
     /// # Errors
     /// The bytes are none that was written, or not all of them.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        if TreePath::is_one(bytes) { TreePath::decode(bytes).map(Self::Tree) } else { PathPoints::decode(bytes).map(Self::Linear) }
+        if TreePath::is_one(bytes) {
+            TreePath::decode(bytes).map(Self::Tree)
+        } else if NetworkPath::is_one(bytes) {
+            NetworkPath::decode(bytes).map(Self::Network)
+        } else {
+            PathPoints::decode(bytes).map(Self::Linear)
+        }
     }
 
     /// The coefficients of every λ, if it is made of them.
@@ -300,5 +338,10 @@ impl KeptPath {
     /// The prunings, if it is made of them.
     pub fn tree(&self) -> Option<&TreePath> {
         if let Self::Tree(path) = self { Some(path) } else { None }
+    }
+
+    /// The prunings of a network, if it is made of them.
+    pub fn network(&self) -> Option<&NetworkPath> {
+        if let Self::Network(path) = self { Some(path) } else { None }
     }
 }

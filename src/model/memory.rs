@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Cv, LinearCard, LinearModel, Model, Nodes, Predictor, RuleList, RulesCard, RulesModel, TreeCard, TreeModel};
+use super::{
+    Cv, LinearCard, LinearModel, Model, NetworkCard, NetworkModel, Nodes, Predictor, RuleList, RulesCard, RulesModel, TreeCard, TreeModel,
+};
 use crate::dataset::Class;
 use crate::job::Warning;
 
@@ -153,6 +155,32 @@ impl RulesModel {
     }
 }
 
+impl NetworkCard {
+    fn heap(&self) -> usize {
+        let classes = self.classes.as_ref().map_or(0, |all| of(all) + all.iter().map(of_class).sum::<usize>());
+        classes
+            + of(&self.fit.hidden)
+            + self.objective.capacity()
+            + of(&self.sparsity.layers)
+            + [&self.metrics, &self.engine].into_iter().map(of_json).sum::<usize>()
+            + of_some_json([&self.selection, &None, &None])
+            + of_warnings(&self.warnings)
+    }
+}
+
+impl NetworkModel {
+    fn heap(&self) -> usize {
+        let layers = self.layers.iter().map(|layer| layer.bytes() as usize).sum::<usize>();
+        self.card.heap() + of(&self.inputs) + of(&self.scales) + of(&self.layers) + layers
+    }
+
+    /// What a prediction reads: a feature and its scale for each input, the layers.
+    fn parameters(&self) -> usize {
+        let layers = self.layers.iter().map(|layer| layer.bytes() as usize).sum::<usize>();
+        self.inputs.len() * (size_of::<u32>() + size_of::<f64>()) + layers
+    }
+}
+
 impl Model {
     /// Bytes of everything it holds.
     pub(super) fn bytes(&self) -> usize {
@@ -161,6 +189,7 @@ impl Model {
                 Self::Linear(model) => model.heap(),
                 Self::Tree(model) => model.card.heap() + model.nodes.heap(),
                 Self::Rules(model) => model.heap(),
+                Self::Network(model) => model.heap(),
             }
     }
 
@@ -170,6 +199,7 @@ impl Model {
             Self::Linear(model) => model.parameters() as u64,
             Self::Tree(model) => model.parameters() as u64,
             Self::Rules(model) => model.parameters() as u64,
+            Self::Network(model) => model.parameters() as u64,
         }
     }
 }

@@ -14,6 +14,7 @@ mod kind;
 mod libsvm;
 mod means;
 mod memory;
+mod network;
 mod options;
 mod points;
 mod predictor;
@@ -37,6 +38,10 @@ pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use comparison::{ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability};
 pub use kind::{Card, KeptPath, LambdaPath, Model, Traded};
 pub use means::Mean;
+pub use network::{
+    DENSE_FROM, KeptNetwork, Layer, LayerSparsity, NetworkCard, NetworkModel, NetworkPath, NetworkPathRow, NetworkPruned, NetworkSparsity,
+    State, Weights,
+};
 pub use points::{Intercept, PathCoefficients, PathPoint, PathPoints};
 pub use predictor::Predictor;
 pub use rules::{Candidates, Condition, RuleList, RulesCard, RulesModel, RulesSparsity, deviation};

@@ -30,6 +30,28 @@ impl Answers {
     }
 }
 
+/// What can be told of an answer besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extras {
+    /// Its score, and what that is the sum of.
+    Terms,
+    /// Its score.
+    Score,
+    /// The leaf of a tree.
+    Leaf,
+}
+
+impl Extras {
+    /// Their words.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Terms => "linear_predictor, contributions",
+            Self::Score => "linear_predictor",
+            Self::Leaf => "leaf",
+        }
+    }
+}
+
 /// Options understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Wanted {
@@ -52,8 +74,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Merges `body` (which wins) with `query`; `tree` says whether the model is one.
-    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers, tree: bool) -> Result<Self, Fault> {
+    /// Merges `body` (which wins) with `query`.
+    pub(super) fn new(body: &PredictOptions, query: &PredictOptions, answers: Answers, extras: Extras) -> Result<Self, Fault> {
         let mut wanted = Self {
             prediction: answers == Answers::Number,
             probability: answers == Answers::Probability,
@@ -67,14 +89,14 @@ impl Wanted {
             threshold: match answers {
                 Answers::Label => 0.0,
                 // shares of leaves are often equal: then the label is the first class, as it is of more than two
-                _ if tree => 0.5f64.next_up(),
+                _ if extras == Extras::Leaf => 0.5f64.next_up(),
                 _ => 0.5,
             },
             by_score: answers == Answers::Label,
             top_contributions: body.top_contributions.or(query.top_contributions).unwrap_or(TOP_CONTRIBUTIONS),
         };
         if let Some((words, from)) = either(body.output.as_ref(), query.output.as_ref()) {
-            wanted.set_output(words, answers, tree, from)?;
+            wanted.set_output(words, answers, extras, from)?;
         }
         if let Some((word, from)) = either(body.unknown_features.as_ref(), query.unknown_features.as_ref()) {
             wanted.refuse_unknown = match word.as_str() {
@@ -106,7 +128,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn set_output(&mut self, words: &[String], answers: Answers, tree: bool, from: From) -> Result<(), Fault> {
+    fn set_output(&mut self, words: &[String], answers: Answers, extras: Extras, from: From) -> Result<(), Fault> {
         if words.is_empty() {
             return Err(from.wrong("output", None, "out_of_range", "must name at least one output"));
         }
@@ -117,12 +139,12 @@ impl Wanted {
                 "probability" if answers == Answers::Probability => &mut self.probability,
                 "probabilities" if answers == Answers::Probabilities => &mut self.probabilities,
                 "label" if answers != Answers::Number => &mut self.label,
-                "linear_predictor" if !tree => &mut self.linear_predictor,
-                "contributions" if !tree => &mut self.contributions,
-                "leaf" if tree => &mut self.leaf,
+                "linear_predictor" if extras != Extras::Leaf => &mut self.linear_predictor,
+                "contributions" if extras == Extras::Terms => &mut self.contributions,
+                "leaf" if extras == Extras::Leaf => &mut self.leaf,
                 "unknown" => &mut self.unknown,
                 other => {
-                    let (own, more) = (answers.own(), if tree { "leaf" } else { "linear_predictor, contributions" });
+                    let (own, more) = (answers.own(), extras.words());
                     let detail = format!("this model gives {own}, {more}, unknown; not \"{}\"", clip(other, 60));
                     return Err(from.wrong("output", Some(index), "unknown_value", detail));
                 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::coefficients::display_name;
-use super::options::{Answers, Wanted};
+use super::options::{Answers, Extras, Wanted};
 use super::rules::RuleIndex;
 use super::score::Scorer;
 use super::{Model, PredictFormat, PredictLimits, PredictOptions, Predictions, instances, libsvm, memory};
@@ -25,7 +25,7 @@ pub struct Predictor {
     /// Where the coefficients of each feature begin among those of a multinomial model, and their end; empty where a
     /// feature has one.
     begins: Vec<u32>,
-    /// The features that a tree splits on, or that are in a rule or a term beside the rules, rising.
+    /// The features that a tree splits on, that are in a rule or a term beside the rules, or that a network reads, rising.
     features: Vec<u32>,
     /// For each node of a tree the position of its feature among them.
     splits: Vec<u32>,
@@ -65,6 +65,7 @@ impl Predictor {
                 used
             }
             Model::Rules(model) => model.features_used(),
+            Model::Network(model) => model.inputs.clone(),
         };
         let rules = model.rules().map(|model| RuleIndex::new(model, &features));
         let positions = || features.iter().copied().zip(0u32..);
@@ -121,6 +122,20 @@ impl Predictor {
             },
             Model::Rules(model) if model.card.classes.is_some() => Answers::Probability,
             Model::Rules(_) => Answers::Number,
+            Model::Network(model) => match model.card.classes.as_deref() {
+                None => Answers::Number,
+                Some([_, _]) => Answers::Probability,
+                Some(_) => Answers::Probabilities,
+            },
+        }
+    }
+
+    /// What can be told of answers besides.
+    pub(super) fn extras(&self) -> Extras {
+        match &*self.model {
+            Model::Linear(_) | Model::Rules(_) => Extras::Terms,
+            Model::Network(_) => Extras::Score,
+            Model::Tree(_) => Extras::Leaf,
         }
     }
 
@@ -129,7 +144,7 @@ impl Predictor {
         match &*self.model {
             Model::Linear(model) if self.begins.is_empty() => model.indices.len(),
             Model::Linear(_) => self.begins.len() - 1,
-            Model::Tree(_) | Model::Rules(_) => self.features.len(),
+            Model::Tree(_) | Model::Rules(_) | Model::Network(_) => self.features.len(),
         }
     }
 
@@ -146,7 +161,7 @@ impl Predictor {
     pub(super) fn feature(&self, position: u32) -> u32 {
         match &*self.model {
             Model::Linear(model) => model.indices[self.entries(position).start],
-            Model::Tree(_) | Model::Rules(_) => self.features[position as usize],
+            Model::Tree(_) | Model::Rules(_) | Model::Network(_) => self.features[position as usize],
         }
     }
 
@@ -160,6 +175,7 @@ impl Predictor {
             Model::Linear(model) => model.card.sparsity.n_features,
             Model::Tree(model) => model.card.sparsity.n_features,
             Model::Rules(model) => model.card.sparsity.n_features,
+            Model::Network(model) => model.card.sparsity.n_features,
         }
     }
 
@@ -196,7 +212,7 @@ impl Predictor {
     /// `duplicate_index`, `non_finite_value`, `numerical_error`; without a place.
     pub fn answer(&self, row: &[(u32, f64)]) -> Result<Predictions, Fault> {
         let none = PredictOptions::default();
-        let wanted = Wanted::new(&none, &none, self.answers(), self.model.tree().is_some())?;
+        let wanted = Wanted::new(&none, &none, self.answers(), self.extras())?;
         let limits = PredictLimits { rows: 1, row_nnz: u64::MAX, index_max: u64::MAX };
         let mut scorer = Scorer::new(self, wanted, &limits);
         let fault = |refusal: super::score::Refusal| Fault::new(refusal.code, refusal.detail);
@@ -221,7 +237,7 @@ impl Predictor {
         match format {
             PredictFormat::Json => instances::predict(self, body, options, limits),
             PredictFormat::Libsvm { index_base } => {
-                let wanted = Wanted::new(&PredictOptions::default(), options, self.answers(), self.model.tree().is_some())?;
+                let wanted = Wanted::new(&PredictOptions::default(), options, self.answers(), self.extras())?;
                 let mut scorer = Scorer::new(self, wanted, limits);
                 libsvm::read_rows(body, index_base, limits, &mut scorer)?;
                 scorer.finish()

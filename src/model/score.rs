@@ -5,9 +5,10 @@
 
 use std::io::Write as _;
 
+use super::network::State;
 use super::options::{Answers, Wanted};
 use super::predictor::{Found, Predictor};
-use super::{LinearModel, Model, PredictLimits, Predictions, RulesModel, TreeModel};
+use super::{LinearModel, Model, NetworkModel, PredictLimits, Predictions, RulesModel, TreeModel};
 use crate::fault::{Code, Fault};
 
 /// What is wrong with a row: at one of its entries (counted from 0 as they were added) or as a whole.
@@ -44,6 +45,8 @@ pub(super) struct Scorer<'a> {
     pub(super) scores: Vec<f64>,
     /// Conditions of each rule that this row breaks.
     pub(super) broken: Vec<u32>,
+    /// Sums of a network's layers.
+    pub(super) state: State,
 }
 
 /// What scores a row.
@@ -55,6 +58,7 @@ enum Scored<'a> {
     Lines(&'a LinearModel),
     Tree(&'a TreeModel),
     Rules(&'a RulesModel),
+    Network(&'a NetworkModel),
 }
 
 /// The row being read.
@@ -78,9 +82,10 @@ impl<'a> Scorer<'a> {
             Model::Linear(model) => Scored::Line(model),
             Model::Tree(model) => Scored::Tree(model),
             Model::Rules(model) => Scored::Rules(model),
+            Model::Network(model) => Scored::Network(model),
         };
-        let (scores, broken) = (Vec::new(), Vec::new());
-        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores, broken }
+        let (scores, broken, state) = (Vec::new(), Vec::new(), State::default());
+        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores, broken, state }
     }
 
     /// Features of the model.
@@ -155,6 +160,7 @@ impl<'a> Scorer<'a> {
             Scored::Lines(model) => self.score_classes(model)?,
             Scored::Tree(model) => self.descend(model),
             Scored::Rules(model) => self.follow(model)?,
+            Scored::Network(model) => self.pass(model)?,
         }
         self.rows += 1;
         self.unknown += self.row.unknown;

@@ -1,6 +1,6 @@
 //! What smallness costs: of models of different sizes the best, the smallest within a standard error of it, and the knee.
 
-use super::{PathRow, TreeCv, TreePathRow};
+use super::{NetworkPathRow, PathRow, TreeCv, TreePathRow};
 
 /// One model of several: its size and how good it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,6 +74,12 @@ impl Tradeoff {
             Some(cv) => Self::of(&cv.metric, true, true, rows.iter().map(|row| sized(row, row.cv_mean, row.cv_se)).collect()),
             None => Self::of(score, false, false, rows.iter().map(|row| sized(row, row.train_score, None)).collect()),
         }
+    }
+
+    /// Of the prunings of a network: by their score on rows held out.
+    pub fn of_networks(rows: &[NetworkPathRow], score: &str) -> Self {
+        let sized = |row: &NetworkPathRow| SizedQuality { size: row.nonzeros, quality: row.score.unwrap_or(f64::NAN), se: None };
+        Self::of(score, true, false, rows.iter().map(sized).collect())
     }
 
     /// Has the names that a cross-validation gave by its own rule: along the path, the largest λ within the standard error.

@@ -213,14 +213,64 @@ pub fn comparison_estimate(meta: &Meta, compare: &ResolvedCompare) -> Estimate {
     Estimate { memory_mb: [kept.min(one.memory_mb[0]), high].map(short), runtime_s: runtime_s.map(short) }
 }
 
-/// Estimates a pruning: an evaluation of the tree before and one of the tree after, what was measured of every row, and the
+/// Arrays as long as the weights that training holds: weights, the best of them, two moments, steps, and what is stored.
+const TRAINED_WEIGHTS: f64 = 6.0;
+/// Seconds of a multiplication of a weight, forward and backward, at least and at most.
+const TRAINED_UNIT: [f64; 2] = [0.5e-9, 20e-9];
+
+/// Estimates a network. Held are the rows (index and value of each entry) and what is as long as the weights; an epoch multiplies each
+/// entry with the weights of its input, and each row with those of the layers after the first.
+pub fn network_estimate(meta: &Meta, network: &ResolvedNetwork, threads: u64) -> Estimate {
+    let outputs = n_outputs(meta);
+    let weights = network.n_weights(meta.stored_columns, outputs) as f64;
+    let first = network.hidden.first().map_or(0.0, |width| *width as f64);
+    let rest = weights - first * meta.stored_columns as f64;
+    let memory_mb = trained_memory(meta, weights);
+    let epoch = meta.nnz as f64 * first + meta.shape[0] as f64 * rest;
+    let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
+    let epochs = [if network.early_stopping.is_some() { 2.0 } else { network.epochs as f64 }, network.epochs as f64];
+    let low = 0.001 + load[0] + epochs[0].min(epochs[1]) * epoch * TRAINED_UNIT[0] / threads as f64;
+    let high = 0.01 + load[1] + epochs[1] * (epoch * TRAINED_UNIT[1] + 8.0 * weights * 1e-9);
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: [low, high].map(short) }
+}
+
+fn trained_memory(meta: &Meta, weights: f64) -> [f64; 2] {
+    let rows = 16.0 * meta.nnz as f64 + 64.0 * meta.shape[0] as f64;
+    let high = BASE_MIB + (rows + 8.0 * TRAINED_WEIGHTS * weights + 24.0 * meta.stored_columns as f64) / MIB;
+    [high / 4.0, high]
+}
+
+/// Estimates a pruning of a network: its training goes on for a few epochs after each turn, and all turns are kept until the end.
+fn removal_estimate(meta: &Meta, weights: u64, removal: &Removal) -> Estimate {
+    let (weights, turns) = (weights as f64, removal.schedule.steps as f64);
+    let [low, high] = trained_memory(meta, weights);
+    let memory_mb = [low, high + turns.min(KEPT_TURNS) * 12.0 * weights / MIB];
+    // of the weights nearly all are those of the inputs
+    let width = weights / meta.stored_columns.max(1) as f64;
+    let epoch = (meta.nnz as f64 + meta.shape[0] as f64) * width;
+    let epochs = turns * removal.schedule.fine_tune_epochs as f64;
+    let runtime_s = [
+        0.01 + 0.1 * epochs * epoch * TRAINED_UNIT[0] + turns * 1e-9 * weights,
+        0.1 + (epochs + turns) * epoch * TRAINED_UNIT[1] + turns * 100e-9 * weights,
+    ];
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Networks of a path that are as large as the base, at most: each turn leaves less.
+const KEPT_TURNS: f64 = 10.0;
+
+/// Estimates a pruning; of a tree: an evaluation of the tree before and one of the tree after, what was measured of every row, and the
 /// nodes as they are stored, as they are pruned, and twice as they are left.
 pub fn prune_estimate(meta: &Meta, prune: &ResolvedPrune) -> Estimate {
+    if let (Some(weights), Some((_, removal))) = (prune.base_weights, prune.method.removal()) {
+        return removal_estimate(meta, weights, removal);
+    }
+    let leaves = prune.base_leaves.unwrap_or(1) as f64;
     let Estimate { memory_mb, runtime_s } = evaluation_estimate(meta);
-    let (rows, nonzeros, nodes) = (meta.shape[0] as f64, meta.nnz as f64, 2.0 * prune.base_leaves as f64);
+    let (rows, nonzeros, nodes) = (meta.shape[0] as f64, meta.nnz as f64, 2.0 * leaves);
     let width = meta.target.classes.as_ref().map_or(1.0, |classes| classes.len() as f64);
     let more = (PRUNED_ROW * rows + nodes * (PRUNED_NODE + 4.0 * 8.0 * width)) / MIB;
-    let levels = (prune.base_leaves as f64).log2().max(1.0);
+    let levels = leaves.log2().max(1.0);
     let walk = |row: f64, node: f64| levels * (row * (rows + nonzeros) + node * nodes);
     let memory_mb = [memory_mb[0] + more / 4.0, memory_mb[1] + more];
     let runtime_s = [2.0 * runtime_s[0] + walk(0.1e-9, 5e-9), 3.0 * runtime_s[1] + walk(20e-9, 500e-9)];

@@ -86,6 +86,11 @@ impl<'a> Fields<'a> {
         self.map.get(key)
     }
 
+    /// Whether the field is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
     /// The field, whose absence is a problem.
     pub(super) fn need(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a Value> {
         let value = self.take(key);

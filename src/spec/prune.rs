@@ -1,28 +1,34 @@
-//! The specification of a pruning: which stored tree, and how much of it is cut. Knows of the tree only what its row says.
+//! The specification of a pruning: which stored tree or network, and how much of it is cut. Knows of the model only what its row says.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evaluate::check_matches;
-use super::fields::{Fields, Problems, show};
+use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
+use super::removal::{self, Removal, RemovalMethod, parse_removal};
 use super::{KnownModel, ModelRef, OnLimit, Rule, RunLimits, SpecLimits};
 use crate::dataset::Meta;
 use crate::fault::{Code, Fault, Place};
+use crate::model::Card;
 
 const BASE: &str = "#/spec/base";
 const AMOUNT: &str = "#/spec/amount";
-const LEAVES_MAX: u64 = u32::MAX as u64;
+pub(super) const LEAVES_MAX: u64 = u32::MAX as u64;
+/// All methods; the first two are those of trees.
+const METHODS: [&str; 7] =
+    ["ccp", "reduced_error", "l1_unstructured", "ln_structured", "random_unstructured", "global_unstructured", "inputs"];
 /// What says how much is cut; of the method `ccp` one of them.
 const CHOICES: [&str; 4] = ["ccp_alpha", "target_leaves", "amount", "selection"];
 
 /// A pruning as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PruneSpec {
-    /// The tree to be pruned.
+    /// The tree or network to be pruned.
     pub base: ModelRef,
     method: PruneMethod,
-    base_leaves: Option<u64>,
+    /// As it was told when a job is sent again.
+    base_size: Option<u64>,
     pub(super) limits: RunLimits,
 }
 
@@ -32,7 +38,11 @@ pub struct ResolvedPrune {
     /// The model version: `name:n`.
     pub base: String,
     /// Leaves of the tree that it is.
-    pub base_leaves: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_leaves: Option<u64>,
+    /// Weights of the network that it is, zeros with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_weights: Option<u64>,
     /// How it is pruned.
     #[serde(flatten)]
     pub method: PruneMethod,
@@ -40,7 +50,7 @@ pub struct ResolvedPrune {
     pub limits: RunLimits,
 }
 
-/// How a tree is pruned.
+/// How a tree or a network is pruned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum PruneMethod {
@@ -48,6 +58,40 @@ pub enum PruneMethod {
     Ccp(Ccp),
     /// From the leaves up, a branch stays only where it predicts the job's rows better than its root alone.
     ReducedError,
+    /// Of every layer of a network its smallest weights.
+    L1Unstructured(Removal),
+    /// Of every hidden layer of a network the neurons whose weights have the smallest norm.
+    LnStructured(Removal),
+    /// Of every layer of a network any weights.
+    RandomUnstructured(Removal),
+    /// The smallest weights of all layers of a network together.
+    GlobalUnstructured(Removal),
+    /// The inputs of a network whose weights have the smallest norm.
+    Inputs(Removal),
+}
+
+impl PruneMethod {
+    /// What is removed of a network, and how; `None` of a tree.
+    pub fn removal(&self) -> Option<(RemovalMethod, &Removal)> {
+        match self {
+            Self::Ccp(_) | Self::ReducedError => None,
+            Self::L1Unstructured(removal) => Some((RemovalMethod::L1Unstructured, removal)),
+            Self::LnStructured(removal) => Some((RemovalMethod::LnStructured, removal)),
+            Self::RandomUnstructured(removal) => Some((RemovalMethod::RandomUnstructured, removal)),
+            Self::GlobalUnstructured(removal) => Some((RemovalMethod::GlobalUnstructured, removal)),
+            Self::Inputs(removal) => Some((RemovalMethod::Inputs, removal)),
+        }
+    }
+
+    fn of(method: RemovalMethod, removal: Removal) -> Self {
+        match method {
+            RemovalMethod::L1Unstructured => Self::L1Unstructured(removal),
+            RemovalMethod::LnStructured => Self::LnStructured(removal),
+            RemovalMethod::RandomUnstructured => Self::RandomUnstructured(removal),
+            RemovalMethod::GlobalUnstructured => Self::GlobalUnstructured(removal),
+            RemovalMethod::Inputs => Self::Inputs(removal),
+        }
+    }
 }
 
 /// Which tree of the path: one of the first four, or none of them and a loss; with a loss no smaller one than loses so much.
@@ -71,7 +115,7 @@ pub struct Ccp {
     pub max_quality_loss: Option<f64>,
 }
 
-/// Leaves to be cut.
+/// Leaves, weights, neurons or inputs to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
@@ -101,16 +145,28 @@ pub(super) fn parse_prune(value: &Value, limits: &SpecLimits, problems: &mut Pro
         }
         base
     });
-    let method = spec.need("method", problems).and(spec.word("method", &["ccp", "reduced_error"], problems));
+    let method = spec.need("method", problems).and(spec.word("method", &METHODS, problems));
+    let of_network = method.and_then(|method| RemovalMethod::ALL.into_iter().find(|one| one.name() == method));
     let ccp = Ccp {
         ccp_alpha: spec.number("ccp_alpha", "at least 0", |alpha| alpha.is_finite() && alpha >= 0.0, problems),
         target_leaves: spec.whole("target_leaves", 1, LEAVES_MAX, problems),
-        amount: parse_amount(&mut spec, problems),
+        amount: if of_network.is_some() { None } else { parse_amount(&mut spec, problems) },
         selection: spec.take("selection").and_then(|value| parse_selection(value, problems)),
         max_quality_loss: spec.number("max_quality_loss", "at least 0", |loss| loss.is_finite() && loss >= 0.0, problems),
     };
     let base_leaves = spec.whole("base_leaves", 1, LEAVES_MAX, problems);
+    let base_weights = spec.whole("base_weights", 1, WHOLE_MAX, problems);
     let given = |key: &&str| value.get(key).is_some();
+    let removal = match of_network {
+        Some(method) => Some((method, parse_removal(&mut spec, method, ccp.max_quality_loss, problems))),
+        None => {
+            for key in removal::KEYS.iter().filter(|key| given(key)) {
+                spec.take(key);
+                problems.add(&spec.at(key), "conflict", "has no meaning where a tree is pruned");
+            }
+            None
+        }
+    };
     match method {
         Some("ccp") => match CHOICES.iter().filter(|key| given(key)).collect::<Vec<_>>().as_slice() {
             [] if value.get("max_quality_loss").is_none() => {
@@ -123,6 +179,9 @@ pub(super) fn parse_prune(value: &Value, limits: &SpecLimits, problems: &mut Pro
             }),
             [] => {}
         },
+        Some(_) if of_network.is_some() => CHOICES.iter().filter(|key| **key != "amount" && given(key)).for_each(|key| {
+            problems.add(&spec.at(key), "conflict", "has no meaning where a network is pruned");
+        }),
         Some(_) => CHOICES.iter().chain(&["max_quality_loss"]).filter(|key| given(key)).for_each(|key| {
             problems.add(&spec.at(key), "conflict", "has no meaning with the method reduced_error: the rows say how much is cut");
         }),
@@ -131,13 +190,17 @@ pub(super) fn parse_prune(value: &Value, limits: &SpecLimits, problems: &mut Pro
     let run =
         spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
     spec.close(problems);
-    let method = if method? == "ccp" { PruneMethod::Ccp(ccp) } else { PruneMethod::ReducedError };
-    Some(PruneSpec { base: base?, method, base_leaves, limits: run? })
+    let method = match (method?, removal) {
+        (_, Some((method, removal))) => PruneMethod::of(method, removal?),
+        ("ccp", None) => PruneMethod::Ccp(ccp),
+        _ => PruneMethod::ReducedError,
+    };
+    Some(PruneSpec { base: base?, method, base_size: base_leaves.or(base_weights), limits: run? })
 }
 
-fn parse_amount(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<Amount> {
+pub(super) fn parse_amount(spec: &mut Fields<'_>, problems: &mut Problems) -> Option<Amount> {
     let legal = |number: f64| number > 0.0 && number <= LEAVES_MAX as f64 && (number < 1.0 || number.fract() == 0.0);
-    let range = "a share of the leaves between 0 and 1, or a whole number of leaves from 1";
+    let range = "a share between 0 and 1, or a whole number from 1";
     let number = spec.number("amount", range, legal, problems)?;
     Some(if number < 1.0 { Amount::Share(number) } else { Amount::Count(number as u64) })
 }
@@ -151,15 +214,26 @@ fn parse_selection(value: &Value, problems: &mut Problems) -> Option<HeldOutScor
 }
 
 impl PruneSpec {
-    /// Compares the tree, which has so many leaves, with the specification and the data set.
+    /// Compares the model, of which `card` is stored, with the specification and the data set.
     ///
     /// # Errors
-    /// `invalid_target` where the target is not what the tree predicts; `invalid_parameter` where the model is no tree, where
-    /// features cannot be told which is which, or where a number or limit means nothing for this tree.
-    pub fn resolve(&self, base: &KnownModel<'_>, leaves: u64, meta: &Meta) -> Result<ResolvedPrune, Fault> {
-        if base.kind != "tree" {
-            return Err(conflict(BASE, "conflict", format!("a {} model has no leaves to prune; it must be a tree", base.kind)));
-        }
+    /// `invalid_target` where the target is not what the model predicts; `invalid_parameter` where the model is not what the method
+    /// prunes, where features cannot be told which is which, or where a number or limit means nothing for this model.
+    pub fn resolve(&self, base: &KnownModel<'_>, card: &Card, meta: &Meta) -> Result<ResolvedPrune, Fault> {
+        let (size, sizes) = match (card, self.method.removal()) {
+            (Card::Tree(card), None) => (card.sparsity.leaves, "leaves"),
+            (Card::Network(card), Some((method, removal))) => {
+                removal.check(method, card)?;
+                (card.sparsity.layers.iter().map(|layer| layer.shape[0].saturating_mul(layer.shape[1])).sum(), "weights")
+            }
+            (_, None) => {
+                return Err(conflict(BASE, "conflict", format!("a {} model has no leaves to prune; it must be a tree", base.kind)));
+            }
+            (_, Some((method, _))) => {
+                let detail = format!("{} prunes networks, and this is a {} model", method.name(), base.kind);
+                return Err(conflict(BASE, "conflict", detail));
+            }
+        };
         if self.limits.on_limit == OnLimit::KeepBest {
             return Err(conflict(
                 "#/limits/on_limit",
@@ -167,23 +241,29 @@ impl PruneSpec {
                 "keep_best has no meaning here: nothing is pruned before all is measured",
             ));
         }
-        if let Some(told) = self.base_leaves.filter(|told| *told != leaves) {
-            let detail = format!("the tree {} has {leaves} leaves, not {told}", base.reference);
-            return Err(conflict("#/spec/base_leaves", "conflict", detail));
+        if let Some(told) = self.base_size.filter(|told| *told != size) {
+            let detail = format!("{} has {size} {sizes}, not {told}", base.reference);
+            return Err(conflict(&format!("#/spec/base_{sizes}"), "conflict", detail));
         }
         if let PruneMethod::Ccp(Ccp { amount: Some(Amount::Count(count)), .. }) = self.method
-            && count >= leaves
+            && count >= size
         {
-            let detail =
-                format!("must be below {leaves}, the leaves of {}: one is always left; got {}", base.reference, show(&count.into()));
+            let detail = format!("must be below {size}, the leaves of {}: one is always left; got {}", base.reference, show(&count.into()));
             return Err(conflict(AMOUNT, "out_of_range", detail));
         }
         check_matches(base, meta, BASE)?;
-        Ok(ResolvedPrune { base: base.reference.to_owned(), base_leaves: leaves, method: self.method.clone(), limits: self.limits.clone() })
+        let is_tree = sizes == "leaves";
+        Ok(ResolvedPrune {
+            base: base.reference.to_owned(),
+            base_leaves: is_tree.then_some(size),
+            base_weights: (!is_tree).then_some(size),
+            method: self.method.clone(),
+            limits: self.limits.clone(),
+        })
     }
 }
 
-fn conflict(pointer: &str, code: &'static str, detail: impl Into<String>) -> Fault {
+pub(super) fn conflict(pointer: &str, code: &'static str, detail: impl Into<String>) -> Fault {
     Fault::at(Code::InvalidParameter, Place::pointer(pointer, code, detail))
 }
 

@@ -5,14 +5,15 @@ use serde_json::Value;
 use super::compare::parse_compare;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
+use super::network::parse_network;
 use super::parse_fit::parse_fit;
 use super::prune::parse_prune;
 use super::rules::parse_rules;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, Estimate, EvaluateSpec, FitSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedPrune, ResolvedRules,
-    ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate, evaluation_estimate, prune_estimate,
-    rules_estimate, tree_estimate,
+    CompareSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedNetwork,
+    ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate,
+    evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;
@@ -26,6 +27,8 @@ pub enum Asked {
     Tree(Box<TreeSpec>),
     /// A fit of rules.
     Rules(Box<RulesSpec>),
+    /// A fit of a network.
+    Network(Box<NetworkSpec>),
     /// An evaluation.
     Evaluate(EvaluateSpec),
     /// A comparison.
@@ -43,6 +46,8 @@ pub enum Work {
     Tree(Box<ResolvedTree>),
     /// A fit of rules.
     Rules(Box<ResolvedRules>),
+    /// A fit of a network.
+    Network(Box<ResolvedNetwork>),
     /// An evaluation.
     Evaluate(ResolvedEvaluate),
     /// A comparison.
@@ -56,6 +61,7 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
     match kind {
         JobKind::Fit if is(spec, "tree") => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
         JobKind::Fit if is(spec, "rules") => parse_rules(spec, limits, problems).map(|rules| Asked::Rules(Box::new(rules))),
+        JobKind::Fit if is(spec, "network") => parse_network(spec, limits, problems).map(|network| Asked::Network(Box::new(network))),
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
         JobKind::Compare => parse_compare(spec, limits, problems).map(Asked::Compare),
@@ -75,6 +81,7 @@ impl Asked {
             Self::Fit(fit) => &mut fit.limits,
             Self::Tree(tree) => &mut tree.limits,
             Self::Rules(rules) => rules.limits_mut(),
+            Self::Network(network) => &mut network.limits,
             Self::Evaluate(evaluate) => &mut evaluate.limits,
             Self::Compare(compare) => &mut compare.limits,
             Self::Prune(prune) => &mut prune.limits,
@@ -91,6 +98,7 @@ impl Work {
         match kind {
             JobKind::Fit if is(stored, "tree") => serde_json::from_value(stored.clone()).map(Self::Tree),
             JobKind::Fit if is(stored, "rules") => serde_json::from_value(stored.clone()).map(Self::Rules),
+            JobKind::Fit if is(stored, "network") => serde_json::from_value(stored.clone()).map(Self::Network),
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
             JobKind::Compare => serde_json::from_value(stored.clone()).map(Self::Compare),
@@ -107,6 +115,7 @@ impl Work {
             Self::Fit(fit) => serde_json::to_value(fit),
             Self::Tree(tree) => serde_json::to_value(tree),
             Self::Rules(rules) => serde_json::to_value(rules),
+            Self::Network(network) => serde_json::to_value(network),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
             Self::Compare(compare) => serde_json::to_value(compare),
             Self::Prune(prune) => serde_json::to_value(prune),
@@ -119,6 +128,7 @@ impl Work {
             Self::Fit(fit) => &fit.limits,
             Self::Tree(tree) => &tree.limits,
             Self::Rules(rules) => &rules.limits,
+            Self::Network(network) => &network.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
             Self::Compare(compare) => &compare.limits,
             Self::Prune(prune) => &prune.limits,
@@ -131,6 +141,7 @@ impl Work {
             Self::Fit(fit) => estimate(meta, fit, threads),
             Self::Tree(tree) => tree_estimate(meta, tree, threads),
             Self::Rules(rules) => rules_estimate(meta, rules, threads),
+            Self::Network(network) => network_estimate(meta, network, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
             Self::Compare(compare) => comparison_estimate(meta, compare),
             Self::Prune(prune) => prune_estimate(meta, prune),

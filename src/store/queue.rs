@@ -18,7 +18,7 @@ use super::{
 };
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::{LinearModel, Model, RulesModel, TreeModel};
+use crate::model::{LinearModel, Model, NetworkModel, RulesModel, TreeModel};
 
 /// What a model was made of besides its job's data, and what was measured of it.
 #[derive(Default)]
@@ -234,6 +234,12 @@ impl Store {
             Model::Rules(RulesModel { card, .. }) => {
                 let size = (card.sparsity.rules, card.sparsity.linear_terms);
                 job::rules_result(name, version, card.lambda, size, card.converged(), card.certificate.relative_gap)
+            }
+            Model::Network(NetworkModel { card, .. }) => {
+                let sparsity = &card.sparsity;
+                let mut result = job::network_result(name, version, sparsity.nonzeros, sparsity.sparsity_ratio, card.converged());
+                result["size_bytes"] = size_bytes.into();
+                result
             }
         };
         if let Some(result) = result.as_object_mut() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
-use super::{evaluate_classes, evaluate_rules, evaluate_tree};
+use super::{evaluate_classes, evaluate_network, evaluate_rules, evaluate_tree};
 use crate::dataset::{Class, Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::matrix::{Number, ValuesView};
@@ -54,7 +54,8 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
             evaluate_classes::of_scores(dataset, &eta, model.card.classes.as_deref().unwrap_or_default(), &pace)?
         }
         Model::Linear(model) => metrics(dataset, model, &eta, &pace)?,
-        Model::Tree(model) => evaluate_tree::metrics(dataset, model, &eta, &pace)?,
+        Model::Tree(model) => evaluate_tree::metrics(dataset, model.card.classes.as_deref(), &eta, &pace)?,
+        Model::Network(model) => evaluate_tree::metrics(dataset, model.card.classes.as_deref(), &eta, &pace)?,
         Model::Rules(model) => evaluate_rules::metrics(dataset, model, &eta, &pace)?,
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
@@ -96,6 +97,11 @@ pub(super) fn scores_of(
             let used = model.features_used();
             let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, pace)?;
             let eta = evaluate_rules::scores(dataset, model, &used, &matched, pace)?;
+            Ok((matched, eta))
+        }
+        Model::Network(model) => {
+            let matched = Matched::find(dataset, (&model.inputs, model.card.sparsity.n_features), names, pace)?;
+            let eta = evaluate_network::scores(dataset, model, &matched, pace)?;
             Ok((matched, eta))
         }
     }

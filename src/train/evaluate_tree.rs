@@ -41,9 +41,9 @@ pub(super) fn scores(
     }
 }
 
-/// Measures what a tree says of every row.
-pub(super) fn metrics(dataset: &Dataset, model: &TreeModel, eta: &[f64], pace: &Pace<'_>) -> Result<Value, TrainError> {
-    let known: Option<Vec<Option<Class>>> = model.card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect());
+/// Measures what a model of all these classes says of every row.
+pub(super) fn metrics(dataset: &Dataset, classes: Option<&[Class]>, eta: &[f64], pace: &Pace<'_>) -> Result<Value, TrainError> {
+    let known: Option<Vec<Option<Class>>> = classes.map(|classes| classes.iter().cloned().map(Some).collect());
     match known.as_deref() {
         None => Measured { y: &target(dataset, None)?, eta, dataset, pace }.numbers(),
         Some(known @ [_, _]) => Measured { y: &target(dataset, Some(known))?, eta, dataset, pace }.sides(true),

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::slice;
 
 use super::evaluate::{Pace, STRETCH};
 use super::{Observe, TrainError};
@@ -26,15 +25,15 @@ type SparseRow = Vec<(u32, f64)>;
 ///
 /// # Errors
 /// `observe` said to stop.
-pub fn latency_us(
+pub fn latency_us<const N: usize>(
     dataset: &Dataset,
-    models: &[&Predictor],
+    models: [&Predictor; N],
     clock: &Clock<'_>,
     observe: &Observe<'_>,
-) -> Result<Vec<Option<f64>>, TrainError> {
+) -> Result<[Option<f64>; N], TrainError> {
     let pace = Pace::new(observe, &["latency"]);
     let rows = rows(dataset, &pace)?;
-    Ok(in_turn(&rows, dataset, models, clock, &pace)?.iter().map(|times| micros(times, 0.5)).collect())
+    Ok(in_turn(&rows, dataset, models, clock, &pace)?.map(|times| micros(&times, 0.5)))
 }
 
 /// The times of one model after the other: p50 and p99, in µs.
@@ -47,8 +46,8 @@ pub(super) fn one_by_one<'p>(
     let (rows, n) = (rows(dataset, pace)?, models.len());
     let one = |(at, model): (usize, Predictor)| {
         pace.done(at, n);
-        let times = in_turn(&rows, dataset, slice::from_ref(&&model), clock, pace)?;
-        Ok([0.5, 0.99].map(|share| times.first().and_then(|times| micros(times, share))))
+        let [times] = in_turn(&rows, dataset, [&model], clock, pace)?;
+        Ok([0.5, 0.99].map(|share| micros(&times, share)))
     };
     models.enumerate().map(one).collect()
 }
@@ -62,16 +61,16 @@ fn micros(times: &[u64], share: f64) -> Option<f64> {
 
 /// Nanoseconds of each answer of each model, rising; once around to warm up, then each by itself. A row that has no answer has no
 /// time.
-fn in_turn(
+fn in_turn<const N: usize>(
     rows: &[SparseRow],
     dataset: &Dataset,
-    models: &[&Predictor],
+    models: [&Predictor; N],
     clock: &Clock<'_>,
     pace: &Pace<'_>,
-) -> Result<Vec<Vec<u64>>, TrainError> {
-    let asked: Vec<_> = models.iter().map(|model| renamed(rows, dataset, model)).collect();
+) -> Result<[Vec<u64>; N], TrainError> {
+    let asked = models.map(|model| renamed(rows, dataset, model));
     let rounds = 1 + ROWS.div_ceil(rows.len().max(1));
-    let mut times = vec![Vec::with_capacity(ROWS + rows.len()); models.len()];
+    let mut times = [const { Vec::new() }; N];
     for round in 0..rounds {
         for (at, row) in rows.iter().enumerate() {
             for ((model, asked), times) in models.iter().zip(&asked).zip(&mut times) {

@@ -13,6 +13,7 @@ mod criteria;
 mod equivalents;
 mod evaluate;
 mod evaluate_classes;
+mod evaluate_network;
 mod evaluate_rules;
 mod evaluate_tree;
 mod held_out;

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::Worker;
 use super::attempt::{Outcome, made, on_a_thread, open_model, part, yield_to_others};
 use super::halt::Shared;
+use super::{Worker, networks};
 use crate::dataset::{Dataset, Names};
 use crate::job::{self, Progress};
-use crate::model::{KeptPath, Model, Nodes, Predictor, TreeModel, TreePath};
+use crate::model::{KeptPath, Model, Nodes, Predictor, TreeModel};
 use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedRules, ResolvedTree};
 use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
@@ -67,16 +67,17 @@ pub(super) async fn grow(
             // where the whole tree was too large to be kept there is none to compare with
             let whole = path.grown.as_ref().map(|grown| &grown.nodes);
             let both = [whole.unwrap_or(&model.nodes), &model.nodes];
-            let [before, after] = answer_times(&dataset, both.map(|nodes| tree(nodes, &model, dataset.names.as_ref())), &watching)?;
+            let [before, after] = both.map(|nodes| tree(nodes, &model, dataset.names.as_ref()));
+            let times = answer_times(&dataset, [&before, &after], &watching)?;
             let unpruned = model.card.sparsity.unpruned;
             let measured = json!({
                 "leaves_before": unpruned.leaves,
                 "depth_before": unpruned.depth,
                 "node_bytes_before": unpruned.node_bytes,
-                "latency_us_p50": after,
-                "latency_us_p50_before": whole.and(before),
+                "latency_us_p50": times[1],
+                "latency_us_p50_before": whole.and(times[0]),
             });
-            Ok(measured_model(model, path, None, measured))
+            Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), None, measured))
         }))
     })
     .await
@@ -97,6 +98,9 @@ pub(super) async fn prune(
     };
     drop(loading);
     let _pruning = part(worker, claim, "prune");
+    if spec.method.removal().is_some() {
+        return networks::prune(worker, claim, dataset, spec, shared, opened).await;
+    }
     let watching = Arc::clone(shared);
     on_a_thread(claim, move || {
         let observe = |progress: &Progress| watching.observe(progress);
@@ -104,8 +108,8 @@ pub(super) async fn prune(
         let base = Base { model: &opened.model, names, size_bytes: opened.row.size_bytes };
         ended(train::prune(&dataset, base, &spec, &observe).and_then(|Pruned { model, path, metrics_before }| {
             let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
-            let both = [whole, &model.nodes].map(|nodes| tree(nodes, &model, opened.names.as_ref()));
-            let [before, after] = answer_times(&dataset, both, &watching)?;
+            let [before, after] = [whole, &model.nodes].map(|nodes| tree(nodes, &model, opened.names.as_ref()));
+            let times = answer_times(&dataset, [&before, &after], &watching)?;
             let pruned = model.card.pruned.as_ref();
             let measured = json!({
                 "base": spec.base,
@@ -118,10 +122,10 @@ pub(super) async fn prune(
                 "metrics_before": metrics_before,
                 "score": pruned.and_then(|pruned| pruned.score),
                 "score_before": pruned.and_then(|pruned| pruned.score_before),
-                "latency_us_p50": after,
-                "latency_us_p50_before": before,
+                "latency_us_p50": times[1],
+                "latency_us_p50_before": times[0],
             });
-            Ok(measured_model(model, path, Some(Box::new(opened.row.clone())), measured))
+            Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), Some(Box::new(opened.row.clone())), measured))
         }))
     })
     .await
@@ -142,10 +146,12 @@ fn tree(nodes: &Nodes, model: &TreeModel, names: Option<&Arc<Names>>) -> Predict
 }
 
 /// Median time, in µs, that each needs to answer one row.
-fn answer_times(dataset: &Dataset, models: [Predictor; 2], watching: &Shared) -> Result<[Option<f64>; 2], TrainError> {
-    let [before, after] = &models;
-    let times = train::latency_us(dataset, &[before, after], &nanoseconds(), &quietly(watching))?;
-    Ok([times[0], times[1]])
+pub(super) fn answer_times<const N: usize>(
+    dataset: &Dataset,
+    models: [&Predictor; N],
+    watching: &Shared,
+) -> Result<[Option<f64>; N], TrainError> {
+    train::latency_us(dataset, models, &nanoseconds(), &quietly(watching))
 }
 
 /// Time since now.
@@ -154,9 +160,9 @@ pub(super) fn nanoseconds() -> impl Fn() -> u64 {
     move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A tree that may be stored with what was measured of it, or why not.
-fn measured_model(model: TreeModel, path: TreePath, base: Option<Box<ModelRow>>, measured: Value) -> Outcome {
-    match made(Model::Tree(model), Some(KeptPath::Tree(path))) {
+/// A model that may be stored with what was measured of it, or why not.
+pub(super) fn measured_model(model: Model, path: Option<KeptPath>, base: Option<Box<ModelRow>>, measured: Value) -> Outcome {
+    match made(model, path) {
         Outcome::Model(model, path) => {
             let measured = if let Value::Object(measured) = measured { measured } else { Map::new() };
             Outcome::Measured { model, path, base, measured }
@@ -165,7 +171,7 @@ fn measured_model(model: TreeModel, path: TreePath, base: Option<Box<ModelRow>>,
     }
 }
 
-fn ended(done: Result<Outcome, TrainError>) -> Outcome {
+pub(super) fn ended(done: Result<Outcome, TrainError>) -> Outcome {
     match done {
         Ok(outcome) => outcome,
         Err(TrainError::Cancelled) => Outcome::Stopped,

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
-use super::{Worker, at_once, compare};
+use super::{Worker, at_once, compare, networks};
 use crate::dataset::Dataset;
 use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{KeptPath, Model};
@@ -230,6 +230,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
         Work::Fit(spec) => keep_and_fit(worker, claim, dataset, *spec, shared, loading).await,
         Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
         Work::Rules(spec) => at_once::make_rules(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Network(spec) => networks::train(worker, claim, dataset, *spec, shared, loading).await,
         Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
         Work::Compare(spec) => compare::compare(worker, claim, dataset, *spec, shared, loading).await,
         Work::Prune(spec) => at_once::prune(worker, claim, dataset, spec, shared, loading).await,

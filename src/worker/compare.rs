@@ -8,7 +8,7 @@ use super::attempt::{Outcome, on_a_thread, open_model, part, yield_to_others};
 use super::halt::Shared;
 use crate::dataset::Dataset;
 use crate::job::{self, Progress};
-use crate::model::{KeptPath, Model};
+use crate::model::Model;
 use crate::spec::ResolvedCompare;
 use crate::store::{Claim, OpenedModel, StoreError};
 use crate::trace::Span;
@@ -80,9 +80,8 @@ async fn known(
             None => None,
         },
     };
-    let is_tree = matches!(&*model, Model::Tree(_));
-    let path = if spec.twin && is_tree { store.open_points(&row).await? } else { None };
-    let unpruned = path.and_then(|path| if let KeptPath::Tree(path) = path { Some(path) } else { None });
+    let may_be_pruned = matches!(&*model, Model::Tree(_) | Model::Network(_));
+    let unpruned = if spec.twin && may_be_pruned { store.open_points(&row).await? } else { None };
     let (fitted_on, stored_bytes) = (row.dataset.sha256.clone(), row.size_bytes);
     Ok(Contender { reference: reference.to_owned(), model, names, fitted_on, stored_bytes, fit_ms, origin, unpruned })
 }

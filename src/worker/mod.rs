@@ -9,6 +9,7 @@ mod compare;
 mod halt;
 mod keeper;
 mod memory;
+mod networks;
 mod pool;
 #[cfg(test)]
 mod tests;

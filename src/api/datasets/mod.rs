@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::uploads;
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::body::{self, Pump, PumpedBody};

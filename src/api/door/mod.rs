@@ -18,11 +18,6 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use tracing::{Instrument, Span};
 
-use super::auth::Head;
-use super::digest::Digests;
-use super::lend::{Rest, lend};
-use super::pace::Pace;
-use super::rates::{Peer, Standing};
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::request::{Caller, bad_header, wait_preferred};
@@ -33,6 +28,11 @@ use crate::id::{Id, Kind};
 use crate::measure::known_method;
 use crate::trace::{self, Side, Traces};
 use crate::traceparent::Traceparent;
+use auth::Head;
+use digest::Digests;
+use lend::{Rest, lend};
+use pace::Pace;
+use rates::{Peer, Standing};
 
 const API_VERSION: HeaderValue = HeaderValue::from_static(crate::api::API_VERSION);
 /// Whence a job comes: the id of its request, made by the server, and the place in a trace from which it is asked.

@@ -17,8 +17,6 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::filter;
-use super::watch::Watch;
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::body;
@@ -29,6 +27,7 @@ use crate::fault::Code;
 use crate::id::{Id, Kind};
 use crate::job::{DatasetRef, Failure, Job, JobKind, Priority, Progress, Reason, Status, Warning};
 use crate::store::{Cancellation, Deletion, Pulse};
+use watch::Watch;
 
 /// A job as clients see it.
 #[derive(Serialize)]

@@ -22,7 +22,6 @@ use crate::api::wire::request::{Caller, Query, Segments, wait_preferred};
 use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
-use crate::model::Card;
 use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, PruneSpec, Work};
 use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
@@ -142,6 +141,10 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
             let (resolved, warnings) = rules.resolve(&dataset.meta)?;
             (Work::Rules(Box::new(resolved)), warnings)
         }
+        Asked::Network(network) => {
+            let (resolved, warnings) = network.resolve(&dataset.meta)?;
+            (Work::Network(Box::new(resolved)), warnings)
+        }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
         Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
         Asked::Prune(prune) => (resolve_pruning(api, project, prune, dataset).await?, Vec::new()),
@@ -191,8 +194,7 @@ async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, data
 async fn resolve_pruning(api: &Api, project: &str, asked: &PruneSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
     let row = named(api, project, &asked.base, "#/spec/base").await?;
     let (reference, classes) = (row.reference(), row.card.classes());
-    let leaves = if let Card::Tree(card) = &*row.card { card.sparsity.leaves } else { 0 };
-    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), leaves, &dataset.meta)?))
+    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), &row.card, &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.

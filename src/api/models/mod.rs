@@ -5,6 +5,7 @@ pub(super) mod aliases;
 pub(super) mod cache;
 pub(super) mod coefficients;
 pub(super) mod held_out;
+pub(super) mod networks;
 pub(super) mod plots;
 pub(super) mod predictions;
 pub(super) mod promotions;
@@ -25,11 +26,6 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::cache::Served;
-use super::plots;
-use super::promotions;
-use super::rules;
-use super::trees;
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::json::{Object, Raw, raw, rfc3339, tagged};
@@ -42,6 +38,7 @@ use crate::job::{DatasetRef, Warning};
 use crate::model::{Card, Certificate, LinearCard, LinearModel, Model, PathCoefficients, PathRow, Sparsity};
 use crate::spec::{Pick, version_number};
 use crate::store::{Deletion, ModelRow};
+use cache::Served;
 
 const BINS_DEFAULT: u64 = 30;
 const BINS_MAX: u64 = 1000;
@@ -124,6 +121,7 @@ pub(crate) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         Card::Linear(card) => written(row, versions, linear_out(row, card)),
         Card::Tree(card) => written(row, versions, trees::card(card)),
         Card::Rules(card) => written(row, versions, rules::card(card)),
+        Card::Network(card) => written(row, versions, networks::card(card)),
     }
 }
 
@@ -280,6 +278,12 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
         }
         return trees::path(&api, &served, tree).await;
     }
+    if served.predictor.model().network().is_some() {
+        if wanted {
+            return Err(bad_parameter("coefficients", "conflict", "the path of a network has prunings, and no coefficients"));
+        }
+        return networks::path(&api, &served).await;
+    }
     if wanted && served.predictor.model().rules().is_some() {
         return Err(bad_parameter("coefficients", "conflict", "the coefficients of a path over rules are not kept"));
     }
@@ -328,6 +332,6 @@ pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, q
     Ok(match &**served.predictor.model() {
         Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
         Model::Rules(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
-        Model::Tree(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
+        Model::Tree(_) | Model::Network(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
     })
 }

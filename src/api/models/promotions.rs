@@ -14,7 +14,7 @@ use crate::api::wire::idempotency::{self, Turn};
 use crate::api::wire::request::{Caller, Query, Segments};
 use crate::dataset::Dataset;
 use crate::fault::Code;
-use crate::model::{KeptPath, LinearModel, Model, PathPoints, TreeModel, TreePath};
+use crate::model::{KeptPath, LinearModel, Model, NetworkModel, NetworkPath, PathPoints, TreeModel, TreePath};
 use crate::spec::{self, version_number};
 use crate::store::{Answer, ModelRow, Once, StoreError};
 
@@ -80,12 +80,14 @@ pub(crate) async fn promote(
     let count = match &kept {
         KeptPath::Linear(points) => points.points.len(),
         KeptPath::Tree(path) => path.rows.len(),
+        KeptPath::Network(path) => path.rows.len(),
     };
     let index = spec::parse_promotion(&body, count as u64)?;
     let at = usize::try_from(index).unwrap_or(usize::MAX);
     let model = match kept {
         KeptPath::Linear(points) => Model::Linear(made(&api, &row, points, at).await?),
         KeptPath::Tree(path) => Model::Tree(pruned(&api, &row, &path, at).await?),
+        KeptPath::Network(path) => Model::Network(smaller(&api, &row, &path, at).await?),
     };
     let keyed = turn.as_ref().map(|turn| turn.keyed(&fingerprint));
     let render = |row: &ModelRow| made_known(row).map_err(|problem| StoreError::Row(problem.fault.detail));
@@ -116,6 +118,15 @@ async fn pruned(api: &Api, row: &ModelRow, path: &TreePath, index: usize) -> Res
     let strange = || Problem::internal(format!("{}: the path is of another kind of model", row.id));
     let base = opened.model.tree().ok_or_else(strange)?;
     let too_large = || Problem::new(Code::NoPath, "the tree was too large to be kept whole: its other prunings are shown and not promoted");
+    path.promoted(base, index, &row.reference()).ok_or_else(too_large)
+}
+
+/// Another network of the path: as it was when its turn was over.
+async fn smaller(api: &Api, row: &ModelRow, path: &NetworkPath, index: usize) -> Result<NetworkModel, Problem> {
+    let opened = api.store.open_model(row).await?;
+    let strange = || Problem::internal(format!("{}: the path is of another kind of model", row.id));
+    let base = opened.model.network().ok_or_else(strange)?;
+    let too_large = || Problem::new(Code::NoPath, "this network was too large to be kept: it is shown and not promoted");
     path.promoted(base, index, &row.reference()).ok_or_else(too_large)
 }
 

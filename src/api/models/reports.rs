@@ -20,7 +20,7 @@ use crate::api::wire::negotiate;
 use crate::api::wire::request::{Caller, Query, bad_parameter};
 use crate::dataset::Class;
 use crate::job::Job;
-use crate::model::{Card, KeptPath, LinearModel, Model, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name};
+use crate::model::{Card, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name};
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
 use crate::store::JobFilter;
@@ -48,10 +48,10 @@ pub(crate) async fn report(
     let comparison = comparison(&api, &caller, &served, asked.as_deref()).await?;
     let fit = match &*served.row.card {
         Card::Linear(_) => reproduce::fit_of(&api, &served.row).await?,
-        Card::Tree(_) | Card::Rules(_) => None,
+        Card::Tree(_) | Card::Rules(_) | Card::Network(_) => None,
     };
     let kept = match &**served.predictor.model() {
-        Model::Tree(_) => api.store.open_points(&served.row).await?,
+        Model::Tree(_) | Model::Network(_) => api.store.open_points(&served.row).await?,
         Model::Linear(_) | Model::Rules(_) => None,
     };
     let found = Found { served: &served, fit, kept };
@@ -138,6 +138,11 @@ impl Found<'_> {
                 (metrics, selection) = (card.metrics.clone(), card.selection.clone());
                 (warnings, objective) = (card.warnings.clone(), card.objective.clone());
             }
+            Card::Network(card) => {
+                (sparsity, certificate) = (value(&card.sparsity)?, value(&trees::NOT_APPLICABLE)?);
+                (metrics, selection) = (card.metrics.clone(), card.selection.clone());
+                (warnings, objective) = (card.warnings.clone(), card.objective.clone());
+            }
         }
         let (features, features_total) = self.features();
         let hint = comparison.is_none().then(|| Hint {
@@ -168,7 +173,7 @@ impl Found<'_> {
             certificate,
             metrics,
             selection,
-            tradeoff: model.traded(self.prunings()).map(|traded| self.told(&traded)),
+            tradeoff: model.traded(self.kept.as_ref()).map(|traded| self.told(&traded)),
             features,
             features_total,
             splits: model.tree().map_or_else(Vec::new, |tree| self.splits(&tree.nodes)),
@@ -190,6 +195,8 @@ impl Found<'_> {
             Card::Linear(_) => &["coefficients", "path", "cv", "histogram", "certificate", "reproduce"],
             Card::Tree(_) => &["tree", "path", "cv"],
             Card::Rules(_) => &["rules", "path", "cv", "certificate"],
+            Card::Network(card) if card.pruned.is_none() => &["layers"],
+            Card::Network(_) => &["layers", "path"],
         };
         let link = |name: &&str| Link { name: (*name).into(), href: format!("{base}/{name}") };
         let this = Link { name: "model version".into(), href: base.clone() };
@@ -203,6 +210,7 @@ impl Found<'_> {
                 model.lambda_path().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.lambda)
             }
             Model::Tree(_) => self.prunings().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.ccp_alpha),
+            Model::Network(_) => self.networks().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.sparsity_ratio),
         }
     }
 
@@ -236,9 +244,10 @@ impl Found<'_> {
             points: found.rows.len() as u64,
             marks: named.into_iter().filter_map(mark).collect(),
             dense: self.dense(found),
-            promotable: match self.prunings() {
-                Some(path) => path.grown.is_some(),
-                None => self.served.row.has_points(),
+            promotable: match &self.kept {
+                Some(KeptPath::Tree(path)) => path.grown.is_some(),
+                Some(KeptPath::Network(path)) => path.kept.iter().any(Option::is_some),
+                _ => self.served.row.has_points(),
             },
         }
     }
@@ -257,6 +266,11 @@ impl Found<'_> {
                 let whole = found.rows.first()?;
                 let quality = Some(whole.quality).filter(|quality| quality.is_finite());
                 Some(DenseOut { what: "unpruned tree".into(), size: whole.size, quality, se: whole.se })
+            }
+            Model::Network(_) => {
+                let whole = found.rows.first()?;
+                let quality = Some(whole.quality).filter(|quality| quality.is_finite());
+                Some(DenseOut { what: "unpruned network".into(), size: whole.size, quality, se: None })
             }
             Model::Rules(_) => None,
         }
@@ -282,7 +296,17 @@ impl Found<'_> {
                 (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
             }
             Model::Rules(model) => self.terms(model),
+            Model::Network(model) => {
+                let mut all: Vec<(u32, f64)> = model.inputs.iter().copied().zip(model.strengths()).collect();
+                all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                let one = |(index, value): &(u32, f64)| FeatureOut { index: *index, name: self.name(*index), value: *value, class: None };
+                (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
+            }
         }
+    }
+
+    fn networks(&self) -> Option<&NetworkPath> {
+        self.kept.as_ref().and_then(KeptPath::network)
     }
 
     /// Rules and linear terms, the most important first.
@@ -358,6 +382,20 @@ impl Found<'_> {
                 let selection = chosen_by(card.selection.as_ref(), self.folds());
                 format!("A decision tree for {what} with {leaves} leaves{pruned}{selection}.")
             }
+            Card::Network(card) => {
+                let sparsity = &card.sparsity;
+                let layers = if card.fit.hidden.len() == 1 { "layer" } else { "layers" };
+                let pruned =
+                    card.pruned.as_ref().map_or_else(String::new, |pruned| format!(", pruned by {} from {}", pruned.method, pruned.base));
+                format!(
+                    "A network of {} hidden {layers}: {} of {} weights are not 0, and it reads {} of {} features{pruned}.",
+                    card.fit.hidden.len(),
+                    sparsity.nonzeros,
+                    sparsity.weights,
+                    sparsity.features_active,
+                    sparsity.n_features
+                )
+            }
             Card::Rules(card) => {
                 let loss = if card.classes.is_some() { "logistic regression" } else { "least-squares regression" };
                 let (rules, linear) = (card.sparsity.rules, card.sparsity.linear_terms);
@@ -374,6 +412,7 @@ impl Found<'_> {
         match &**self.served.predictor.model() {
             model @ (Model::Linear(_) | Model::Rules(_)) => model.lambda_path().and_then(|path| path.cv).map(|cv| cv.folds),
             Model::Tree(_) => self.prunings().and_then(|path| path.cv.as_ref()).map(|cv| cv.folds),
+            Model::Network(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::api::state::Api;
 use crate::api::wire::request::{Caller, Query, Segments};
 use crate::fault::Code;
 use crate::job::JobKind;
-use crate::model::{KeptPath, LinearCard};
+use crate::model::LinearCard;
 use crate::spec::{ResolvedFit, Standardize, Work, feature_index, version_number};
 use crate::store::ModelRow;
 

@@ -154,7 +154,9 @@ pub(crate) async fn tree(
 async fn prunings(api: &Api, served: &Served) -> Result<TreePath, Problem> {
     match promotions::kept(api, &served.row).await? {
         KeptPath::Tree(path) => Ok(path),
-        KeptPath::Linear(_) => Err(Problem::internal(format!("{}: the path is of another kind of model", served.row.id))),
+        KeptPath::Linear(_) | KeptPath::Network(_) => {
+            Err(Problem::internal(format!("{}: the path is of another kind of model", served.row.id)))
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::latency::{self, Clock};
 use super::{Leave, Run, TrainError};
 use crate::dataset::{Dataset, Names};
 use crate::job::{DatasetRef, Progress, Warning};
-use crate::model::{Card, ComparedModel, Comparison, Model, Predictor, TreePath};
+use crate::model::{Card, ComparedModel, Comparison, KeptPath, Model, Predictor};
 use crate::spec::{Measure, ResolvedCompare, ResolvedFit, ScoreName};
 
 use quality::Quality;
@@ -45,8 +45,8 @@ pub struct Contender {
     pub fit_ms: Option<u64>,
     /// How it was fitted, where it is fitted anew and its data are there.
     pub origin: Option<Origin>,
-    /// The whole tree that it was pruned from, if it was and that was kept.
-    pub unpruned: Option<TreePath>,
+    /// The tree or network that it was pruned from, and its other prunings, if it was and they were kept.
+    pub unpruned: Option<KeptPath>,
 }
 
 /// The data a model was fitted on, and how.
@@ -237,6 +237,7 @@ fn described(row: &Row, reference: &str) -> ComparedModel {
         Card::Linear(card) => (lambda, l1_ratio) = (Some(card.lambda), Some(card.l1_ratio)),
         Card::Tree(card) => ccp_alpha = Some(card.ccp_alpha),
         Card::Rules(card) => lambda = Some(card.lambda),
+        Card::Network(_) => {}
     }
     ComparedModel {
         reference: reference.to_owned(),

@@ -9,7 +9,7 @@ use super::super::{Run, TrainError, fit};
 use super::{Contender, while_fitting};
 use crate::dataset::Names;
 use crate::job::Warning;
-use crate::model::Model;
+use crate::model::{KeptPath, Model};
 use crate::spec::ResolvedFit;
 
 /// A twin, and how long making it took, if anything was fitted.
@@ -72,13 +72,22 @@ pub(super) fn made(
         Model::Tree(tree) => {
             let leaves = tree.card.sparsity.leaves;
             // the largest pruning is without the splits that gain nothing: a little smaller than what was grown
-            let largest = contender.unpruned.as_ref().and_then(|path| path.rows.first()).map(|row| row.leaves);
+            let path = contender.unpruned.as_ref().and_then(KeptPath::tree);
+            let largest = path.and_then(|path| path.rows.first()).map(|row| row.leaves);
             if leaves == largest.unwrap_or(tree.card.sparsity.unpruned.leaves) {
                 return Ok(None);
             }
-            match contender.unpruned.as_ref().and_then(|path| path.promoted(tree, 0, &contender.reference)) {
+            match path.and_then(|path| path.promoted(tree, 0, &contender.reference)) {
                 Some(whole) => Ok(Some(Made { model: Arc::new(Model::Tree(whole)), names: contender.names.clone(), fit_ms: None })),
                 None => without("the tree it was pruned from was not kept.".into()),
+            }
+        }
+        Model::Network(network) if network.card.pruned.is_none() => Ok(None),
+        Model::Network(network) => {
+            let path = contender.unpruned.as_ref().and_then(KeptPath::network);
+            match path.and_then(|path| path.promoted(network, 0, &contender.reference)) {
+                Some(whole) => Ok(Some(Made { model: Arc::new(Model::Network(whole)), names: contender.names.clone(), fit_ms: None })),
+                None => without("the network it was pruned from was not kept.".into()),
             }
         }
     }

@@ -184,7 +184,7 @@ fn a_twin_is_the_ridge_of_the_same_data_and_of_a_tree_the_whole_tree() {
     let (whole, kept) = (path.rows[0].leaves, tree.card().size());
     assert!(kept < whole);
     let mut of_tree = contender(&fixture, "tree:1", tree, None);
-    of_tree.unpruned = Some(path);
+    of_tree.unpruned = Some(KeptPath::Tree(path));
     let ridge = run(&fixture, &fitted.dense_twin(fixture.data.meta.shape)).expect("a ridge");
     let dense = contender(&fixture, "ridge:1", Model::Linear(ridge.clone()), Some(&fitted));
     let contenders = vec![contender(&fixture, "lasso:1", Model::Linear(lasso), Some(&fitted)), of_tree, dense];

@@ -250,7 +250,7 @@ fn the_latency_is_the_median_over_rows_and_the_clock_is_the_callers() {
     let (base, path) = grown(&train, criterion);
     let small = path.promoted(base.tree().unwrap(), path.rows.len() - 2, "m:1").unwrap();
     let both = [base.clone(), Model::Tree(small)].map(|model| Predictor::new(Arc::new(model), None));
-    let models = [&both[0], &both[1]];
+    let models = both.each_ref();
     // every second look at the clock comes so much later than the one before: 1 µs for the first tree of a row, 2 µs for the second
     let (looks, now) = (Cell::new(0_u64), Cell::new(0));
     let clock = || {
@@ -258,9 +258,9 @@ fn the_latency_is_the_median_over_rows_and_the_clock_is_the_callers() {
         now.set(now.get() + [0, 1000, 0, 2000][(look % 4) as usize]);
         now.get()
     };
-    let told = latency_us(&rows.data, &models, &clock, &|_| ControlFlow::Continue(())).unwrap();
+    let told = latency_us(&rows.data, models, &clock, &|_| ControlFlow::Continue(())).unwrap();
     // 90 rows, so often that there are 2000 answers, and once to warm up
-    assert_eq!((told, looks.get()), (vec![Some(1.0), Some(2.0)], 4 * 90 * (1 + 23)));
-    let stopped = latency_us(&rows.data, &models, &clock, &|_| ControlFlow::Break(Leave::Nothing));
+    assert_eq!((told, looks.get()), ([Some(1.0), Some(2.0)], 4 * 90 * (1 + 23)));
+    let stopped = latency_us(&rows.data, models, &clock, &|_| ControlFlow::Break(Leave::Nothing));
     assert_eq!(stopped, Err(TrainError::Cancelled));
 }

@@ -115,7 +115,7 @@ pub(in crate::api) fn draw(served: &Served, kept: Option<&KeptPath>, picture: Pi
             };
             Ok(curve.draw(look))
         }
-        Picture::Tradeoff => match (model.tree(), model.traded(kept.and_then(KeptPath::tree))) {
+        Picture::Tradeoff => match (model.tree(), model.traded(kept)) {
             (_, Some(traded)) => Ok(tradeoff(served, traded).draw(look)),
             (Some(_), None) => prunings(kept).and_then(|_| Err(no_path())),
             (None, None) => Err(no_path()),

@@ -12,6 +12,8 @@ mod tls;
 pub mod traceparent;
 
 pub mod matrix;
+pub mod network;
+pub mod numeric;
 pub mod solver;
 pub mod tree;
 

@@ -7,6 +7,7 @@
 
 use super::clock::Clock;
 use crate::matrix::{Column, ColumnsView, Number};
+use crate::numeric::widest;
 
 /// The square of so many columns stays in a near cache.
 const NEAR: usize = 384;

@@ -4,6 +4,7 @@
 //! not depend on which others are beside it.
 
 use crate::matrix::{ColumnsView, Number};
+use crate::numeric::widest;
 
 /// Folds side by side.
 pub(super) const LANES: usize = 8;

@@ -4,6 +4,7 @@
 //! multiply-adds; wide registers, where the processor has them, only carry more lanes at a time and give the same bits.
 
 use super::clock::Clock;
+use crate::numeric::widest;
 
 /// Columns factorised at a time.
 const BLOCK: usize = 32;

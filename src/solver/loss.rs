@@ -3,7 +3,7 @@
 //! Knows nothing of matrices and penalties.
 
 use super::Loss;
-use super::elementary::{exp, ln, ln_1p};
+use crate::numeric::{exp, ln, ln_1p, widest};
 
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;

@@ -16,9 +16,6 @@ use std::ops::ControlFlow;
 
 use crate::matrix::ColumnsView;
 
-#[macro_use]
-mod wide;
-
 mod advance;
 mod blocks;
 mod bounds;
@@ -27,7 +24,6 @@ mod clock;
 mod dense;
 mod descent;
 mod dual;
-mod elementary;
 mod folds;
 mod gradient;
 mod gram;

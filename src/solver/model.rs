@@ -8,6 +8,7 @@
 use super::clock::Clock;
 use super::gram::Products;
 use super::inner::{Coordinates, Estimate, Fall, MEMORY, mixture, prox, small_fall};
+use crate::numeric::widest;
 
 /// How far a model is minimised, as a share of the gap it begins with.
 const ROUGH: f64 = 0.05;

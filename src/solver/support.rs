@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::{Observe, Point, Problem, multinomial, subset};
 use crate::matrix::{Column, Number, ValuesView};
+use crate::numeric::SplitMix64;
 
 /// How far from 1 the cosine of two columns may be that count as one: the means and spreads behind it are sums over the
 /// rows, whose rounding grows with their number (5.8e-12 was seen at 32 561 rows for x and 1 − x).
@@ -149,10 +150,7 @@ fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock
     (!clock.cancelled).then_some(found)
 }
 
-/// A number in [−1, 1) that depends on `i` alone (SplitMix64).
+/// A number in [−1, 1) that depends on `i` alone.
 fn noise(i: u64) -> f64 {
-    let mut z = i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    SplitMix64::at(i).symmetric()
 }

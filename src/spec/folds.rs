@@ -1,5 +1,7 @@
 //! Which fold a row belongs to: a pure function, written out here so that no library's change can change it.
 
+use crate::numeric::SplitMix64;
+
 /// Fold of each row, `0..folds`: a pure function of its arguments, the same on every machine and version.
 /// `strata` = class position of each row keeps class shares equal over folds.
 ///
@@ -112,52 +114,11 @@ fn shuffled(n_rows: usize, strata: Option<&[f64]>, seed: u64) -> Vec<u32> {
     order
 }
 
-/// Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, fig. 17.
-#[derive(Clone, Debug)]
-pub struct SplitMix64(pub u64);
-
-impl SplitMix64 {
-    /// 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A uniform number below `bound` > 0, without bias: Lemire, "Fast random integer generation in an interval", 2019.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        loop {
-            let product = u128::from(self.bits()) * u128::from(bound);
-            if product as u64 >= bound.wrapping_neg() % bound {
-                return (product >> 64) as u64;
-            }
-        }
-    }
-
-    /// Any order of them with the same probability: Fisher & Yates.
-    pub fn shuffle(&mut self, items: &mut [u32]) {
-        for last in (1..items.len()).rev() {
-            let other = self.below(last as u64 + 1);
-            items.swap(last, other as usize);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn the_generator_is_splitmix64() {
-        // First outputs for seed 1234567, as published with the reference implementation (prng.di.unimi.it/splitmix64.c).
-        let mut random = SplitMix64(1_234_567);
-        let outputs: Vec<u64> = (0..3).map(|_| random.bits()).collect();
-        assert_eq!(outputs, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
-    }
 
     #[test]
     fn folds_never_change_from_version_to_version() {

@@ -47,7 +47,6 @@ pub use bounds::Bounds;
 pub use compare::{CompareSpec, FitOf, Measure, ResolvedCompare, ScoreName};
 pub use estimate::{comparison_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
-pub use folds::SplitMix64;
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
 pub use network::{

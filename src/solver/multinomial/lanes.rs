@@ -4,6 +4,7 @@
 //! them are.
 
 use crate::matrix::{ColumnsView, Number, ValuesView};
+use crate::numeric::widest;
 use crate::solver::clock::Clock;
 
 /// Classes served by one walk.

@@ -3,8 +3,8 @@
 //! Everything that has an entry for each row and class lies class by class: entry (i, k) at `k·n + i`. So a class is a
 //! slice, and a loop over rows runs in wide registers however many classes there are.
 
+use crate::numeric::{exp, ln, widest};
 use crate::solver::clock::Clock;
-use crate::solver::elementary::{exp, ln};
 
 /// Rows worked at a time: their entries of one class stay in the first cache.
 const BLOCK: usize = 256;

@@ -2,7 +2,7 @@
 
 use super::super::TrainError;
 use super::super::evaluate::{Pace, STRETCH};
-use crate::spec::SplitMix64;
+use crate::numeric::SplitMix64;
 
 /// Share of the resamples outside an interval, on each side.
 const TAIL: f64 = 0.025;

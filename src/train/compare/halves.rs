@@ -7,7 +7,7 @@ use super::support::{jaccard_of, shared_of};
 use super::{Contender, while_fitting};
 use crate::dataset::Dataset;
 use crate::model::{Model, SupportStability};
-use crate::spec::SplitMix64;
+use crate::numeric::SplitMix64;
 
 /// Fits `halves` halves of the rows, two disjoint ones a pair; `of` says which of how many contenders it is.
 pub(super) fn measure(

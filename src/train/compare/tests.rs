@@ -8,7 +8,7 @@ use super::quality::Ranked;
 use super::support::{jaccard_of, shared_of};
 use super::*;
 use crate::job::Progress;
-use crate::spec::SplitMix64;
+use crate::numeric::SplitMix64;
 
 fn going_on(_: &Progress) -> ControlFlow<Leave> {
     ControlFlow::Continue(())

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::job::{DatasetRef, Warning};
 use crate::model::{Comparison, Model};
-use crate::spec::{Criterion, Measure, Pruning, ResolvedCompare, ResolvedTree, ScoreName, SplitMix64, TreeSize};
+use crate::numeric::SplitMix64;
+use crate::spec::{Criterion, Measure, Pruning, ResolvedCompare, ResolvedTree, ScoreName, TreeSize};
 
 fn contender(fixture: &Fixture, reference: &str, model: Model, fitted: Option<&ResolvedFit>) -> Contender {
     let origin = fitted.map(|spec| Origin { dataset: Arc::new(fixture.data.clone()), spec: spec.clone() });

@@ -1,8 +1,9 @@
-//! Functions compiled for the widest registers there are, chosen when they are called: the one place of this room with
-//! `unsafe`, in what the macro writes.
+//! Functions compiled for the widest registers there are, chosen when they are called: the one place of the rooms of
+//! numbers with `unsafe` for it, in what the macro writes.
 //!
 //! The arithmetic is written once, in lanes of a fixed width and without fused multiply-adds (the compiler never fuses by
-//! itself): wide registers only carry more lanes at a time, and every twin gives the same bits.
+//! itself): wide registers only carry more lanes at a time, and every twin gives the same bits. Bodies are plain `for` loops: a closure is compiled as a
+//! function of its own, without the wide registers.
 
 /// Makes the function under the widest registers there are. All twins give the same bits.
 macro_rules! widest {
@@ -33,3 +34,5 @@ macro_rules! widest {
         }
     };
 }
+
+pub(crate) use widest;

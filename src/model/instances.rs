@@ -20,7 +20,7 @@ use crate::json::{Text, Trail, read, read_part};
 pub(super) fn predict(predictor: &Predictor, body: &[u8], query: &PredictOptions, limits: &PredictLimits) -> Result<Predictions, Fault> {
     let trail = Trail::default();
     let parts = read(body, &trail, PartsSeed(&trail))?;
-    let wanted = Wanted::new(&parts.options, query, predictor.answers(), predictor.model().tree().is_some())?;
+    let wanted = Wanted::new(&parts.options, query, predictor.answers(), predictor.extras())?;
     let mut scorer = Scorer::new(predictor, wanted, limits);
     let trail = Trail::default();
     match (parts.instances, parts.csr) {

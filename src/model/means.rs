@@ -57,7 +57,7 @@ impl Predictor {
             _ => "prediction",
         };
         let options = PredictOptions { output: Some(vec![word.to_owned()]), ..PredictOptions::default() };
-        let wanted = Wanted::new(&PredictOptions::default(), &options, self.answers(), self.model().tree().is_some())?;
+        let wanted = Wanted::new(&PredictOptions::default(), &options, self.answers(), self.extras())?;
         let mut scorer = Scorer::new(self, wanted, &LIMITS);
         let mut offsets = Vec::new();
         for (at, (entries, offset)) in rows.enumerate() {

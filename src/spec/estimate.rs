@@ -10,7 +10,11 @@
 //! Time: a solve of one λ along a path costs 1 to 20 passes over the non-zeros, a cold one 10 to 300; a pass takes
 //! 1 to 5 ns a non-zero (twice that for logistic loss) and 2 to 10 ns a row, once for each solve of each fold.
 
-use super::{Estimate, Lambda, Loss, PILOT_FOLDS, ResolvedCompare, ResolvedFit, ResolvedPrune, ResolvedRules, ResolvedTree, Selection};
+use super::network::n_outputs;
+use super::{
+    Estimate, Lambda, Loss, PILOT_FOLDS, Removal, ResolvedCompare, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules,
+    ResolvedTree, Selection,
+};
 use crate::dataset::Meta;
 
 const MIB: f64 = 1_048_576.0;

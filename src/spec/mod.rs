@@ -55,7 +55,7 @@ pub use network::{
 pub use parse::{is_name, parse_job, parse_job_of};
 pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
 pub use promote::parse_promotion;
-pub use prune::{Amount, Ccp, HeldOutScore, PruneMethod, PruneSpec, ResolvedPrune};
+pub use prune::{Amount, BaseSize, Ccp, HeldOutScore, PruneMethod, PruneSpec, ResolvedPrune};
 pub use reference::{ModelRef, Pick, version_number};
 pub use removal::{Removal, RemovalMethod, Schedule};
 pub use resolve::{PILOT_FOLDS, feature_index};

@@ -14,7 +14,7 @@ use crate::model::Card;
 
 const BASE: &str = "#/spec/base";
 const AMOUNT: &str = "#/spec/amount";
-pub(super) const LEAVES_MAX: u64 = u32::MAX as u64;
+const LEAVES_MAX: u64 = u32::MAX as u64;
 /// All methods; the first two are those of trees.
 const METHODS: [&str; 7] =
     ["ccp", "reduced_error", "l1_unstructured", "ln_structured", "random_unstructured", "global_unstructured", "inputs"];
@@ -115,6 +115,42 @@ pub struct Ccp {
     pub max_quality_loss: Option<f64>,
 }
 
+/// How large the model to be pruned is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum BaseSize {
+    Tree {
+        leaves: u64,
+    },
+    /// Weights of all layers, zeros too; units of the hidden layers; inputs.
+    Network {
+        weights: u64,
+        neurons: u64,
+        inputs: u64,
+    },
+    /// A model that cannot be pruned.
+    Other,
+}
+
+impl BaseSize {
+    /// What the row of a model says.
+    pub fn of(card: &Card) -> Self {
+        match card {
+            Card::Tree(card) => Self::Tree { leaves: card.sparsity.leaves },
+            Card::Network(card) => {
+                let layers = &card.sparsity.layers;
+                let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
+                Self::Network {
+                    weights: layers.iter().map(|layer| layer.shape[0].saturating_mul(layer.shape[1])).sum(),
+                    neurons: hidden.iter().map(|layer| layer.shape[1]).sum(),
+                    inputs: card.sparsity.features_active,
+                }
+            }
+            Card::Linear(_) | Card::Rules(_) => Self::Other,
+        }
+    }
+}
+
 /// Leaves, weights, neurons or inputs to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -158,7 +194,7 @@ pub(super) fn parse_prune(value: &Value, limits: &SpecLimits, problems: &mut Pro
     let base_weights = spec.whole("base_weights", 1, WHOLE_MAX, problems);
     let given = |key: &&str| value.get(key).is_some();
     let removal = match of_network {
-        Some(method) => Some((method, parse_removal(&mut spec, method, ccp.max_quality_loss, problems))),
+        Some(method) => Some((method, parse_removal(&mut spec, ccp.max_quality_loss, problems))),
         None => {
             for key in removal::KEYS.iter().filter(|key| given(key)) {
                 spec.take(key);
@@ -214,17 +250,21 @@ fn parse_selection(value: &Value, problems: &mut Problems) -> Option<HeldOutScor
 }
 
 impl PruneSpec {
-    /// Compares the model, of which `card` is stored, with the specification and the data set.
+    /// Compares the model, which is so large, with the specification and the data set.
     ///
     /// # Errors
     /// `invalid_target` where the target is not what the model predicts; `invalid_parameter` where the model is not what the method
     /// prunes, where features cannot be told which is which, or where a number or limit means nothing for this model.
-    pub fn resolve(&self, base: &KnownModel<'_>, card: &Card, meta: &Meta) -> Result<ResolvedPrune, Fault> {
-        let (size, sizes) = match (card, self.method.removal()) {
-            (Card::Tree(card), None) => (card.sparsity.leaves, "leaves"),
-            (Card::Network(card), Some((method, removal))) => {
-                removal.check(method, card)?;
-                (card.sparsity.layers.iter().map(|layer| layer.shape[0].saturating_mul(layer.shape[1])).sum(), "weights")
+    pub fn resolve(&self, base: &KnownModel<'_>, size: BaseSize, meta: &Meta) -> Result<ResolvedPrune, Fault> {
+        let (size, sizes) = match (size, self.method.removal()) {
+            (BaseSize::Tree { leaves }, None) => (leaves, "leaves"),
+            (BaseSize::Network { weights, neurons, inputs }, Some((method, removal))) => {
+                removal.check(match method {
+                    RemovalMethod::LnStructured => (neurons, "hidden neurons"),
+                    RemovalMethod::Inputs => (inputs, "inputs"),
+                    _ => (weights, "weights"),
+                })?;
+                (weights, "weights")
             }
             (_, None) => {
                 return Err(conflict(BASE, "conflict", format!("a {} model has no leaves to prune; it must be a tree", base.kind)));

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
-use super::prune::{Amount, LEAVES_MAX, conflict, parse_amount};
+use super::prune::{Amount, conflict, parse_amount};
 use crate::fault::Fault;
-use crate::model::NetworkCard;
 
 const SCHEDULE: &str = "#/spec/schedule";
 const STEPS_MAX: u64 = 100;
@@ -47,10 +46,9 @@ impl RemovalMethod {
 /// How much of a network is removed, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Removal {
-    /// Share or number of what the method removes, as the base was trained: of each layer, or of all layers together.
+    /// Share or number of what the method removes, zeros too: a share of each layer, or of all layers together; of a number layers give
+    /// in proportion to what they have.
     pub amount: Amount,
-    /// Norm of the structured methods.
-    pub n: u64,
     /// In how many turns, and what is done between them.
     pub schedule: Schedule,
     /// The most that the score on rows held out may fall, absolute: the sparsest turn that loses no more is the model.
@@ -75,20 +73,10 @@ pub struct Schedule {
 }
 
 /// The keys of a removal, of which a tree has none.
-pub(super) const KEYS: [&str; 4] = ["schedule", "n", "holdout_fraction", "seed"];
+pub(super) const KEYS: [&str; 3] = ["schedule", "holdout_fraction", "seed"];
 
 /// Reads the keys of a removal but `max_quality_loss`; `None` where something is wrong.
-pub(super) fn parse_removal(
-    spec: &mut Fields<'_>,
-    method: RemovalMethod,
-    max_quality_loss: Option<f64>,
-    problems: &mut Problems,
-) -> Option<Removal> {
-    let structured = matches!(method, RemovalMethod::LnStructured | RemovalMethod::Inputs);
-    let n = spec.whole("n", 1, 2, problems);
-    if n.is_some() && !structured {
-        problems.add(&spec.at("n"), "conflict", format!("is the norm of groups of weights; {} removes single ones", method.name()));
-    }
+pub(super) fn parse_removal(spec: &mut Fields<'_>, max_quality_loss: Option<f64>, problems: &mut Problems) -> Option<Removal> {
     let asked = spec.has("amount");
     let amount = parse_amount(spec, problems);
     if !asked && max_quality_loss.is_none() {
@@ -101,7 +89,7 @@ pub(super) fn parse_removal(
     let part = |share: f64| share > 0.0 && share <= 0.5;
     let holdout_fraction = spec.number("holdout_fraction", "above 0, at most 0.5", part, problems).unwrap_or(0.1);
     let seed = spec.whole("seed", 0, WHOLE_MAX, problems).unwrap_or(0);
-    Some(Removal { amount, n: n.unwrap_or(2), schedule: schedule?, max_quality_loss, holdout_fraction, seed })
+    Some(Removal { amount, schedule: schedule?, max_quality_loss, holdout_fraction, seed })
 }
 
 fn parse_schedule(value: &Value, usual: Schedule, problems: &mut Problems) -> Option<Schedule> {
@@ -117,25 +105,14 @@ fn parse_schedule(value: &Value, usual: Schedule, problems: &mut Problems) -> Op
 }
 
 impl Removal {
-    /// Compares it with the network it is of.
-    pub(super) fn check(&self, method: RemovalMethod, base: &NetworkCard) -> Result<(), Fault> {
-        let Amount::Count(count) = self.amount else { return Ok(()) };
-        let layers = &base.sparsity.layers;
-        let weights = |layer: &crate::model::LayerSparsity| layer.shape[0] * layer.shape[1];
-        let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-        let (most, of) = match method {
-            RemovalMethod::L1Unstructured | RemovalMethod::RandomUnstructured => {
-                (layers.iter().map(weights).min(), "weights of its smallest layer")
+    /// Compares it with how many there are of what it removes.
+    pub(super) fn check(&self, (most, what): (u64, &str)) -> Result<(), Fault> {
+        match self.amount {
+            Amount::Count(count) if count >= most => {
+                let detail = format!("must be below {most}, the {what} of the base; got {}", show(&count.into()));
+                Err(conflict("#/spec/amount", "out_of_range", detail))
             }
-            RemovalMethod::GlobalUnstructured => (Some(layers.iter().map(weights).sum()), "weights"),
-            RemovalMethod::LnStructured => (hidden.iter().map(|layer| layer.shape[1]).min(), "neurons of its smallest hidden layer"),
-            RemovalMethod::Inputs => (Some(base.sparsity.features_active), "inputs"),
-        };
-        let most = most.unwrap_or(0).min(LEAVES_MAX);
-        if count < most {
-            return Ok(());
+            _ => Ok(()),
         }
-        let detail = format!("must be below {most}, the {of}; got {}", show(&count.into()));
-        Err(conflict("#/spec/amount", "out_of_range", detail))
     }
 }

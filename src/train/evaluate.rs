@@ -232,12 +232,12 @@ impl Matched {
         Ok(matched)
     }
 
-    pub(super) fn warnings(self) -> Vec<Warning> {
-        let warn = |(count, features): (u64, Vec<String>), code: &str, what: &str| {
-            (count > 0).then(|| Warning { code: code.into(), detail: format!("{count} {what}"), features })
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let warn = |(count, features): &(u64, Vec<String>), code: &str, what: &str| {
+            (*count > 0).then(|| Warning { code: code.into(), detail: format!("{count} {what}"), features: features.clone() })
         };
-        let unknown = warn(self.unknown, "unknown_features", "features of the data set are unknown to the model and were left out.");
-        let missing = warn(self.missing, "missing_features", "features of the model are not in the data set and count as 0.");
+        let unknown = warn(&self.unknown, "unknown_features", "features of the data set are unknown to the model and were left out.");
+        let missing = warn(&self.missing, "missing_features", "features of the model are not in the data set and count as 0.");
         unknown.into_iter().chain(missing).collect()
     }
 }

@@ -65,6 +65,7 @@ pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &
             let cut = cuts_by_loss(&tree, rows.losses());
             (whole.nodes.cut(|at| cut[at]), 0.0, json!({ "mode": "reduced_error", "index": 0 }))
         }
+        _ => return Err(unfit("internal_error", "A tree cannot be pruned as networks are.")),
     };
     let path = judge.path(&nodes, criterion, ccp_alpha)?;
 

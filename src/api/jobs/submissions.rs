@@ -22,7 +22,7 @@ use crate::api::wire::request::{Caller, Query, Segments, wait_preferred};
 use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
-use crate::spec::{self, Asked, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, PruneSpec, Work};
+use crate::spec::{self, Asked, BaseSize, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, PruneSpec, Work};
 use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
 /// Where submissions keep their answers.
@@ -194,7 +194,7 @@ async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, data
 async fn resolve_pruning(api: &Api, project: &str, asked: &PruneSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
     let row = named(api, project, &asked.base, "#/spec/base").await?;
     let (reference, classes) = (row.reference(), row.card.classes());
-    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), &row.card, &dataset.meta)?))
+    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), BaseSize::of(&row.card), &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.

@@ -11,6 +11,7 @@ fn pruning(spec: &str) -> Result<PruneSpec, Fault> {
 }
 
 const TREE: KnownModel<'_> = KnownModel { reference: "m:7", kind: "tree", loss: "squared", classes: None, named: false };
+const WHOLE: BaseSize = BaseSize::Tree { leaves: 12 };
 
 #[test]
 fn every_way_to_prune_is_resolved_stored_and_can_be_posted_again() {
@@ -26,15 +27,15 @@ fn every_way_to_prune_is_resolved_stored_and_can_be_posted_again() {
     ] {
         let asked = pruning(&format!(r#"{{"base":"m@production",{how},"limits":{{"max_runtime_s":5}}}}"#)).unwrap();
         assert_eq!(asked.base, ModelRef { name: "m".into(), pick: Pick::Alias("production".into()) });
-        let resolved = asked.resolve(&TREE, 12, &regression()).unwrap();
-        assert_eq!((&*resolved.base, resolved.base_leaves, resolved.limits.max_runtime_s), ("m:7", 12, Some(5.0)), "{how}");
+        let resolved = asked.resolve(&TREE, WHOLE, &regression()).unwrap();
+        assert_eq!((&*resolved.base, resolved.base_leaves, resolved.limits.max_runtime_s), ("m:7", Some(12), Some(5.0)), "{how}");
         let stored = Work::Prune(resolved.clone()).write().unwrap();
         assert_eq!(Work::read(JobKind::Prune, &stored).unwrap(), Work::Prune(resolved.clone()), "{stored}");
-        assert_eq!(pruning(&stored.to_string()).unwrap().resolve(&TREE, 12, &regression()).unwrap(), resolved);
+        assert_eq!(pruning(&stored.to_string()).unwrap().resolve(&TREE, WHOLE, &regression()).unwrap(), resolved);
         assert!(Work::read(JobKind::Evaluate, &stored).is_err() && Work::read(JobKind::Fit, &stored).is_err());
     }
     let min = pruning(r#"{"base":"m","method":"ccp","selection":{"method":"holdout"}}"#).unwrap();
-    let PruneMethod::Ccp(ccp) = min.resolve(&TREE, 12, &regression()).unwrap().method else { panic!("ccp") };
+    let PruneMethod::Ccp(ccp) = min.resolve(&TREE, WHOLE, &regression()).unwrap().method else { panic!("ccp") };
     assert_eq!(ccp.selection, Some(HeldOutScore { method: "holdout".into(), rule: Rule::Min }));
 }
 
@@ -70,7 +71,7 @@ fn every_wrong_word_is_told_with_code_and_place() {
         (r#"{"base":"m","method":"ccp","selection":{"method":"holdout","fraction":0.2}}"#, vec!["#/spec/selection/fraction unknown_field"]),
         (r#"{"base":"m","method":"reduced_error","amount":0.5}"#, vec!["#/spec/amount conflict"]),
         (r#"{"base":"m","method":"reduced_error","max_quality_loss":0}"#, vec!["#/spec/max_quality_loss conflict"]),
-        (r#"{"base":"m","method":"reduced_error","schedule":{"steps":5}}"#, vec!["#/spec/schedule unknown_field"]),
+        (r#"{"base":"m","method":"reduced_error","schedule":{"steps":5}}"#, vec!["#/spec/schedule conflict"]),
         (r#"{"base":"m","method":"reduced_error","limits":{"max_runtime_s":0}}"#, vec!["#/spec/limits/max_runtime_s out_of_range"]),
     ] {
         assert_eq!(places(&pruning(spec).unwrap_err()), expected, "{spec}");
@@ -85,7 +86,7 @@ fn every_wrong_word_is_told_with_code_and_place() {
 fn a_pruning_meets_its_tree_and_its_data_set() {
     let asked = |how: &str| pruning(&format!(r#"{{"base":"m",{how}}}"#)).unwrap();
     let refused = |how: &str, base: &KnownModel<'_>, meta: &Meta| {
-        let fault = asked(how).resolve(base, 12, meta).unwrap_err();
+        let fault = asked(how).resolve(base, WHOLE, meta).unwrap_err();
         (fault.code, places(&fault).join(", "))
     };
     let all = r#""method":"reduced_error""#;
@@ -96,9 +97,9 @@ fn a_pruning_meets_its_tree_and_its_data_set() {
     assert_eq!(refused(all, &TREE, &binary()).0, Code::InvalidTarget);
     let sides = [Some(Class::Number(-1.0)), Some(Class::Number(1.0))];
     let of_sides = KnownModel { loss: "gini", classes: Some(&sides), ..TREE };
-    assert!(asked(all).resolve(&of_sides, 12, &binary()).is_ok());
+    assert!(asked(all).resolve(&of_sides, WHOLE, &binary()).is_ok());
     assert_eq!(refused(all, &of_sides, &meta(TargetKind::Multiclass, &[-1.0, 0.0, 1.0])).0, Code::InvalidTarget);
-    assert!(asked(r#""method":"ccp","amount":11"#).resolve(&TREE, 12, &regression()).is_ok());
+    assert!(asked(r#""method":"ccp","amount":11"#).resolve(&TREE, WHOLE, &regression()).is_ok());
     let too_many = refused(r#""method":"ccp","amount":12"#, &TREE, &regression());
     assert_eq!(too_many, (Code::InvalidParameter, "#/spec/amount out_of_range".into()));
     let other = refused(r#""method":"reduced_error","base_leaves":13"#, &TREE, &regression());
@@ -111,7 +112,8 @@ fn a_pruning_meets_its_tree_and_its_data_set() {
 fn what_a_pruning_may_cost_grows_with_rows_and_leaves() {
     let of = |leaves: u64, rows: u64| {
         let meta = Meta { shape: [rows, 200], ..regression() };
-        let resolved = pruning(r#"{"base":"m","method":"reduced_error"}"#).unwrap().resolve(&TREE, leaves, &meta).unwrap();
+        let resolved =
+            pruning(r#"{"base":"m","method":"reduced_error"}"#).unwrap().resolve(&TREE, BaseSize::Tree { leaves }, &meta).unwrap();
         Work::Prune(resolved).estimate(&meta, 1)
     };
     let (small, deep, long) = (of(10, 100), of(1_000_000, 100), of(10, 10_000_000));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Comparison, Model};
+use crate::model::{Comparison, KeptPath, Model};
 use crate::numeric::SplitMix64;
 use crate::spec::{Criterion, Measure, Pruning, ResolvedCompare, ResolvedTree, ScoreName, TreeSize};
 

@@ -43,7 +43,7 @@ fn cases() -> Vec<Case> {
 
 fn asked(method: PruneMethod, base: &Model) -> ResolvedPrune {
     let base_leaves = base.tree().unwrap().nodes.n_leaves() as u64;
-    ResolvedPrune { base: "m:1".into(), base_leaves, method, limits: RunLimits::default() }
+    ResolvedPrune { base: "m:1".into(), base_leaves: Some(base_leaves), base_weights: None, method, limits: RunLimits::default() }
 }
 
 fn cut(rows: &Fixture, base: &Model, method: PruneMethod) -> Result<(TreeModel, TreePath), TrainError> {

@@ -1,0 +1,173 @@
+//! Trains a network from given weights and says what each batch's loss was and what each epoch took: our side of `bench/network.py`.
+//! Prints; asserts nothing.
+//!
+//! `network FOLDER` reads rows and first weights, then a job from each line of stdin, and answers each with a line on stdout. The
+//! folder holds raw little-endian arrays:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `offsets.u64`, `inputs.u32`, `values.f64` | the rows (CSR) |
+//! | `y.f64` | numbers, ±1, or classes from 0 |
+//! | `weights.f64` | of each layer the weights, input by input, then the biases |
+//!
+//! `network kernels` measures from which density on the kernel of sparse weights is slower than the dense one.
+
+use std::io::BufRead;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use sparsefit::network::{
+    Activation, Compact, CompactLayer, Data, Hands, Layer, Network, Optimizer, Options, Penalty, Progress, Rows, Start, Target, Weights,
+    train,
+};
+use sparsefit::numeric::SplitMix64;
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Job {
+    /// Of all layers, from the inputs to the outputs.
+    widths: Vec<usize>,
+    tanh: bool,
+    loss: Loss,
+    learning_rate: f64,
+    /// SGD with this momentum instead of Adam.
+    momentum: Option<f64>,
+    l1: f64,
+    epochs: usize,
+    batch_size: usize,
+    seed: u64,
+    threads: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Loss {
+    Squared,
+    Logistic,
+    Softmax,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// Of each batch, before its step.
+    losses: Vec<f64>,
+    /// Of each epoch.
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+    /// Weights that are not 0 in the end.
+    nonzeros: usize,
+}
+
+fn main() -> Fallible<()> {
+    let folder = std::env::args().nth(1).ok_or("usage: network FOLDER < jobs, or network kernels")?;
+    if folder == "kernels" {
+        kernels();
+        return Ok(());
+    }
+    for line in std::io::stdin().lock().lines() {
+        let job: Job = serde_json::from_str(&line?)?;
+        println!("{}", serde_json::to_string(&answer(&job, Path::new(&folder))?)?);
+    }
+    Ok(())
+}
+
+fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
+    let bytes = |name: &str| std::fs::read(folder.join(name));
+    let doubles =
+        |name: &str| Ok::<_, std::io::Error>(bytes(name)?.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect::<Vec<_>>());
+    let offsets = bytes("offsets.u64")?.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b) as usize).collect();
+    let inputs = bytes("inputs.u32")?.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+    let x = Rows::new(*job.widths.first().ok_or("no widths")?, offsets, inputs, doubles("values.f64")?)?;
+    let (y, mut weights) = (doubles("y.f64")?, doubles("weights.f64")?.into_iter());
+    let mut some = |n: usize| weights.by_ref().take(n).collect::<Vec<f64>>();
+    let layer = |pair: &[usize]| Layer { inputs: pair[0], outputs: pair[1], weights: some(pair[0] * pair[1]), biases: some(pair[1]) };
+    let activation = if job.tanh { Activation::Tanh } else { Activation::Relu };
+    let network = Network { activation, layers: job.widths.windows(2).map(layer).collect() };
+    let classes: Vec<u32> = y.iter().map(|y| y.abs() as u32).collect();
+    let target = match job.loss {
+        Loss::Squared => Target::Numbers(&y),
+        Loss::Logistic => Target::Signs(&y),
+        Loss::Softmax => Target::Classes { of_row: &classes, n: *job.widths.last().ok_or("no widths")? },
+    };
+    let rows: Vec<u32> = (0..x.n_rows() as u32).collect();
+    let data = Data { x: &x, target, weights: None, rows: &rows, held_out: &[] };
+    let learning_rate = job.learning_rate;
+    let optimizer = job.momentum.map_or(Optimizer::Adam { learning_rate }, |momentum| Optimizer::Sgd { learning_rate, momentum });
+    let options =
+        Options { optimizer, penalty: Penalty::L1(job.l1), epochs: job.epochs, batch_size: job.batch_size, seed: job.seed, patience: None };
+    let batches = x.n_rows().div_ceil(job.batch_size);
+    let (mut losses, mut ends) = (Vec::new(), Vec::new());
+    let seen = Mutex::new((&mut losses, &mut ends, (0, -1.0)));
+    let observe = |progress: &Progress| {
+        // after a batch its share of the epoch is that before it
+        let at = (progress.epoch, progress.part);
+        if let (Some(loss), Ok(mut seen)) = (progress.batch_loss, seen.lock())
+            && seen.2 != at
+        {
+            seen.2 = at;
+            seen.0.push(loss);
+            if seen.0.len() % batches == 0 {
+                seen.1.push((cpu(), Instant::now()));
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let (mut before, mut start) = (cpu(), Instant::now());
+    let hands = Hands { threads: job.threads, on_thread: &|| () };
+    let trained = train(&data, Start::From { network: &network, kept: None }, &options, &hands, &observe)?;
+    let (mut cpu, mut wall) = (Vec::new(), Vec::new());
+    for (then, at) in ends {
+        cpu.push(then - before);
+        wall.push((at - start).as_secs_f64());
+        (before, start) = (then, at);
+    }
+    Ok(Answer { losses, cpu, wall, nonzeros: trained.network.nonzeros() })
+}
+
+/// CPU seconds of the process.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// A layer of each density in both forms, asked with all inputs.
+fn kernels() {
+    println!("| inputs × outputs | density | dense ns | sparse ns |\n|---|---|---|---|");
+    for (inputs, outputs) in [(1000, 64), (256, 256), (64, 20), (1000, 10)] {
+        for density in [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5] {
+            let mut random = SplitMix64(1);
+            let all: Vec<f64> = (0..inputs * outputs).map(|_| if random.share() < density { random.symmetric() } else { 0.0 }).collect();
+            let (mut offsets, mut places, mut values) = (vec![0], Vec::new(), Vec::new());
+            for row in all.chunks(outputs) {
+                for (k, w) in row.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+                    places.push(k as u32);
+                    values.push(*w);
+                }
+                offsets.push(values.len());
+            }
+            let times = [Weights::Dense(all.clone()), Weights::Sparse { offsets, outputs: places, values }].map(|weights| {
+                let layers = vec![CompactLayer { inputs, biases: vec![0.0; outputs], weights }];
+                let compact = Compact { activation: Activation::Relu, inputs: (0..inputs as u32).collect(), layers, cut: vec![] };
+                let entries: Vec<(u32, f64)> = (0..inputs as u32).map(|i| (i, 1.0)).collect();
+                let (mut room, mut sums) = (entries.clone(), Vec::new());
+                let mut least = f64::INFINITY;
+                for _ in 0..30 {
+                    let start = Instant::now();
+                    for _ in 0..20 {
+                        room.clone_from(&entries);
+                        compact.say(&mut room, &mut sums);
+                    }
+                    least = least.min(start.elapsed().as_secs_f64() / 20.0);
+                }
+                least * 1e9
+            });
+            println!("| {inputs} × {outputs} | {density} | {:.0} | {:.0} |", times[0], times[1]);
+        }
+    }
+}

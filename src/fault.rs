@@ -101,6 +101,7 @@ codes! {
     NoStability => "no_stability",
     /// The model is of another kind than a tree.
     NoTree => "no_tree",
+    /// The model is no network.
     NoLayers => "no_layers",
     /// The job is of another type than `compare`.
     NoComparison => "no_comparison",

@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 3;
 /// Units of a hidden layer.
 const WIDTH_MAX: u64 = 4096;
 /// Weights that a network may have before anything is removed.
-pub const WEIGHTS_MAX: u64 = 1 << 28;
+const WEIGHTS_MAX: u64 = 1 << 28;
 /// Classes that a network can tell apart.
 const CLASSES_MAX: usize = 1 << 12;
 const EPOCHS_MAX: u64 = 10_000;
@@ -237,18 +237,19 @@ fn parse_optimizer(value: &Value, problems: &mut Problems) -> Option<Optimizer> 
 fn parse_penalty(value: &Value, problems: &mut Problems) -> Option<NetworkPenalty> {
     let mut penalty = Fields::open(value, "#/spec/penalty", problems)?;
     let kind = penalty.need("type", problems).and(penalty.word("type", &["none", "l1", "group_l1", "l2"], problems));
-    let lambda = penalty.number("lambda", "above 0", |lambda| lambda.is_finite() && lambda > 0.0, problems);
+    let lambda = penalty.number("lambda", "at least 0", |lambda| lambda.is_finite() && lambda >= 0.0, problems);
     let kind = kind.map(|kind| match kind {
         "l1" => NetworkPenaltyType::L1,
         "group_l1" => NetworkPenaltyType::GroupL1,
         "l2" => NetworkPenaltyType::L2,
         _ => NetworkPenaltyType::None,
     });
-    match (kind, value.get("lambda")) {
-        (Some(NetworkPenaltyType::None), Some(lambda)) if !lambda.is_null() => {
+    match (kind, lambda) {
+        (Some(NetworkPenaltyType::None), Some(lambda)) if lambda > 0.0 => {
             problems.add(&penalty.at("lambda"), "conflict", "has no meaning without a penalty");
         }
         (Some(NetworkPenaltyType::None) | None, _) | (_, Some(_)) => {}
+        (Some(_), None) if value.get("lambda").is_some() => {}
         (Some(_), None) => problems.add(&penalty.at("lambda"), "missing", "a penalty needs its `lambda`"),
     }
     penalty.close(problems);

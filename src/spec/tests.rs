@@ -4,6 +4,7 @@ mod bounds;
 mod classes;
 mod compare;
 mod evaluate;
+mod network;
 mod penalties;
 mod prune;
 mod rules;

@@ -5,6 +5,7 @@ mod compare;
 mod equivalents;
 mod evaluate;
 mod keep_best;
+mod network;
 mod penalties;
 mod promote;
 mod prune;

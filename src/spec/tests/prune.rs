@@ -54,7 +54,7 @@ fn every_wrong_word_is_told_with_code_and_place() {
         ("{}", vec!["#/spec/base missing", "#/spec/method missing"]),
         (r#"{"base":3,"method":"ccp","ccp_alpha":0}"#, vec!["#/spec/base invalid_field"]),
         (r#"{"base":"m:0","method":"reduced_error"}"#, vec!["#/spec/base invalid_field"]),
-        (r#"{"base":"m","method":"l1_unstructured","amount":0.9}"#, vec!["#/spec/method unknown_value"]),
+        (r#"{"base":"m","method":"l0_unstructured","amount":0.9}"#, vec!["#/spec/method unknown_value"]),
         (r#"{"base":"m","method":"ccp"}"#, vec!["#/spec missing"]),
         (r#"{"base":"m","method":"ccp","ccp_alpha":-1}"#, vec!["#/spec/ccp_alpha out_of_range"]),
         (r#"{"base":"m","method":"ccp","target_leaves":0}"#, vec!["#/spec/target_leaves out_of_range"]),
@@ -91,7 +91,8 @@ fn a_pruning_meets_its_tree_and_its_data_set() {
     };
     let all = r#""method":"reduced_error""#;
     let linear = KnownModel { kind: "linear", ..TREE };
-    assert_eq!(refused(all, &linear, &regression()), (Code::InvalidParameter, "#/spec/base conflict".into()));
+    let fault = asked(all).resolve(&linear, BaseSize::Other, &regression()).unwrap_err();
+    assert_eq!((fault.code, &*places(&fault)), (Code::InvalidParameter, &["#/spec/base conflict".to_owned()][..]));
     let named = Meta { named: true, ..regression() };
     assert_eq!(refused(all, &TREE, &named), (Code::InvalidParameter, "#/spec/base conflict".into()));
     assert_eq!(refused(all, &TREE, &binary()).0, Code::InvalidTarget);

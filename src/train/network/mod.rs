@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::evaluate::Pace;
-use super::{Leave, Run, TrainError, evaluate, go_on, unfit};
-use crate::dataset::{Class, Dataset};
+use super::{Leave, Run, TrainError, evaluate, unfit};
+use crate::dataset::Dataset;
 use crate::job::{Progress, Step, Warning};
 use crate::model::{self, Model, NetworkCard, NetworkModel, NetworkSparsity, TIME_LIMIT};
 use crate::network::{
@@ -267,7 +267,7 @@ struct Tracker<'r> {
     name: &'static str,
     total: u64,
     /// Epochs of earlier turns.
-    before: u64,
+    before: AtomicU64,
     /// Bits of the largest fraction told, which never falls.
     reached: AtomicU64,
     best_is_wanted: AtomicBool,
@@ -275,11 +275,23 @@ struct Tracker<'r> {
 
 impl<'r> Tracker<'r> {
     fn new(run: &'r Run<'r>, name: &'static str, total: u64) -> Self {
-        Self { run, name, total: total.max(1), before: 0, reached: AtomicU64::new(0), best_is_wanted: AtomicBool::new(false) }
+        Self {
+            run,
+            name,
+            total: total.max(1),
+            before: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
+            best_is_wanted: AtomicBool::new(false),
+        }
+    }
+
+    /// So many epochs more are behind.
+    fn passed(&self, epochs: u64) {
+        self.before.fetch_add(epochs, Ordering::Relaxed);
     }
 
     fn tell(&self, at: &network::Progress) -> ControlFlow<Halt> {
-        let share = ((self.before as f64 + at.epoch as f64 + at.part.clamp(0.0, 1.0)) / self.total as f64).min(1.0);
+        let share = ((self.before.load(Ordering::Relaxed) as f64 + at.epoch as f64 + at.part.clamp(0.0, 1.0)) / self.total as f64).min(1.0);
         // bits of positive doubles are ordered as they are
         let share = share.max(f64::from_bits(self.reached.fetch_max(share.to_bits(), Ordering::Relaxed)));
         let done = ((share * self.total as f64 + 1e-9) as u64).min(self.total);

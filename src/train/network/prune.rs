@@ -34,9 +34,9 @@ pub fn prune_network(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, ru
     let (method, removal) = spec.method.removal().ok_or_else(|| internal("pruned as a tree is"))?;
     let schedule = &removal.schedule;
     let epochs_of_turn = schedule.fine_tune_epochs + 1;
-    let mut tracker = Tracker::new(run, "epochs", schedule.steps * epochs_of_turn + u64::from(schedule.rewind));
+    let tracker = Tracker::new(run, "epochs", schedule.steps * epochs_of_turn + u64::from(schedule.rewind));
     let given = Given::of(dataset, base, whole, removal, &tracker)?;
-    let early = if schedule.rewind { Some(given.early(&mut tracker)?) } else { None };
+    let early = if schedule.rewind { Some(given.early(&tracker)?) } else { None };
     let mut turns = vec![given.turn(0, whole.clone(), &tracker)?];
     let (mut network, mut kept) = (given.begin.clone(), kept_of(&given.begin));
     for turn in 1..=schedule.steps {
@@ -49,7 +49,7 @@ pub fn prune_network(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, ru
         let data = Data { held_out: &[], ..given.data() };
         let start = Start::From { network: &network, kept: Some(&kept) };
         network = train(&data, start, &options, &hands(run), &|at| tracker.tell(at))?.network;
-        tracker.before += epochs_of_turn;
+        tracker.passed(epochs_of_turn);
         let card = card_of(&whole.card, removal.seed);
         turns.push(given.turn(turn, stored(&network, &given.scaling, &whole.inputs, card), &tracker)?);
     }
@@ -107,7 +107,7 @@ impl<'g> Given<'g> {
 
     /// The weights after the first epoch of the base's training, done again over all columns of these rows, as they are of the inputs
     /// that the base reads.
-    fn early(&self, tracker: &mut Tracker<'_>) -> Result<Network, TrainError> {
+    fn early(&self, tracker: &Tracker<'_>) -> Result<Network, TrainError> {
         let fit = &self.whole.card.fit;
         let whole = self.whole.layers.iter().map(|layer| layer.outputs() as u64);
         if !whole.take(fit.hidden.len()).eq(fit.hidden.iter().copied()) {
@@ -126,7 +126,7 @@ impl<'g> Given<'g> {
         let hidden: Vec<usize> = fit.hidden.iter().map(|units| *units as usize).collect();
         let start = Start::Fresh { hidden: &hidden, activation: activation(fit.activation) };
         let trained = train(&data, start, &Options { epochs: 1, ..options(fit) }, &hands(tracker.run), &|at| tracker.tell(at))?;
-        tracker.before += 1;
+        tracker.passed(1);
         let mut early = self.begin.clone();
         let mut all = trained.network.layers.into_iter();
         if let (Some(own), Some(first)) = (early.layers.first_mut(), all.next()) {

@@ -30,8 +30,8 @@ pub(crate) struct Time {
     pub(crate) rate: f64,
     /// 1/√(1 − β₂ᵗ).
     pub(crate) spread: f64,
-    /// 1/(1 − β₁ᵗ).
-    pub(crate) unbias: f64,
+    /// What makes slopes of first moments: 1/(1 − β₁ᵗ); of SGD's, which are sums and no means, 1 − momentum.
+    unbias: f64,
 }
 
 /// x^n by squaring: the same bits on every machine.
@@ -89,12 +89,12 @@ impl Rule {
                 let unbias = 1.0 / (1.0 - power(BETA1, t));
                 Time { rate: learning_rate * unbias, spread: 1.0 / (1.0 - power(BETA2, t)).sqrt(), unbias }
             }
-            Optimizer::Sgd { learning_rate, .. } => Time { rate: learning_rate, spread: 0.0, unbias: 1.0 },
+            Optimizer::Sgd { learning_rate, momentum } => Time { rate: learning_rate, spread: 0.0, unbias: 1.0 - momentum },
         }
     }
 
     /// A step along slopes `g`, the last one having been `k` steps ago. `cells` are the weights, their first moments and the roots
-    /// of their second ones; `sizes` become what each weight moved by, over its first moment.
+    /// of their second ones; `sizes` become what each weight moves by in the long run, over its slope.
     #[inline(always)]
     pub(crate) fn step(&self, cells: &mut [f64], g: &[f64], sizes: &mut [f64], k: usize, time: Time) {
         let (w, moments) = cells.split_at_mut(g.len());
@@ -112,7 +112,7 @@ impl Rule {
         } else {
             for (((w, m), g), size) in w.iter_mut().zip(m).zip(g).zip(&mut *sizes) {
                 *m = *m * left + g;
-                *size = time.rate;
+                *size = time.rate / time.unbias;
                 *w -= time.rate * *m;
             }
         }
@@ -140,7 +140,7 @@ impl Rule {
             } else {
                 for ((w, m), size) in w.iter_mut().zip(&mut *m).zip(&mut *sizes) {
                     *m *= left;
-                    *size = time.rate;
+                    *size = time.rate / time.unbias;
                     *w -= time.rate * *m;
                 }
             }

@@ -31,7 +31,18 @@ pub(crate) struct Time {
     /// 1/√(1 − β₂ᵗ).
     pub(crate) spread: f64,
     /// What makes slopes of first moments: 1/(1 − β₁ᵗ); of SGD's, which are sums and no means, 1 − momentum.
-    unbias: f64,
+    pub(crate) unbias: f64,
+}
+
+/// How weights are brought up over steps without a slope.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// By a series, without a penalty.
+    Series,
+    /// By two, with an L1 penalty of this λ.
+    Shrinking(f64),
+    /// Step by step.
+    Walk,
 }
 
 /// x^n by squaring: the same bits on every machine.
@@ -68,6 +79,15 @@ impl Rule {
 
     pub(crate) fn without_penalty(&self) -> Self {
         Self { penalty: Penalty::None, ..self.clone() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn way(&self) -> Way {
+        match (self.penalty, self.optimizer) {
+            (Penalty::None, _) => Way::Series,
+            (Penalty::L1(lambda), Optimizer::Adam { .. }) => Way::Shrinking(lambda),
+            _ => Way::Walk,
+        }
     }
 
     /// What `k` steps without a slope leave of the first moment.

@@ -105,10 +105,11 @@ fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
     let (mut losses, mut ends) = (Vec::new(), Vec::new());
     let seen = Mutex::new((&mut losses, &mut ends, (0, -1.0)));
     let observe = |progress: &Progress| {
-        // after a batch its share of the epoch is that before it
+        // also asked within a batch; at the end of an epoch before anything of the next one is done
         let at = (progress.epoch, progress.part);
         if let (Some(loss), Ok(mut seen)) = (progress.batch_loss, seen.lock())
             && seen.2 != at
+            && progress.part > 0.0
         {
             seen.2 = at;
             seen.0.push(loss);

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::batch::{Batch, within};
 use super::clock::{BLOCK, Clock};
-use super::rule::{RING, Rule};
-use super::series::Series;
+use super::rule::{RING, Rule, Way};
+use super::series::{SHRINKING_STEPS, Series};
 use super::{Halt, Rows};
 use crate::numeric::widest;
 
@@ -69,12 +69,15 @@ impl Part {
     pub(crate) fn learn(&mut self, slopes: &[f64], clock: &mut Clock) -> Result<(), Halt> {
         self.in_blocks(clock, |part, places| learn(part, slopes, places))?;
         self.series.advance(&self.rule);
-        if self.series.turns() {
-            self.settle(0, clock)?;
-        } else if self.series.now % (RING / 2) == 0 {
-            self.settle(self.rule.spent.min(RING / 2), clock)?;
+        let shrinking = matches!(self.rule.way(), Way::Shrinking(_));
+        let every = if shrinking { SHRINKING_STEPS } else { RING / 2 };
+        if self.series.turns(&self.rule) {
+            self.settle(0, clock)
+        } else if self.series.now.is_multiple_of(every) {
+            self.settle(if shrinking { every } else { self.rule.spent.min(every) }, clock)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     /// Work on the inputs met, in blocks between two looks at the clock.
@@ -96,8 +99,11 @@ impl Part {
     /// About how many steps it costs to bring an input up.
     fn steps_behind(&self, input: usize) -> usize {
         let last = self.last[input];
-        let walks = !self.rule.penalty.is_none() && last & AT_REST == 0 && last > 0;
-        if walks { 1 + self.series.now.saturating_sub((last & STEPS) as usize) } else { 1 }
+        if self.rule.way() == Way::Walk && last & AT_REST == 0 && last > 0 {
+            1 + self.series.now.saturating_sub((last & STEPS) as usize)
+        } else {
+            1
+        }
     }
 
     /// Brings weights and moments up to now, of the inputs that had no slope for `least` steps.
@@ -161,20 +167,23 @@ fn meet_in_lanes(part: &mut Part, sums: &mut [f64], places: Range<usize>) {
     }
 }
 
-/// Brings weights up to now; their moments too where that takes a walk, else they are left as they were.
+/// Brings weights up to now; their moments too where there is a penalty, else they are left as they were.
 #[inline(always)]
 fn bring_in_lanes(rule: &Rule, series: &Series, cells: &mut [f64], sizes: &mut [f64], last: &mut u32) {
     let step = (*last & STEPS) as usize;
     if *last & (BROUGHT | AT_REST) != 0 || step == 0 || step >= series.now {
         return;
     }
-    if rule.penalty.is_none() {
-        series.bring(rule, cells, sizes.len(), step);
-        *last |= BROUGHT;
-    } else {
-        let rests = rule.walk(cells, sizes, step, series.now, &series.times);
-        *last = series.now as u32 | if rests { AT_REST } else { 0 };
-    }
+    let rests = match rule.way() {
+        Way::Series => {
+            series.bring(rule, cells, sizes.len(), step);
+            *last |= BROUGHT;
+            return;
+        }
+        Way::Shrinking(lambda) => series.shrink(rule, lambda, cells, sizes, step),
+        Way::Walk => rule.walk(cells, sizes, step, series.now, &series.times),
+    };
+    *last = series.now as u32 | if rests { AT_REST } else { 0 };
 }
 
 widest! {
@@ -222,7 +231,7 @@ fn settle_in_lanes(part: &mut Part, inputs: Range<usize>, least: usize) {
         }
         let cells = &mut part.cells[3 * h * input..3 * h * (input + 1)];
         bring_in_lanes(&part.rule, &part.series, cells, &mut part.sizes, &mut part.last[input]);
-        if part.rule.penalty.is_none() {
+        if part.rule.way() == Way::Series {
             let spent = now - step >= part.rule.spent;
             let (left, left_root) = (if spent { 0.0 } else { part.rule.left(now - step) }, part.rule.left_root(now - step));
             let (m, r) = cells[h..].split_at_mut(h);

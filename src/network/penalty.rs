@@ -15,8 +15,8 @@ impl Penalty {
         self.lambda() == 0.0
     }
 
-    /// Maps a row whose weights moved by `sizes` times their slopes. A group has one size, the mean of them: with one for each
-    /// weight its map would have no closed form.
+    /// Maps a row whose weights move by `sizes` times their slopes. A group has one size, with one for each weight its map would have
+    /// no closed form: their harmonic mean, for the plain one would be that of weights without slopes, whose size is 1/ε.
     #[inline(always)]
     pub(crate) fn shrink(self, w: &mut [f64], sizes: &[f64]) {
         match self {
@@ -32,20 +32,20 @@ impl Penalty {
                 }
             }
             Self::GroupL1(lambda) => {
-                let (mut square, mut sum) = ([0.0; 8], [0.0; 8]);
+                let (mut square, mut inverse) = ([0.0; 8], [0.0; 8]);
                 let ((w8, w_rest), (s8, s_rest)) = (w.as_chunks::<8>(), sizes.as_chunks::<8>());
                 for (w, size) in w8.iter().zip(s8) {
                     for l in 0..8 {
                         square[l] += w[l] * w[l];
-                        sum[l] += size[l];
+                        inverse[l] += 1.0 / size[l];
                     }
                 }
                 for (l, (w, size)) in w_rest.iter().zip(s_rest).enumerate() {
                     square[l] += w * w;
-                    sum[l] += size;
+                    inverse[l] += 1.0 / size;
                 }
                 let (norm, k) = (square.iter().sum::<f64>().sqrt(), w.len() as f64);
-                let least = lambda * k.sqrt() * (sum.iter().sum::<f64>() / k);
+                let least = lambda * k.sqrt() * (k / inverse.iter().sum::<f64>());
                 let left = if norm > least { 1.0 - least / norm } else { 0.0 };
                 for w in &mut *w {
                     *w = if left > 0.0 { *w * left } else { 0.0 };
@@ -57,16 +57,16 @@ impl Penalty {
     /// Whether a row of zeros stays so while its moments run out: `m` of it times `rate` are its slopes, which only fall from now on.
     #[inline(always)]
     pub(crate) fn holds(self, m: &[f64], rate: f64, sizes: &[f64]) -> bool {
-        let (mut largest, mut most, mut sum) = (0.0_f64, 0.0_f64, 0.0);
+        let (mut largest, mut most, mut inverse) = (0.0_f64, 0.0_f64, 0.0);
         for (m, size) in m.iter().zip(sizes) {
             largest = largest.max(m.abs() * rate);
             most = most.max(*size);
-            sum += size;
+            inverse += 1.0 / size;
         }
         match self {
             Self::L1(lambda) => largest <= lambda,
             // sizes come nearer to each other as second moments fall, so this holds later if it holds now
-            Self::GroupL1(lambda) => largest * most * m.len() as f64 <= lambda * sum,
+            Self::GroupL1(lambda) => largest * most * inverse <= lambda * m.len() as f64,
             Self::None | Self::L2(_) => largest == 0.0,
         }
     }

@@ -30,8 +30,19 @@ pub(crate) struct Time {
     pub(crate) rate: f64,
     /// 1/√(1 − β₂ᵗ).
     pub(crate) spread: f64,
-    /// 1/(1 − β₁ᵗ).
+    /// What makes slopes of first moments: 1/(1 − β₁ᵗ); of SGD's, which are sums and no means, 1 − momentum.
     pub(crate) unbias: f64,
+}
+
+/// How weights are brought up over steps without a slope.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// By a series, without a penalty.
+    Series,
+    /// By two, with an L1 penalty of this λ.
+    Shrinking(f64),
+    /// Step by step.
+    Walk,
 }
 
 /// x^n by squaring: the same bits on every machine.
@@ -70,6 +81,15 @@ impl Rule {
         Self { penalty: Penalty::None, ..self.clone() }
     }
 
+    #[inline(always)]
+    pub(crate) fn way(&self) -> Way {
+        match (self.penalty, self.optimizer) {
+            (Penalty::None, _) => Way::Series,
+            (Penalty::L1(lambda), Optimizer::Adam { .. }) => Way::Shrinking(lambda),
+            _ => Way::Walk,
+        }
+    }
+
     /// What `k` steps without a slope leave of the first moment.
     #[inline(always)]
     pub(crate) fn left(&self, k: usize) -> f64 {
@@ -89,12 +109,12 @@ impl Rule {
                 let unbias = 1.0 / (1.0 - power(BETA1, t));
                 Time { rate: learning_rate * unbias, spread: 1.0 / (1.0 - power(BETA2, t)).sqrt(), unbias }
             }
-            Optimizer::Sgd { learning_rate, .. } => Time { rate: learning_rate, spread: 0.0, unbias: 1.0 },
+            Optimizer::Sgd { learning_rate, momentum } => Time { rate: learning_rate, spread: 0.0, unbias: 1.0 - momentum },
         }
     }
 
     /// A step along slopes `g`, the last one having been `k` steps ago. `cells` are the weights, their first moments and the roots
-    /// of their second ones; `sizes` become what each weight moved by, over its first moment.
+    /// of their second ones; `sizes` become what each weight moves by in the long run, over its slope.
     #[inline(always)]
     pub(crate) fn step(&self, cells: &mut [f64], g: &[f64], sizes: &mut [f64], k: usize, time: Time) {
         let (w, moments) = cells.split_at_mut(g.len());
@@ -112,7 +132,7 @@ impl Rule {
         } else {
             for (((w, m), g), size) in w.iter_mut().zip(m).zip(g).zip(&mut *sizes) {
                 *m = *m * left + g;
-                *size = time.rate;
+                *size = time.rate / time.unbias;
                 *w -= time.rate * *m;
             }
         }
@@ -140,7 +160,7 @@ impl Rule {
             } else {
                 for ((w, m), size) in w.iter_mut().zip(&mut *m).zip(&mut *sizes) {
                     *m *= left;
-                    *size = time.rate;
+                    *size = time.rate / time.unbias;
                     *w -= time.rate * *m;
                 }
             }

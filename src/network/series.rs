@@ -11,22 +11,31 @@
 //! The M_p are the same for all weights whose last slope came at s; a step adds one term to each of them. The a_j fall by a tenth a
 //! step and the d_j hardly move meanwhile, so few M_p give all digits, whatever m and r are. Only at the beginning, while
 //! 1 − β₂ᵗ grows quickly, all weights are brought up at steps that are powers of two, which the d_j then stay between.
+//!
+//! An L1 penalty takes λ·Σ_j rate/((1 − β₁ˢ⁺ʲ)(r·d_j + ε)) off |w| meanwhile, which is a series of the same form. The two may be added
+//! while w stays on its side of 0; and |m| only falls, so where m no longer drives w over 0, it ends there.
 
 use super::Optimizer;
-use super::rule::{EPSILON, RING, Rule, Time};
+use super::rule::{EPSILON, RING, Rule, Time, Way};
 
 /// Powers kept. At e ≤ 0.2, where it is largest, what is left out is below 1e-11 of what is summed; later on far below rounding.
 const TERMS: usize = 16;
-/// From here on the d_j of one s are near each other.
+/// From here on the d_j of one s are near each other, and with a penalty, whose terms do not fall with j.
 const CALM: usize = 128;
-/// Steps from s to the middle of what counts.
+const CALM_SHRINKING: usize = 1024;
+/// Steps from s to the middle of what counts; with a penalty to the middle of what may come.
 const MIDDLE: usize = 9;
+const MIDDLE_SHRINKING: usize = 64;
+/// With a penalty weights are brought up this often.
+pub(crate) const SHRINKING_STEPS: usize = 128;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     centre: f64,
     inverse: f64,
     moments: [f64; TERMS],
+    /// The same of the penalty, over λ.
+    taken: [f64; TERMS],
 }
 
 /// The sums of each s that weights may still stand at, and the steps that were.
@@ -49,19 +58,24 @@ impl Series {
         let t = self.now;
         let time = rule.time(t);
         self.times[t % RING] = time;
-        if !rule.penalty.is_none() {
-            return; // walked instead
-        }
+        let shrinking = matches!(rule.way(), Way::Shrinking(_));
         match rule.optimizer {
+            _ if rule.way() == Way::Walk => {}
             Optimizer::Adam { .. } => {
-                for s in t.saturating_sub(rule.spent).max(1)..t {
+                let (calm, middle, span) =
+                    if shrinking { (CALM_SHRINKING, MIDDLE_SHRINKING, 2 * SHRINKING_STEPS) } else { (CALM, MIDDLE, rule.spent) };
+                for s in t.saturating_sub(span).max(1)..t {
                     let sum = &mut self.sums[s % RING];
-                    sum.add(time.rate * rule.left(t - s), 1.0 - rule.left_root(t - s) * time.spread * sum.inverse);
+                    let e = 1.0 - rule.left_root(t - s) * time.spread * sum.inverse;
+                    add(&mut sum.moments, time.rate * rule.left(t - s), e);
+                    if shrinking {
+                        add(&mut sum.taken, time.rate, e);
+                    }
                 }
                 let next = t + 1;
-                let middle = if next < CALM { (next + (next + 1).next_power_of_two()).div_ceil(2).min(t + MIDDLE) } else { t + MIDDLE };
+                let middle = if next < calm { (next + (next + 1).next_power_of_two()).div_ceil(2).min(t + middle) } else { t + middle };
                 let centre = rule.left_root(middle - t) * rule.time(middle).spread;
-                self.sums[t % RING] = Sum { centre, inverse: 1.0 / centre, moments: [0.0; TERMS] };
+                self.sums[t % RING] = Sum { centre, inverse: 1.0 / centre, ..Sum::default() };
             }
             Optimizer::Sgd { .. } => {
                 // the first moment alone is left over
@@ -74,8 +88,9 @@ impl Series {
     }
 
     /// Whether all weights are to be brought up now.
-    pub(crate) fn turns(&self) -> bool {
-        self.now < CALM && (self.now + 1).is_power_of_two()
+    pub(crate) fn turns(&self, rule: &Rule) -> bool {
+        let calm = if matches!(rule.way(), Way::Shrinking(_)) { CALM_SHRINKING } else { CALM };
+        self.now < calm && (self.now + 1).is_power_of_two()
     }
 
     /// Moves weights whose last slope came at `last` to where they are now; their moments stay those of `last`.
@@ -90,11 +105,7 @@ impl Series {
                 let rc = r * centre;
                 let inverse = 1.0 / (rc + EPSILON);
                 let u = rc * inverse;
-                let mut total = sum.moments[TERMS - 1];
-                for p in (0..TERMS - 1).rev() {
-                    total = total * u + sum.moments[p];
-                }
-                *w -= *m * inverse * total;
+                *w -= *m * inverse * total(&sum.moments, u);
             }
         } else {
             for (w, m) in w.iter_mut().zip(&*m) {
@@ -102,19 +113,84 @@ impl Series {
             }
         }
     }
+
+    /// Moves weights and moments to where they are now, with an L1 penalty; says whether nothing will move any more. `flags` is room.
+    #[inline(always)]
+    pub(crate) fn shrink(&self, rule: &Rule, lambda: f64, cells: &mut [f64], flags: &mut [f64], last: usize) -> bool {
+        let h = flags.len();
+        let (sum, n) = (&self.sums[last % RING], self.now - last);
+        let first = rule.left(1) * self.times[(last + 1) % RING].unbias;
+        let (w, moments) = cells.split_at_mut(h);
+        let (m, r) = moments.split_at_mut(h);
+        let mut flagged = 0.0;
+        for (((w, m), r), flag) in w.iter_mut().zip(&*m).zip(&*r).zip(&mut *flags) {
+            let rc = r * sum.centre;
+            let inverse = 1.0 / (rc + EPSILON);
+            let u = rc * inverse;
+            let (moved, taken) = (*m * inverse * total(&sum.moments, u), lambda * inverse * total(&sum.taken, u));
+            let drives = m.abs() * first > lambda;
+            // at 0 it goes where it is driven, or stays
+            let side = if *w == 0.0 { -1.0_f64.copysign(*m) } else { 1.0_f64.copysign(*w) };
+            let left = (*w - moved) * side - taken;
+            // driven to 0, and perhaps over it: when it comes there has to be looked for
+            let over = left < 0.0 && drives && *w * *m > 0.0;
+            *flag = if over { 1.0 } else { 0.0 };
+            flagged += *flag;
+            let ends = if left > 0.0 && (*w != 0.0 || drives) { left * side } else { 0.0 };
+            *w = if over { *w } else { ends };
+        }
+        if flagged > 0.0 {
+            for (((w, m), r), _) in w.iter_mut().zip(&*m).zip(&*r).zip(&*flags).filter(|(_, flag)| **flag > 0.0) {
+                *w = self.walked(rule, lambda, [*w, *m, *r], last);
+            }
+        }
+        let (left, left_root) = (if n >= rule.spent { 0.0 } else { rule.left(n) }, rule.left_root(n));
+        let (mut most, mut largest) = (0.0_f64, 0.0_f64);
+        for ((w, m), r) in w.iter().zip(m).zip(r) {
+            *m *= left;
+            *r *= left_root;
+            most = most.max(w.abs());
+            largest = largest.max(m.abs());
+        }
+        most == 0.0 && largest * self.times[self.now % RING].unbias <= lambda
+    }
+
+    /// One weight, step by step, until it stays at 0.
+    fn walked(&self, rule: &Rule, lambda: f64, [mut w, mut m, mut r]: [f64; 3], last: usize) -> f64 {
+        for t in last + 1..=self.now {
+            let time = self.times[t % RING];
+            m *= rule.left(1);
+            r *= rule.left_root(1);
+            let size = time.rate / (r * time.spread + EPSILON);
+            w -= size * m;
+            w = (w.abs() - lambda * size).max(0.0).copysign(w);
+            if w == 0.0 && m.abs() * time.unbias <= lambda {
+                break;
+            }
+        }
+        w
+    }
 }
 
-impl Sum {
-    /// Adds a·eᵖ to each.
-    fn add(&mut self, a: f64, e: f64) {
-        let (e2, e4) = (e * e, e * e * e * e);
-        // four chains side by side
-        let mut powers = [a, a * e, a * e2, a * e2 * e];
-        for four in self.moments.as_chunks_mut::<4>().0 {
-            for l in 0..4 {
-                four[l] += powers[l];
-                powers[l] *= e4;
-            }
+/// Σ_p M_p·uᵖ, the signs being in the M_p.
+#[inline(always)]
+fn total(moments: &[f64; TERMS], u: f64) -> f64 {
+    let mut total = moments[TERMS - 1];
+    for p in (0..TERMS - 1).rev() {
+        total = total * u + moments[p];
+    }
+    total
+}
+
+/// Adds a·eᵖ to each.
+fn add(moments: &mut [f64; TERMS], a: f64, e: f64) {
+    let (e2, e4) = (e * e, e * e * e * e);
+    // four chains side by side
+    let mut powers = [a, a * e, a * e2, a * e2 * e];
+    for four in moments.as_chunks_mut::<4>().0 {
+        for l in 0..4 {
+            four[l] += powers[l];
+            powers[l] *= e4;
         }
     }
 }

@@ -180,13 +180,13 @@ impl Course {
             let mut sum = 0.0;
             let mut done = 0;
             for rows in order.chunks(options.batch_size) {
-                clock.progress.part = done as f64 / order.len() as f64;
                 let loss = learner.step(data, rows.to_vec(), 1.0 / (weight * rows.len() as f64), clock)?;
                 if !loss.is_finite() {
                     return Err(End::Diverged);
                 }
                 sum += loss * rows.len() as f64;
                 done += rows.len();
+                clock.progress.part = done as f64 / order.len() as f64;
                 clock.progress.batch_loss = Some(loss);
                 clock.ask()?;
             }

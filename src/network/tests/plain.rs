@@ -101,20 +101,21 @@ fn step(w: &mut [f64], g: &[f64], moments: &mut Moments, at: usize, optimizer: O
     let mut sizes = Vec::new();
     for (k, (w, g)) in w.iter_mut().zip(g).enumerate() {
         let (m, v) = (&mut moments.m[at + k], &mut moments.v[at + k]);
-        let size = match optimizer {
+        let (size, in_the_long_run) = match optimizer {
             Optimizer::Adam { learning_rate } => {
                 *m = 0.9 * *m + 0.1 * g;
                 *v = 0.999 * *v + 0.001 * g * g;
                 let (unbiased, spread) = (learning_rate / (1.0 - 0.9_f64.powi(t)), (1.0 - 0.999_f64.powi(t)).sqrt());
-                unbiased / (v.sqrt() / spread + 1e-8)
+                let size = unbiased / (v.sqrt() / spread + 1e-8);
+                (size, size)
             }
             Optimizer::Sgd { learning_rate, momentum } => {
                 *m = momentum * *m + g;
-                learning_rate
+                (learning_rate, learning_rate / (1.0 - momentum))
             }
         };
         *w -= size * *m;
-        sizes.push(size);
+        sizes.push(in_the_long_run);
     }
     match penalty {
         Penalty::None => {}
@@ -123,7 +124,7 @@ fn step(w: &mut [f64], g: &[f64], moments: &mut Moments, at: usize, optimizer: O
         Penalty::GroupL1(lambda) => {
             let k = w.len() as f64;
             let norm = w.iter().map(|w| w * w).sum::<f64>().sqrt();
-            let least = lambda * k.sqrt() * sizes.iter().sum::<f64>() / k;
+            let least = lambda * k.sqrt() * k / sizes.iter().map(|s| 1.0 / s).sum::<f64>();
             w.iter_mut().for_each(|w| *w *= if norm > least { 1.0 - least / norm } else { 0.0 });
         }
     }

@@ -137,11 +137,11 @@ fn penalties_make_exact_zeros_and_groups_go_as_one() {
         let dense = sparse(Penalty::None);
         assert_eq!(dense.nonzeros(), 50 * 8 + 8);
         let one = sparse(Penalty::L1(0.002));
-        assert!(one.nonzeros() > 3 && one.nonzeros() < 150, "{}", one.nonzeros());
-        let group = sparse(Penalty::GroupL1(2e-4));
+        assert!(one.nonzeros() > 3 && one.nonzeros() < 200, "{}", one.nonzeros());
+        let group = sparse(Penalty::GroupL1(2e-3));
         let whole: Vec<usize> = group.layers[0].weights.chunks(8).map(|row| row.iter().filter(|w| **w != 0.0).count()).collect();
         assert!(whole.iter().all(|n| *n == 0 || *n == 8), "{whole:?}");
-        assert!(whole.contains(&0) && whole.contains(&8), "{whole:?}");
+        assert!(whole.contains(&8) && whole.contains(&0), "{optimizer:?} {whole:?}");
         assert_eq!(sparse(Penalty::L1(100.0)).nonzeros(), 0);
     }
 }

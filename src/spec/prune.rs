@@ -10,7 +10,6 @@ use super::removal::{self, Removal, RemovalMethod, parse_removal};
 use super::{KnownModel, ModelRef, OnLimit, Rule, RunLimits, SpecLimits};
 use crate::dataset::Meta;
 use crate::fault::{Code, Fault, Place};
-use crate::model::Card;
 
 const BASE: &str = "#/spec/base";
 const AMOUNT: &str = "#/spec/amount";
@@ -130,25 +129,6 @@ pub enum BaseSize {
     },
     /// A model that cannot be pruned.
     Other,
-}
-
-impl BaseSize {
-    /// What the row of a model says.
-    pub fn of(card: &Card) -> Self {
-        match card {
-            Card::Tree(card) => Self::Tree { leaves: card.sparsity.leaves },
-            Card::Network(card) => {
-                let layers = &card.sparsity.layers;
-                let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-                Self::Network {
-                    weights: layers.iter().map(|layer| layer.shape[0].saturating_mul(layer.shape[1])).sum(),
-                    neurons: hidden.iter().map(|layer| layer.shape[1]).sum(),
-                    inputs: card.sparsity.features_active,
-                }
-            }
-            Card::Linear(_) | Card::Rules(_) => Self::Other,
-        }
-    }
 }
 
 /// Leaves, weights, neurons or inputs to be cut.

@@ -282,6 +282,9 @@ async fn every_documented_success_can_be_had() {
     app.submit("tiny", json!({ "kind": "rules", "n_trees": 5, "lambda": { "mode": "value", "value": 0.1 } })).await.expect(202);
     app.work().await;
     app.get(&format!("/api/v1/models/m/versions/{}/rules", newest + 3)).await.expect(200);
+    app.submit("tiny", json!({ "kind": "network", "hidden": [3], "epochs": 2 })).await.expect(202);
+    app.work().await;
+    app.get(&format!("/api/v1/models/m/versions/{}/layers", newest + 4)).await.expect(200);
     let alias = "/api/v1/models/m/aliases/production";
     app.send("PUT", alias, &[JSON], r#"{"version":1}"#).await.expect(201);
     app.send("PUT", alias, &[JSON, ("if-match", "*")], r#"{"version":2}"#).await.expect(200);

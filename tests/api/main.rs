@@ -22,6 +22,7 @@ mod journey;
 mod lists;
 mod measures;
 mod multinomial;
+mod networks;
 mod penalties;
 mod plots;
 mod promote;

@@ -22,6 +22,7 @@ use crate::api::wire::request::{Caller, Query, Segments, wait_preferred};
 use crate::dataset::{Class, Names};
 use crate::fault::{Code, Fault};
 use crate::job::{DatasetRef, Job, JobKind, Status, Warning};
+use crate::model::Card;
 use crate::spec::{self, Asked, BaseSize, EvaluateSpec, FitSpec, JobRequest, KnownModel, ModelRef, PruneSpec, Work};
 use crate::store::{Answer, DatasetRow, Enqueued, Keyed, ModelRow, NewJob, Once, StoreError};
 
@@ -194,7 +195,7 @@ async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, data
 async fn resolve_pruning(api: &Api, project: &str, asked: &PruneSpec, dataset: &DatasetRow) -> Result<Work, Problem> {
     let row = named(api, project, &asked.base, "#/spec/base").await?;
     let (reference, classes) = (row.reference(), row.card.classes());
-    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), BaseSize::of(&row.card), &dataset.meta)?))
+    Ok(Work::Prune(asked.resolve(&known(&row, &reference, classes.as_deref()), size_of(&row.card), &dataset.meta)?))
 }
 
 /// The model version that a specification names at `pointer`.
@@ -206,6 +207,23 @@ pub(crate) async fn named(api: &Api, project: &str, model: &ModelRef, pointer: &
 /// What a specification may know of it.
 pub(crate) fn known<'r>(row: &'r ModelRow, reference: &'r str, classes: Option<&'r [Option<Class>]>) -> KnownModel<'r> {
     KnownModel { reference, kind: row.card.kind(), loss: row.card.loss(), classes, named: row.is_named() }
+}
+
+/// What a pruning may know of a model's size.
+fn size_of(card: &Card) -> BaseSize {
+    match card {
+        Card::Tree(card) => BaseSize::Tree { leaves: card.sparsity.leaves },
+        Card::Network(card) => {
+            let layers = &card.sparsity.layers;
+            let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
+            BaseSize::Network {
+                weights: layers.iter().map(|layer| layer.shape[0].saturating_mul(layer.shape[1])).sum(),
+                neurons: hidden.iter().map(|layer| layer.shape[1]).sum(),
+                inputs: card.sparsity.features_active,
+            }
+        }
+        Card::Linear(_) | Card::Rules(_) => BaseSize::Other,
+    }
 }
 
 /// `POST /api/v1/jobs/{job}/retry`: a new job that says the same.

@@ -2,11 +2,13 @@
 
     cargo build --release --example tree
     python bench/trees.py [PATTERN …] [--rounds 3] [--budget 300]
+    python bench/trees.py --scaling
 
 Both read the same file, values in single precision (scikit-learn's own). Ours is charged for ordering the columns and growing;
 scikit-learn for `fit` on a CSC matrix. Each measurement is a process of its own, ours and the peer's in turn, one thread
 each; the ratio of a row is the median over rounds of (theirs / ours of the same round). Memory is the most resident beyond
-what was resident before. Prints a table and asserts nothing. The data are looked for as `speed.py` does.
+what was resident before. `--scaling` grows on the first eighth, quarter,
+half of the rows of debian-section and on all: time and memory over the non-zeros. Prints a table and asserts nothing. The data are looked for as `speed.py` does.
 """
 import argparse
 import fnmatch
@@ -15,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.environ.get("SPARSEFIT_BENCH_DATA", os.path.join(HERE, "../../shared/data"))
@@ -68,12 +71,31 @@ def run(command, budget):
     return json.loads(told.stdout.splitlines()[-1])
 
 
+def scaling(rounds, budget):
+    """Time and memory of growing over the non-zeros of growing matrices."""
+    lines = subprocess.run(["zstd", "-dc", "--long=27", os.path.join(DATA, "debian-section.svm.zst")], capture_output=True, check=True).stdout.splitlines(keepends=True)
+    print("| rows | non-zeros | grown | a non-zero | MiB | bytes a non-zero |\n|---|---|---|---|---|---|")
+    for part in (8, 4, 2, 1):
+        some = lines[::part]
+        nonzeros = sum(line.count(b":") for line in some)
+        with tempfile.NamedTemporaryFile(suffix=".svm") as file:
+            file.writelines(some)
+            file.flush()
+            found = [one for one in (run([OURS, file.name, "class:1", "depth=10"], budget) for _ in range(rounds)) if one]
+        if found:
+            seconds, peak = (statistics.median(one[key] for one in found) for key in ("total", "peak_mib"))
+            print(f"| {len(some)} | {nonzeros} | {seconds:.3g} s | {1e9 * seconds / nonzeros:.0f} ns | {peak:.0f} | {peak * 2**20 / nonzeros:.1f} |", flush=True)
+
+
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("patterns", nargs="*", default=["*"])
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--budget", type=float, default=300.0, help="seconds for reading and growing once")
+    words.add_argument("--scaling", action="store_true", help="one data set, an eighth of its rows to all")
     given = words.parse_args()
+    if given.scaling:
+        return scaling(given.rounds, given.budget)
     print("| row | ours | of it ordering | leaves, depth | MiB | scikit-learn | leaves, depth | MiB | theirs / ours |\n|---|---|---|---|---|---|---|---|---|")
     for name, file, kind, limits in ROWS:
         if not any(fnmatch.fnmatch(name, pattern) for pattern in given.patterns):

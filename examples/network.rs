@@ -60,6 +60,8 @@ struct Answer {
     /// Of each epoch.
     cpu: Vec<f64>,
     wall: Vec<f64>,
+    /// Longest time of the process between two questions whether to go on, in seconds.
+    silence: f64,
     /// Weights that are not 0 in the end.
     nonzeros: usize,
 }
@@ -104,7 +106,12 @@ fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
     let batches = x.n_rows().div_ceil(job.batch_size);
     let (mut losses, mut ends) = (Vec::new(), Vec::new());
     let seen = Mutex::new((&mut losses, &mut ends, (0, -1.0)));
+    let silence = Mutex::new((cpu(), 0.0_f64));
     let observe = |progress: &Progress| {
+        if let Ok(mut silence) = silence.lock() {
+            let now = cpu();
+            *silence = (now, silence.1.max(now - silence.0));
+        }
         // also asked within a batch; at the end of an epoch before anything of the next one is done
         let at = (progress.epoch, progress.part);
         if let (Some(loss), Ok(mut seen)) = (progress.batch_loss, seen.lock())
@@ -128,7 +135,8 @@ fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
         wall.push((at - start).as_secs_f64());
         (before, start) = (then, at);
     }
-    Ok(Answer { losses, cpu, wall, nonzeros: trained.network.nonzeros() })
+    let silence = silence.lock().map_or(0.0, |silence| silence.1);
+    Ok(Answer { losses, cpu, wall, silence, nonzeros: trained.network.nonzeros() })
 }
 
 /// CPU seconds of the process.

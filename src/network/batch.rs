@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use super::Rows;
+use super::clock::Clock;
+use super::{Halt, Rows};
 
 const NOWHERE: u32 = u32::MAX;
+/// What an entry costs, in units of work.
+const ENTRY: usize = 8;
 
 /// The entries of a batch within some inputs. Kept from batch to batch for its room.
 #[derive(Clone, Debug)]
@@ -25,14 +28,16 @@ impl Batch {
     }
 
     /// Takes the entries of `rows` at the inputs `of`.
-    pub(crate) fn gather(&mut self, x: &Rows, rows: &[u32], of: &Range<usize>) {
+    pub(crate) fn gather(&mut self, x: &Rows, rows: &[u32], of: &Range<usize>, clock: &mut Clock) -> Result<(), Halt> {
         for &input in &self.inputs {
             self.places[input as usize] = NOWHERE;
         }
         self.inputs.clear();
         self.starts.clear();
         for &row in rows {
-            for &input in within(x, row, of).0 {
+            let inputs = within(x, row, of).0;
+            clock.work(ENTRY * inputs.len())?;
+            for &input in inputs {
                 let input = input - of.start as u32;
                 let place = &mut self.places[input as usize];
                 if *place == NOWHERE {
@@ -53,12 +58,14 @@ impl Batch {
         // backwards, so that each start comes to lie where it should and rows rise
         for (at, &row) in rows.iter().enumerate().rev() {
             let (inputs, values) = within(x, row, of);
+            clock.work(ENTRY * inputs.len())?;
             for (&input, &value) in inputs.iter().zip(values) {
                 let start = &mut self.starts[self.places[(input - of.start as u32) as usize] as usize];
                 *start -= 1;
                 self.entries[*start as usize] = (at as u32, value);
             }
         }
+        Ok(())
     }
 
     /// Entries of the input met at `place`.

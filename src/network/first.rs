@@ -10,7 +10,7 @@ use super::clock::{BLOCK, Clock};
 use super::rule::{RING, Rule, Way};
 use super::series::{SHRINKING_STEPS, Series};
 use super::{Halt, Rows};
-use crate::numeric::widest;
+use crate::numeric::{ask_ahead, widest};
 
 /// Of a `last`: the weights are brought up already, the moments are not.
 const BROUGHT: u32 = 1 << 30;
@@ -37,12 +37,20 @@ pub(crate) struct Part {
 
 impl Part {
     /// `weights` and `kept` of its inputs.
-    pub(crate) fn new(inputs: Range<usize>, width: usize, weights: &[f64], kept: Option<Vec<bool>>, rule: &Rule) -> Self {
+    pub(crate) fn new(
+        inputs: Range<usize>,
+        width: usize,
+        weights: &[f64],
+        kept: Option<Vec<bool>>,
+        rule: &Rule,
+        clock: &mut Clock,
+    ) -> Result<Self, Halt> {
         let mut cells = vec![0.0; 3 * weights.len()];
         for (cells, weights) in cells.chunks_mut(3 * width).zip(weights.chunks(width)) {
+            clock.work(8 * width)?;
             cells[..width].copy_from_slice(weights);
         }
-        Self {
+        Ok(Self {
             width,
             cells,
             last: vec![0; inputs.len()],
@@ -53,13 +61,12 @@ impl Part {
             slopes: vec![0.0; width],
             sizes: vec![0.0; width],
             inputs,
-        }
+        })
     }
 
     /// Meets the rows of a batch: what its inputs give each of them.
     pub(crate) fn meet(&mut self, x: &Rows, rows: &[u32], clock: &mut Clock) -> Result<Vec<f64>, Halt> {
-        clock.work(rows.len())?;
-        self.batch.gather(x, rows, &self.inputs);
+        self.batch.gather(x, rows, &self.inputs, clock)?;
         let mut sums = vec![0.0; rows.len() * self.width];
         self.in_blocks(clock, |part, places| meet(part, &mut sums, places))?;
         Ok(sums)
@@ -135,13 +142,23 @@ impl Part {
         Ok(sums)
     }
 
+    /// Asks memory for the input met at `place`: inputs come in no order that a processor could foresee.
+    #[inline(always)]
+    fn ask_for(&self, place: usize) {
+        if let Some(&input) = self.batch.inputs.get(place) {
+            let size = 3 * self.width;
+            ask_ahead(&self.cells[size * input as usize..size * (input as usize + 1)]);
+        }
+    }
+
     /// The weights as they are.
-    pub(crate) fn weights(&self) -> Vec<f64> {
+    pub(crate) fn weights(&self, clock: &mut Clock) -> Result<Vec<f64>, Halt> {
         let mut weights = Vec::with_capacity(self.cells.len() / 3);
         for cells in self.cells.chunks(3 * self.width) {
+            clock.work(self.width)?;
             weights.extend_from_slice(&cells[..self.width]);
         }
-        weights
+        Ok(weights)
     }
 }
 
@@ -154,6 +171,7 @@ widest! {
 fn meet_in_lanes(part: &mut Part, sums: &mut [f64], places: Range<usize>) {
     let h = part.width;
     for place in places {
+        part.ask_for(place + 1);
         let input = part.batch.inputs[place] as usize;
         let cells = &mut part.cells[3 * h * input..3 * h * (input + 1)];
         bring_in_lanes(&part.rule, &part.series, cells, &mut part.sizes, &mut part.last[input]);
@@ -197,6 +215,7 @@ fn learn_in_lanes(part: &mut Part, slopes: &[f64], places: Range<usize>) {
     let step = part.series.now + 1;
     let time = part.rule.time(step);
     for place in places {
+        part.ask_for(place + 1);
         let input = part.batch.inputs[place] as usize;
         let g = &mut part.slopes[..h];
         g.fill(0.0);

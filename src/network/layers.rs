@@ -1,5 +1,6 @@
 //! Weights: how a network begins, and which of them are kept.
 
+use super::clock::Clock;
 use super::loss::base;
 use super::train::Data;
 use super::{Activation, Unfit};
@@ -43,7 +44,7 @@ impl Network {
     /// A network to begin with: uniform within ±1/√fan as `torch.nn.Linear`, where the fan of the first layer is the mean of
     /// Σx² of a row, which for sparse rows is far below the number of inputs. Inputs without an entry on any row to learn from
     /// have weights 0. Hidden biases are 0, the last ones what is best without inputs.
-    pub(crate) fn fresh(data: &Data, hidden: &[usize], activation: Activation, seed: u64) -> Result<Self, Unfit> {
+    pub(crate) fn fresh(data: &Data, hidden: &[usize], activation: Activation, seed: u64, clock: &mut Clock) -> Result<Self, Unfit> {
         let outputs = data.target.outputs();
         let mut widths = vec![data.x.n_inputs()];
         widths.extend(hidden);
@@ -65,9 +66,11 @@ impl Network {
             let (inputs, outputs) = (pair[0], pair[1]);
             let fan = if l == 0 { energy / data.rows.len().max(1) as f64 } else { inputs as f64 };
             let bound = if fan > 0.0 && fan.is_finite() { 1.0 / fan.sqrt() } else { 0.0 };
-            let mut weights: Vec<f64> = (0..inputs * outputs).map(|_| bound * random.symmetric()).collect();
-            if l == 0 {
-                weights.chunks_mut(outputs).zip(&seen).filter(|(_, seen)| !**seen).for_each(|(row, _)| row.fill(0.0));
+            let mut weights = Vec::with_capacity(inputs * outputs);
+            for i in 0..inputs {
+                clock.work(8 * outputs).map_err(|_| Unfit::Stopped)?;
+                let bound = if l > 0 || seen[i] { bound } else { 0.0 };
+                weights.extend((0..outputs).map(|_| bound * random.symmetric()));
             }
             layers.push(Layer { inputs, outputs, weights, biases: vec![0.0; outputs] });
         }

@@ -5,7 +5,7 @@ use crate::numeric::widest;
 
 /// Share of weights other than 0 below which only those are kept: from there on they are also the quicker ones (`examples/network.rs
 /// kernels` measures it).
-pub const SPARSE_BELOW: f64 = 0.3;
+pub const SPARSE_BELOW: f64 = 0.25;
 
 impl Compact {
     /// The outputs for rows of the whole network's inputs, row after row: numbers, log-odds, or one log-share a class less a

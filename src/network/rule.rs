@@ -165,11 +165,12 @@ impl Rule {
                 }
             }
             self.penalty.shrink(w, sizes);
-            let mut any = 0.0_f64;
+            // in whole numbers, which have no order to be summed in
+            let mut any = 0;
             for w in &*w {
-                any = any.max(w.abs());
+                any |= w.abs().to_bits();
             }
-            if any == 0.0 && self.penalty.holds(m, time.unbias, sizes) {
+            if any == 0 && self.penalty.holds(m, time.unbias, sizes) {
                 let (m, r) = cells[h..].split_at_mut(h);
                 let (left, left_root) = (self.left(now - t), self.left_root(now - t));
                 for (m, r) in m.iter_mut().zip(r) {

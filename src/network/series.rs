@@ -122,7 +122,8 @@ impl Series {
         let first = rule.left(1) * self.times[(last + 1) % RING].unbias;
         let (w, moments) = cells.split_at_mut(h);
         let (m, r) = moments.split_at_mut(h);
-        let mut flagged = 0.0;
+        // told in whole numbers: sums and maxima of doubles have an order, which would keep the loop from the wide registers
+        let mut flagged = 0_u64;
         for (((w, m), r), flag) in w.iter_mut().zip(&*m).zip(&*r).zip(&mut *flags) {
             let rc = r * sum.centre;
             let inverse = 1.0 / (rc + EPSILON);
@@ -135,24 +136,25 @@ impl Series {
             // driven to 0, and perhaps over it: when it comes there has to be looked for
             let over = left < 0.0 && drives && *w * *m > 0.0;
             *flag = if over { 1.0 } else { 0.0 };
-            flagged += *flag;
+            flagged |= flag.to_bits();
             let ends = if left > 0.0 && (*w != 0.0 || drives) { left * side } else { 0.0 };
             *w = if over { *w } else { ends };
         }
-        if flagged > 0.0 {
+        if flagged != 0 {
             for (((w, m), r), _) in w.iter_mut().zip(&*m).zip(&*r).zip(&*flags).filter(|(_, flag)| **flag > 0.0) {
                 *w = self.walked(rule, lambda, [*w, *m, *r], last);
             }
         }
         let (left, left_root) = (if n >= rule.spent { 0.0 } else { rule.left(n) }, rule.left_root(n));
-        let (mut most, mut largest) = (0.0_f64, 0.0_f64);
+        let unbias = self.times[self.now % RING].unbias;
+        let mut moves = 0_u64;
         for ((w, m), r) in w.iter().zip(m).zip(r) {
             *m *= left;
             *r *= left_root;
-            most = most.max(w.abs());
-            largest = largest.max(m.abs());
+            let driven = if m.abs() * unbias > lambda { 1.0_f64 } else { 0.0 };
+            moves |= w.abs().to_bits() | driven.to_bits();
         }
-        most == 0.0 && largest * self.times[self.now % RING].unbias <= lambda
+        moves == 0
     }
 
     /// One weight, step by step, until it stays at 0.

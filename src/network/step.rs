@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::Scope;
 
-use super::clock::Clock;
+use super::clock::{BLOCK, Clock};
 use super::crew::{Ask, Crew};
 use super::dense::{Biases, Dense};
 use super::first::Part;
@@ -16,6 +16,9 @@ const JUDGED: usize = 256;
 /// Parts of the first layer: no more than this, and none with less work for a batch than the other says.
 const MOST_PARTS: usize = 8;
 const PART_WORK: usize = 1 << 15;
+
+/// What a number costs that goes through an activation or a loss, in units of work.
+const EXP: usize = 8;
 
 /// A network that learns.
 pub(crate) struct Learner<'a> {
@@ -40,7 +43,8 @@ impl<'a> Learner<'a> {
         batch_size: usize,
         hands: &Hands<'a>,
         observe: &'a Observe<'a>,
-    ) -> Self
+        clock: &mut Clock,
+    ) -> Result<Self, Halt>
     where
         'a: 'scope,
     {
@@ -51,10 +55,10 @@ impl<'a> Learner<'a> {
             .map(|ends| {
                 let weights = ends[0] * first.outputs..ends[1] * first.outputs;
                 let kept = kept_of(0).map(|kept| kept[weights.clone()].to_vec());
-                Part::new(ends[0]..ends[1], first.outputs, &first.weights[weights], kept, rule)
+                Part::new(ends[0]..ends[1], first.outputs, &first.weights[weights], kept, rule, clock)
             })
-            .collect();
-        Self {
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
             activation: network.activation,
             crew: Crew::new(scope, data.x, parts, hands, observe),
             n_inputs: first.inputs,
@@ -62,7 +66,7 @@ impl<'a> Learner<'a> {
             above: (1..network.layers.len()).map(|l| Dense::new(&network.layers[l], kept_of(l).cloned(), rule)).collect(),
             rule: rule.clone(),
             steps: 0,
-        }
+        })
     }
 
     /// A step on a batch; its loss before. `scale` times its weight is what a row counts.
@@ -72,9 +76,9 @@ impl<'a> Learner<'a> {
         let units = self.up(given, rows.len(), clock)?;
         let outputs = data.target.outputs();
         let mut slopes = units.last().cloned().unwrap_or_default();
-        clock.work(8 * slopes.len())?;
         let mut loss = 0.0;
         for (&row, slopes) in rows.iter().zip(slopes.chunks_mut(outputs)) {
+            clock.work(EXP * outputs)?;
             let weight = scale * data.weight(row);
             loss += weight * data.target.descend(row as usize, slopes);
             slopes.iter_mut().for_each(|slope| *slope *= weight);
@@ -103,7 +107,10 @@ impl<'a> Learner<'a> {
         }
         let mut units = Vec::with_capacity(self.above.len() + 1);
         for layer in &self.above {
-            self.activation.apply(&mut sums);
+            for sums in sums.chunks_mut(BLOCK / EXP) {
+                clock.work(EXP * sums.len())?;
+                self.activation.apply(sums);
+            }
             units.push(sums);
             sums = layer.forward(&units[units.len() - 1], clock)?;
         }

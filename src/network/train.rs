@@ -1,5 +1,6 @@
 //! Training: epochs of batches in an order that the seed gives, until they are done or the rows held out no longer gain.
 
+use std::borrow::Cow;
 use std::thread;
 
 use super::clock::Clock;
@@ -10,6 +11,9 @@ use crate::numeric::SplitMix64;
 
 /// Sets the order of rows apart from other things drawn with the same seed.
 const ORDER: u64 = 0x6570_6f63_6873;
+
+/// Steps that are counted.
+const MOST_STEPS: usize = 1 << 29;
 
 /// What is learned from.
 #[derive(Clone, Copy, Debug)]
@@ -119,19 +123,24 @@ pub fn train(data: &Data, start: Start, options: &Options, hands: &Hands, observ
     if rows.is_empty() {
         return Err(Unfit::NoWeight);
     }
+    if rows.len().div_ceil(options.batch_size).checked_mul(options.epochs).is_none_or(|steps| steps > MOST_STEPS) {
+        return Err(Unfit::Range);
+    }
     let clock = &mut Clock::new(observe);
     clock.work(0).map_err(|_| Unfit::Stopped)?;
     let (network, kept) = match start {
-        Start::Fresh { hidden, activation } => (Network::fresh(data, hidden, activation, options.seed)?, None),
+        Start::Fresh { hidden, activation } => (Cow::Owned(Network::fresh(data, hidden, activation, options.seed, clock)?), None),
         Start::From { network, kept } => {
             network.check(data.x.n_inputs(), data.target.outputs())?;
-            let mut network = network.clone();
-            kept.map_or(Ok(()), |kept| network.mask(kept))?;
+            let mut network = Cow::Borrowed(network);
+            kept.map_or(Ok(()), |kept| network.to_mut().mask(kept))?;
             (network, kept)
         }
     };
     thread::scope(|scope| {
-        let mut learner = Learner::new(scope, &network, kept, &rule, data, options.batch_size, hands, observe);
+        let learner = Learner::new(scope, &network, kept, &rule, data, options.batch_size, hands, observe, clock);
+        let mut learner = learner.map_err(|_| Unfit::Stopped)?;
+        drop(network); // its weights are the learner's now
         let mut course = Course { epochs: Vec::new(), best: None };
         match course.run(&mut learner, data, options, clock) {
             Ok(()) | Err(End::Halted(Halt::Keep)) => {}

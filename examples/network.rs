@@ -9,8 +9,6 @@
 //! | `offsets.u64`, `inputs.u32`, `values.f64` | the rows (CSR) |
 //! | `y.f64` | numbers, ±1, or classes from 0 |
 //! | `weights.f64` | of each layer the weights, input by input, then the biases |
-//!
-//! `network kernels` measures from which density on the kernel of sparse weights is slower than the dense one.
 
 use std::io::BufRead;
 use std::ops::ControlFlow;
@@ -20,10 +18,7 @@ use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use sparsefit::network::{
-    Activation, Compact, CompactLayer, Data, Hands, Layer, Network, Optimizer, Options, Penalty, Progress, Rows, Start, Target, Weights,
-    train,
-};
+use sparsefit::network::{Activation, Data, Hands, Layer, Network, Optimizer, Options, Penalty, Progress, Rows, Start, Target, train};
 use sparsefit::numeric::SplitMix64;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -67,11 +62,7 @@ struct Answer {
 }
 
 fn main() -> Fallible<()> {
-    let folder = std::env::args().nth(1).ok_or("usage: network FOLDER < jobs, or network kernels")?;
-    if folder == "kernels" {
-        kernels();
-        return Ok(());
-    }
+    let folder = std::env::args().nth(1).ok_or("usage: network FOLDER < jobs")?;
     for line in std::io::stdin().lock().lines() {
         let job: Job = serde_json::from_str(&line?)?;
         println!("{}", serde_json::to_string(&answer(&job, Path::new(&folder))?)?);
@@ -143,40 +134,4 @@ fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
 fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// A layer of each density in both forms, asked with all inputs.
-fn kernels() {
-    println!("| inputs × outputs | density | dense ns | sparse ns |\n|---|---|---|---|");
-    for (inputs, outputs) in [(1000, 64), (256, 256), (64, 20), (1000, 10)] {
-        for density in [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5] {
-            let mut random = SplitMix64(1);
-            let all: Vec<f64> = (0..inputs * outputs).map(|_| if random.share() < density { random.symmetric() } else { 0.0 }).collect();
-            let (mut offsets, mut places, mut values) = (vec![0], Vec::new(), Vec::new());
-            for row in all.chunks(outputs) {
-                for (k, w) in row.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-                    places.push(k as u32);
-                    values.push(*w);
-                }
-                offsets.push(values.len());
-            }
-            let times = [Weights::Dense(all.clone()), Weights::Sparse { offsets, outputs: places, values }].map(|weights| {
-                let layers = vec![CompactLayer { inputs, biases: vec![0.0; outputs], weights }];
-                let compact = Compact { activation: Activation::Relu, inputs: (0..inputs as u32).collect(), layers, cut: vec![] };
-                let entries: Vec<(u32, f64)> = (0..inputs as u32).map(|i| (i, 1.0)).collect();
-                let (mut room, mut sums) = (entries.clone(), Vec::new());
-                let mut least = f64::INFINITY;
-                for _ in 0..30 {
-                    let start = Instant::now();
-                    for _ in 0..20 {
-                        room.clone_from(&entries);
-                        compact.say(&mut room, &mut sums);
-                    }
-                    least = least.min(start.elapsed().as_secs_f64() / 20.0);
-                }
-                least * 1e9
-            });
-            println!("| {inputs} × {outputs} | {density} | {:.0} | {:.0} |", times[0], times[1]);
-        }
-    }
 }

@@ -1,6 +1,5 @@
-//! What is left of a network: idle units and inputs cut, weights that are 0 dropped. It says what the network says.
+//! What is left of a network: idle units and inputs cut. It says what the network says.
 
-use super::predict::SPARSE_BELOW;
 use super::{Activation, Layer, Network};
 
 /// A network cut down to what it uses.
@@ -11,36 +10,9 @@ pub struct Compact {
     /// Which inputs of the network are used, rising: the inputs of the first layer here.
     pub inputs: Vec<u32>,
     /// From them to the outputs. A hidden layer may be left without units.
-    pub layers: Vec<CompactLayer>,
+    pub layers: Vec<Layer>,
     /// Units cut from each hidden layer.
     pub cut: Vec<usize>,
-}
-
-/// A layer of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CompactLayer {
-    /// Numbers that come in.
-    pub inputs: usize,
-    /// One an output.
-    pub biases: Vec<f64>,
-    /// From the inputs to the outputs.
-    pub weights: Weights,
-}
-
-/// Weights, input by input.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Weights {
-    /// All: from input `i` to output `k` at `i·outputs + k`.
-    Dense(Vec<f64>),
-    /// Those that are not 0.
-    Sparse {
-        /// Where each input begins in the two below, and where the last one ends.
-        offsets: Vec<usize>,
-        /// Outputs, rising within an input.
-        outputs: Vec<u32>,
-        /// Their weights.
-        values: Vec<f64>,
-    },
 }
 
 impl Compact {
@@ -75,26 +47,11 @@ impl Compact {
             let outputs: Vec<u32> = (0..layer.outputs as u32).filter(|&k| alive[l][k as usize]).collect();
             let weights = layer.picked(&sources, &outputs);
             let biases = outputs.iter().map(|&k| biases[l][k as usize]).collect();
-            layers.push(CompactLayer { inputs: sources.len(), biases, weights });
+            layers.push(Layer { inputs: sources.len(), outputs: outputs.len(), weights, biases });
             sources = outputs;
         }
         let cut = alive[..hidden].iter().map(|alive| alive.iter().filter(|alive| !**alive).count()).collect();
         Self { activation: network.activation, inputs, layers, cut }
-    }
-
-    /// Number of weights that are not 0, biases aside.
-    pub fn nonzeros(&self) -> usize {
-        self.layers.iter().map(|layer| layer.weights.nonzeros()).sum()
-    }
-}
-
-impl Weights {
-    /// Number of weights that are not 0.
-    pub fn nonzeros(&self) -> usize {
-        match self {
-            Self::Dense(weights) => weights.iter().filter(|weight| **weight != 0.0).count(),
-            Self::Sparse { values, .. } => values.len(),
-        }
     }
 }
 
@@ -108,28 +65,13 @@ impl Layer {
         self.row(input).iter().zip(alive).any(|(weight, alive)| *alive && *weight != 0.0)
     }
 
-    /// Weights between these inputs and outputs, in the form that is the quicker one.
-    fn picked(&self, inputs: &[u32], outputs: &[u32]) -> Weights {
+    /// Weights between these inputs and outputs.
+    fn picked(&self, inputs: &[u32], outputs: &[u32]) -> Vec<f64> {
         let pick = |&input: &u32| {
             let row = self.row(input as usize);
             outputs.iter().map(move |&k| row[k as usize])
         };
-        let all: Vec<f64> = inputs.iter().flat_map(pick).collect();
-        let nonzeros = all.iter().filter(|weight| **weight != 0.0).count();
-        if nonzeros as f64 >= SPARSE_BELOW * all.len() as f64 {
-            return Weights::Dense(all);
-        }
-        let (mut offsets, mut places, mut values) = (vec![0], Vec::with_capacity(nonzeros), Vec::with_capacity(nonzeros));
-        for i in 0..inputs.len() {
-            for (k, &weight) in all[i * outputs.len()..(i + 1) * outputs.len()].iter().enumerate() {
-                if weight != 0.0 {
-                    places.push(k as u32);
-                    values.push(weight);
-                }
-            }
-            offsets.push(values.len());
-        }
-        Weights::Sparse { offsets, outputs: places, values }
+        inputs.iter().flat_map(pick).collect()
     }
 }
 

@@ -20,7 +20,6 @@ mod first;
 mod layers;
 mod loss;
 mod penalty;
-mod predict;
 mod prune;
 mod rows;
 mod rule;
@@ -31,9 +30,8 @@ mod train;
 #[cfg(test)]
 mod tests;
 
-pub use compact::{Compact, CompactLayer, Weights};
+pub use compact::Compact;
 pub use layers::{Kept, Layer, Network};
-pub use predict::SPARSE_BELOW;
 pub use prune::{Amount, Pruning, prune};
 pub use rows::Rows;
 pub use train::{Data, Epoch, Options, Start, Trained, train};

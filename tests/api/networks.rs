@@ -23,7 +23,7 @@ async fn app_with_classes(two: bool) -> TestApp {
     let y: Vec<&str> = rows.iter().map(class).collect();
     let body = json!({ "format": "dense", "values": rows, "y": y, "feature_names": ["a", "b", "c", "d", "e", "f"] });
     let app = TestApp::start().await;
-    app.send("POST", "/api/v1/datasets?name=rows", &[JSON], &body.to_string()).await.expect(201);
+    app.send("POST", "/api/v1/datasets?name=rows", &[JSON], body.to_string()).await.expect(201);
     app
 }
 

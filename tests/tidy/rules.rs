@@ -42,7 +42,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule("domain", "job", "id traceparent", "serde serde_json"),
     rule("domain", "hook", "job", ""),
     rule("domain", "spec", "dataset fault hook job json numeric", "serde serde_json"),
-    rule("domain", "model", "dataset fault job json spec", "memchr serde serde_json sha2"),
+    rule("domain", "model", "dataset fault job json numeric spec", "memchr serde serde_json sha2"),
     rule("domain", "report", "dataset job model", "serde serde_json"),
     rule("domain", "train", "dataset fault job matrix model network numeric solver spec tree", "ndarray serde_json sha2 sprs thiserror"),
     rule(

@@ -1,8 +1,10 @@
-//! One layer: its weights, dense or sparse, whichever is smaller and faster.
+//! One layer: its weights, dense or sparse, whichever is the quicker.
 
-/// Share of weights that are not 0 from which on a layer is kept dense: a weight of a sparse row takes 12 bytes and about as much
-/// longer to add than one of 8 that stands in its place (docs/performance.md).
-pub const DENSE_FROM: f64 = 0.4;
+use crate::numeric::widest;
+
+/// Share of weights that are not 0 from which on a layer is kept dense: wide registers add four or eight of a dense row at a time, and
+/// those of a sparse one go one by one (`examples/layers.rs` measures it).
+pub const DENSE_FROM: f64 = 0.25;
 
 /// Weights and biases from all units of one layer to the next.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,13 +95,11 @@ impl Layer {
 
 impl Weights {
     /// Adds `value` times the row of an input.
-    pub(super) fn add(&self, input: usize, value: f64, sums: &mut [f64]) {
+    pub fn add(&self, input: usize, value: f64, sums: &mut [f64]) {
         match self {
             Self::Dense(weights) => {
                 let n = sums.len();
-                for (sum, weight) in sums.iter_mut().zip(&weights[input * n..][..n]) {
-                    *sum += value * weight;
-                }
+                add_dense(&weights[input * n..][..n], value, sums);
             }
             Self::Csr { starts, outputs, values } => {
                 let row = starts[input] as usize..starts[input + 1] as usize;
@@ -108,5 +108,16 @@ impl Weights {
                 }
             }
         }
+    }
+}
+
+widest! {
+    fn add_dense(row: &[f64], value: f64, sums: &mut [f64]) = add_in_lanes
+}
+
+#[inline(always)]
+fn add_in_lanes(row: &[f64], value: f64, sums: &mut [f64]) {
+    for (sum, weight) in sums.iter_mut().zip(row) {
+        *sum += value * weight;
     }
 }

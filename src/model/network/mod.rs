@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{TIME_LIMIT, sparsity};
 use crate::dataset::Class;
 use crate::job::Warning;
+use crate::numeric::tanh;
 use crate::spec::{Activation, ResolvedNetwork};
 
 pub use layer::{DENSE_FROM, Layer, Weights};
@@ -193,7 +194,7 @@ impl NetworkModel {
                     // not lost: it goes through to every output
                     _ if !sum.is_finite() => f64::NAN,
                     Activation::Relu => sum.max(0.0),
-                    Activation::Tanh => sum.tanh(),
+                    Activation::Tanh => tanh(*sum),
                 };
                 if value != 0.0 {
                     layer.weights.add(input, value, outputs);

@@ -179,15 +179,7 @@ fn stored(network: &Network, scaling: &Scaling, features: &[u32], card: NetworkC
     let compact = Compact::of(&network);
     let inputs = compact.inputs.iter().map(|input| features[*input as usize]).collect();
     let scales = compact.inputs.iter().map(|input| scaling.scales[*input as usize]).collect();
-    let layers = compact.layers.into_iter().map(|layer| {
-        let weights = match layer.weights {
-            network::Weights::Dense(weights) => model::Weights::Dense(weights),
-            network::Weights::Sparse { offsets, outputs, values } => {
-                model::Weights::Csr { starts: offsets.into_iter().map(|offset| offset as u32).collect(), outputs, values }
-            }
-        };
-        model::Layer { inputs: layer.inputs, weights, biases: layer.biases }
-    });
+    let layers = compact.layers.into_iter().map(|layer| model::Layer::of(layer.inputs, layer.biases, layer.weights));
     NetworkModel { card, inputs, scales, layers: layers.collect() }.measured()
 }
 

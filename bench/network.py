@@ -5,8 +5,8 @@
 
 `agree/…` rows train in double precision here and there and say how far the losses of the batches lie apart, relative to their size. `time/…`
 rows say CPU seconds of an epoch, ours in double precision against PyTorch in single precision with dense rows and with `torch.sparse`, in
-turn in one run, one thread each; the ratio is the median over rounds of (theirs / ours of the same round). Prints tables and asserts
-nothing. The data are looked for as `speed.py` does; our program as `SPARSEFIT_NETWORK` says.
+turn in one run, one thread each; the ratio is the median over rounds of (theirs / ours of the same round). `penalty/…` rows say what an epoch of
+ours takes with each penalty of λ = 1e-4. Prints tables and asserts nothing. The data are looked for as `speed.py` does; our program as `SPARSEFIT_NETWORK` says.
 """
 import argparse
 import fnmatch
@@ -41,6 +41,7 @@ ROWS = [
     ("agree/a9a/logistic/sgd", "a9a", "logistic", [16], True, 0.1, 0.9, 64),
     ("agree/diabetes/squared", "diabetes64", "squared", [16], True, 1e-2, None, 8),
     ("time/20news/h64", "20news-bydate.train", "softmax", [64], False, 1e-3, None, 32),
+    ("penalty/20news/h64", "20news-bydate.train", "softmax", [64], False, 1e-3, None, 32),
     ("time/20news/h64/batch128", "20news-bydate.train", "softmax", [64], False, 1e-3, None, 128),
 ]
 
@@ -94,8 +95,9 @@ def pack(folder, x, y, model):
     np.concatenate([part.detach().double().numpy().ravel() for part in parts]).astype("<f8").tofile(os.path.join(folder, "weights.f64"))
 
 
-def ours(folder, widths, loss, tanh, rate, momentum, batch, epochs):
-    job = dict(widths=widths, tanh=tanh, loss=loss, learning_rate=rate, momentum=momentum, l1=0.0, epochs=epochs, batch_size=batch, seed=1, threads=1)
+def ours(folder, widths, loss, tanh, rate, momentum, batch, epochs, penalty="none"):
+    job = dict(widths=widths, tanh=tanh, loss=loss, learning_rate=rate, momentum=momentum, penalty=penalty, epochs=epochs, batch_size=batch, seed=1, threads=1)
+    job["lambda"] = 1e-4
     told = subprocess.run([OURS, folder], input=json.dumps(job) + "\n", capture_output=True, text=True, check=True).stdout
     return json.loads(told)
 
@@ -161,6 +163,10 @@ def main():
                 other, _ = theirs(model, x, y, loss, rate, momentum, batch, epochs, False, given.steps)
                 off = max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(mine, other))
                 print(f"| {name} | {len(other)} batches | {other[0]:.4g} → {other[-1]:.4g} | furthest {off:.1e} |", flush=True)
+                continue
+            if name.startswith("penalty/"):
+                told = [(penalty, ours(folder, widths, loss, tanh, rate, momentum, batch, given.epochs, penalty)) for penalty in ("none", "l1", "group_l1", "l2")]
+                print(f"| {name} | " + " | ".join(f"{penalty} {statistics.median(one['cpu']):.3g} s, {one['nonzeros']} left" for penalty, one in told) + " |", flush=True)
                 continue
             rounds = []
             for _ in range(given.rounds):

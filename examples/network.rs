@@ -33,7 +33,8 @@ struct Job {
     learning_rate: f64,
     /// SGD with this momentum instead of Adam.
     momentum: Option<f64>,
-    l1: f64,
+    penalty: Cost,
+    lambda: f64,
     epochs: usize,
     batch_size: usize,
     seed: u64,
@@ -46,6 +47,15 @@ enum Loss {
     Squared,
     Logistic,
     Softmax,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Cost {
+    None,
+    L1,
+    GroupL1,
+    L2,
 }
 
 #[derive(Serialize)]
@@ -92,8 +102,13 @@ fn answer(job: &Job, folder: &Path) -> Fallible<Answer> {
     let data = Data { x: &x, target, weights: None, rows: &rows, held_out: &[] };
     let learning_rate = job.learning_rate;
     let optimizer = job.momentum.map_or(Optimizer::Adam { learning_rate }, |momentum| Optimizer::Sgd { learning_rate, momentum });
-    let options =
-        Options { optimizer, penalty: Penalty::L1(job.l1), epochs: job.epochs, batch_size: job.batch_size, seed: job.seed, patience: None };
+    let penalty = match job.penalty {
+        Cost::None => Penalty::None,
+        Cost::L1 => Penalty::L1(job.lambda),
+        Cost::GroupL1 => Penalty::GroupL1(job.lambda),
+        Cost::L2 => Penalty::L2(job.lambda),
+    };
+    let options = Options { optimizer, penalty, epochs: job.epochs, batch_size: job.batch_size, seed: job.seed, patience: None };
     let batches = x.n_rows().div_ceil(job.batch_size);
     let (mut losses, mut ends) = (Vec::new(), Vec::new());
     let seen = Mutex::new((&mut losses, &mut ends, (0, -1.0)));

@@ -13,7 +13,7 @@ use sparsefit::config::Limits;
 use sparsefit::dataset::{Encoding, Format, Upload, ingest};
 use sparsefit::job::{Job, JobKind, Reason, Status};
 use sparsefit::model::{CertificateStatus, Model};
-use sparsefit::spec::{Asked, KnownModel, Work, parse_job};
+use sparsefit::spec::{Asked, BaseSize, KnownModel, Work, parse_job};
 use sparsefit::store::{Answer, Cancellation, DatasetRow, Ending, EventKind, Finished, ModelRow, NewJob, Once, Store};
 use sparsefit::trace::Traces;
 use sparsefit::worker::{Memory, Pool, Worked, promote, run_one};
@@ -110,12 +110,12 @@ async fn a_point_of_a_path_becomes_the_next_version(house: House) {
     assert_eq!(run_one(&store, "worker-1", 2).await.unwrap(), Worked::Job);
     let source = store.model(P, "m", None).await.unwrap().unwrap();
     let kept = store.open_points(&source).await.unwrap().expect("the path is kept");
-    let points = kept.clone().linear().expect("points");
+    let points = kept.linear().expect("points");
     assert_eq!(points.points.len(), 6);
     let used = store.usage(P).await.unwrap().stored_bytes;
     let (data, base) = (store.open_dataset(&dataset).await.unwrap(), store.open_model(&source).await.unwrap());
-    assert!(promote(&data, &points, base.model.linear().unwrap(), 2, &|| false).is_none(), "it can be ended");
-    let model = Model::Linear(promote(&data, &points, base.model.linear().unwrap(), 2, &|| true).expect("a model"));
+    assert!(promote(&data, points, base.model.linear().unwrap(), 2, &|| false).is_none(), "it can be ended");
+    let model = Model::Linear(promote(&data, points, base.model.linear().unwrap(), 2, &|| true).expect("a model"));
     let answer = |row: &ModelRow| Ok(Answer { status: 201, location: row.reference(), body: String::new() });
     let Once::Done(row, told) = store.add_promoted(&source, model.clone(), None, answer).await.unwrap() else { panic!("refused") };
     assert_eq!((row.version, told.location.as_str(), &row.job), (2, "m:2", &source.job));
@@ -143,7 +143,7 @@ async fn submit_of_trees(store: &Store, dataset: &DatasetRow, body: serde_json::
             let reference = base.reference();
             let known =
                 KnownModel { reference: &reference, kind: base.card.kind(), loss: base.card.loss(), classes: None, named: base.is_named() };
-            Work::Prune(prune.resolve(&known, 4, &dataset.meta).unwrap())
+            Work::Prune(prune.resolve(&known, BaseSize::Tree { leaves: 4 }, &dataset.meta).unwrap())
         }
         other => panic!("{other:?}"),
     };

@@ -67,9 +67,11 @@ impl Network {
             let fan = if l == 0 { energy / data.rows.len().max(1) as f64 } else { inputs as f64 };
             let bound = if fan > 0.0 && fan.is_finite() { 1.0 / fan.sqrt() } else { 0.0 };
             let mut weights = Vec::with_capacity(inputs * outputs);
-            for i in 0..inputs {
+            // of the layers above every unit is in use
+            let used = seen.iter().copied().chain(std::iter::repeat(true)).skip(if l == 0 { 0 } else { seen.len() });
+            for used in used.take(inputs) {
                 clock.work(8 * outputs).map_err(|_| Unfit::Stopped)?;
-                let bound = if l > 0 || seen[i] { bound } else { 0.0 };
+                let bound = if used { bound } else { 0.0 };
                 weights.extend((0..outputs).map(|_| bound * random.symmetric()));
             }
             layers.push(Layer { inputs, outputs, weights, biases: vec![0.0; outputs] });

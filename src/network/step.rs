@@ -137,7 +137,11 @@ impl<'a> Learner<'a> {
     /// The network as it is now.
     pub(crate) fn network(&mut self, clock: &mut Clock) -> Result<Network, Halt> {
         self.crew.ask(&Ask::Settle, clock)?;
-        let weights = self.crew.ask(&Ask::Weights, clock)?.concat();
+        let mut weights = Vec::with_capacity(self.n_inputs * self.first.now().len());
+        for part in self.crew.ask(&Ask::Weights, clock)? {
+            clock.work(8 * part.len())?;
+            weights.extend_from_slice(&part);
+        }
         let biases = self.first.now().to_vec();
         let mut layers = vec![Layer { inputs: self.n_inputs, outputs: biases.len(), weights, biases }];
         layers.extend(self.above.iter().map(Dense::layer));

@@ -18,8 +18,8 @@ fn units(network: &Network, x: &Rows, row: u32) -> Vec<Vec<f64>> {
     let mut all = vec![now];
     for (l, layer) in network.layers.iter().enumerate() {
         let mut sums = layer.biases.clone();
-        for i in 0..layer.inputs {
-            (0..layer.outputs).for_each(|k| sums[k] += all[l][i] * layer.weights[i * layer.outputs + k]);
+        for (unit, weights) in all[l].iter().zip(layer.weights.chunks(layer.outputs)) {
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += unit * weight);
         }
         if l + 1 < network.layers.len() {
             sums.iter_mut().for_each(|z| *z = act(network.activation, *z));

@@ -19,13 +19,34 @@ pub(crate) struct Side {
     pub(crate) reach: f64,
 }
 
+/// The point whose residuals a dual point is made of: there Fenchel's inequality is an equality, and next to it no logarithm is needed.
+#[derive(Clone, Copy)]
+pub(crate) struct Primal<'p> {
+    pub(crate) eta: &'p [f64],
+    /// The mean loss there.
+    pub(crate) loss: f64,
+    /// F there.
+    pub(crate) whole: f64,
+}
+
+/// A bound instead of the loss part of a dual value may be below it by this share of the gap.
+const LOOSE: f64 = 0.02;
+
 /// A product above its bound and this near to it belongs to a coefficient between its ends, but for what is still to be done.
 pub(super) const CLOSE: f64 = 0.9;
 
 /// The best dual value among a few rescalings of `theta` by at most `slack`, given the penalised columns; worth nothing
 /// when `clock` said stop. A `slack` of 0 says that `theta` is not feasible: then the point 0 gives the value.
-pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, slack: f64, clock: &mut Clock) -> f64 {
-    let line = Line::new(problem, theta);
+///
+/// Next to `primal`, the point that θ is of if it is of one, the value may be a bound a little below it.
+pub(crate) fn dual_value(
+    problem: &Problem,
+    (theta, primal): (&[f64], Option<Primal>),
+    sides: impl Iterator<Item = Side>,
+    slack: f64,
+    clock: &mut Clock,
+) -> f64 {
+    let line = Line::new(problem, theta, primal.filter(|_| problem.loss.has_powers()));
     if slack == 0.0 {
         return -problem.mean_conjugate(theta, 0.0, clock);
     }
@@ -109,6 +130,7 @@ impl Tightest {
 struct Line<'p, 'a> {
     problem: &'p Problem<'a>,
     theta: &'p [f64],
+    primal: Option<Primal<'p>>,
     /// Whether it is t·linear − ½t²·square.
     parabola: bool,
     /// Σθ(y − o).
@@ -120,9 +142,9 @@ struct Line<'p, 'a> {
 }
 
 impl<'p, 'a> Line<'p, 'a> {
-    fn new(problem: &'p Problem<'a>, theta: &'p [f64]) -> Self {
+    fn new(problem: &'p Problem<'a>, theta: &'p [f64], primal: Option<Primal<'p>>) -> Self {
         let parabola = problem.loss == Loss::Squared || problem.loss.is_piecewise();
-        let mut line = Self { problem, theta, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
+        let mut line = Self { problem, theta, primal, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
         if parabola {
             let offset = problem.data.offset;
             for (i, (&theta, &share)) in theta.iter().zip(&problem.share).enumerate().filter(|(_, (_, s))| **s > 0.0) {
@@ -146,6 +168,27 @@ impl<'p, 'a> Line<'p, 'a> {
             return t * self.linear - 0.5 * t * t * self.square;
         }
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
-        -offsets - problem.mean_conjugate(self.theta, t, clock)
+        let bound = self.primal.and_then(|primal| self.near(&primal, t, offsets, clock));
+        bound.unwrap_or_else(|| -offsets - problem.mean_conjugate(self.theta, t, clock))
+    }
+
+    /// A bound from below for t near 1, where it is as good as the value.
+    ///
+    /// Of φ(t) = Σ share·loss*(−tθ/share) one knows φ(1) = −Σθη − loss and φ'(1) = −Σθη, and below 1 φ'' is at most
+    /// Σθ²/(share·loss'')/t, as for these losses the second derivative of the conjugate grows with t when taken t times.
+    fn near(&self, primal: &Primal, t: f64, offsets: f64, clock: &mut Clock) -> Option<f64> {
+        if !(t > 0.5 && t <= 1.0) {
+            return None;
+        }
+        clock.work(2 * self.theta.len());
+        let product = crate::matrix::dot(self.theta, primal.eta);
+        let tangent = primal.loss + t * product - offsets;
+        let short = 1.0 - t;
+        if short == 0.0 {
+            return Some(tangent);
+        }
+        let problem = self.problem;
+        let most = 0.5 * short * short / t * problem.loss.stretch(problem.data.y, self.theta, &problem.share);
+        (most <= LOOSE * (primal.whole - tangent)).then_some(tangent - most)
     }
 }

@@ -5,6 +5,8 @@
 use super::Loss;
 use super::elementary::{exp, ln, ln_1p};
 
+/// Partial sums over rows.
+const LANES: usize = 8;
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;
 /// How near to δ, as a share of it, the residual of a Huber loss counts as cut off.
@@ -80,6 +82,19 @@ impl Loss {
         }
     }
 
+    /// Σ θ²/(share·loss'') over rows of a loss with exponentials.
+    pub(crate) fn stretch(self, y: &[f64], theta: &[f64], share: &[f64]) -> f64 {
+        let mut sums = [0.0; LANES];
+        if self == Self::Logistic {
+            logistic_stretch(theta, share, &mut sums);
+        } else {
+            // the mean of a count is y − θ/share
+            let rows = theta.iter().zip(share).zip(y).filter(|((theta, _), _)| **theta != 0.0);
+            sums[0] = rows.map(|((theta, share), y)| theta * theta / (share * y - theta).max(0.0)).sum();
+        }
+        sums.iter().sum()
+    }
+
     /// Largest t at which t·u is in the domain of the conjugate.
     pub(crate) fn reach(self, y: f64, u: f64) -> f64 {
         match self {
@@ -101,6 +116,31 @@ impl Loss {
             Self::Huber { .. } | Self::SquaredHinge => rows(y, eta, values, |y, eta| self.value(y, eta)),
             Self::Logistic => logistic_values(y, eta, values),
             Self::Poisson => poisson_values(y, eta, values),
+        }
+    }
+
+    /// Whether residual and value of a row are made of one exponential.
+    pub(crate) fn has_powers(self) -> bool {
+        matches!(self, Self::Logistic | Self::Poisson)
+    }
+
+    /// The residuals of many rows, into `residuals`, and the exponentials they are made of, into `powers`; for a loss that has those.
+    pub(crate) fn descents_by_powers(self, y: &[f64], eta: &[f64], powers: &mut [f64], residuals: &mut [f64]) {
+        if self == Self::Logistic {
+            logistic_powers(y, eta, powers);
+            logistic_descents_by_powers(y, eta, powers, residuals);
+        } else {
+            poisson_powers(y, eta, powers);
+            poisson_descents_by_powers(y, powers, residuals);
+        }
+    }
+
+    /// The values of many rows, of which `powers` are the exponentials.
+    pub(crate) fn values_by_powers(self, y: &[f64], eta: &[f64], powers: &[f64], values: &mut [f64]) {
+        if self == Self::Logistic {
+            logistic_values_by_powers(y, eta, powers, values);
+        } else {
+            poisson_values_by_powers(y, eta, powers, values);
         }
     }
 
@@ -145,6 +185,31 @@ fn rows(y: &[f64], at: &[f64], out: &mut [f64], each: impl Fn(f64, f64) -> f64) 
     for ((out, &y), &at) in out.iter_mut().zip(y).zip(at) {
         *out = each(y, at);
     }
+}
+
+widest! {
+    /// Σ share·a/(1 − a), a = |θ|/share, in lanes.
+    fn logistic_stretch(theta: &[f64], share: &[f64], sums: &mut [f64; LANES]) = logistic_stretch_in_lanes
+}
+
+widest! {
+    /// e^(−|yη|).
+    fn logistic_powers(y: &[f64], eta: &[f64], out: &mut [f64]) = logistic_powers_in_lanes
+}
+
+widest! {
+    /// As [`logistic_descents`], of the powers.
+    fn logistic_descents_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) = logistic_descents_by_powers_in_lanes
+}
+
+widest! {
+    /// As [`logistic_values`], of the powers.
+    fn logistic_values_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) = logistic_values_by_powers_in_lanes
+}
+
+widest! {
+    /// e^η.
+    fn poisson_powers(y: &[f64], eta: &[f64], out: &mut [f64]) = poisson_powers_in_lanes
 }
 
 widest! {
@@ -208,6 +273,68 @@ fn logistic_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
 }
 
 #[inline(always)]
+fn logistic_stretch_in_lanes(theta: &[f64], share: &[f64], sums: &mut [f64; LANES]) {
+    let ((theta, rest), (share, rest_of_share)) = (theta.as_chunks::<LANES>(), share.as_chunks::<LANES>());
+    for (theta, share) in theta.iter().zip(share) {
+        for l in 0..LANES {
+            sums[l] += stretched(theta[l], share[l]);
+        }
+    }
+    for (l, (theta, share)) in rest.iter().zip(rest_of_share).enumerate() {
+        sums[l] += stretched(*theta, *share);
+    }
+}
+
+#[inline(always)]
+fn stretched(theta: f64, share: f64) -> f64 {
+    let size = theta.abs();
+    let ratio = size * share / (share - size).max(0.0);
+    if size > 0.0 { ratio } else { 0.0 }
+}
+
+#[inline(always)]
+fn logistic_powers_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, logistic_power);
+}
+
+#[inline(always)]
+fn logistic_descents_by_powers_in_lanes(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    for (((out, &y), &eta), &power) in out.iter_mut().zip(y).zip(eta).zip(powers) {
+        *out = y * sigmoid_of(-y * eta, power);
+    }
+}
+
+#[inline(always)]
+fn logistic_values_by_powers_in_lanes(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    for (((out, &y), &eta), &power) in out.iter_mut().zip(y).zip(eta).zip(powers) {
+        *out = softplus_of(-y * eta, power);
+    }
+}
+
+#[inline(always)]
+fn poisson_powers_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, poisson_power);
+}
+
+fn poisson_descents_by_powers(y: &[f64], powers: &[f64], out: &mut [f64]) {
+    out.iter_mut().zip(y).zip(powers).for_each(|((out, y), power)| *out = y - power);
+}
+
+fn poisson_values_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    out.iter_mut().zip(y).zip(eta).zip(powers).for_each(|(((out, y), eta), power)| *out = power - y * eta);
+}
+
+#[inline(always)]
+fn logistic_power(y: f64, eta: f64) -> f64 {
+    exp(-(y * eta).abs())
+}
+
+#[inline(always)]
+fn poisson_power(_: f64, eta: f64) -> f64 {
+    exp(eta)
+}
+
+#[inline(always)]
 fn poisson_value(y: f64, eta: f64) -> f64 {
     exp(eta) - y * eta
 }
@@ -250,13 +377,24 @@ fn entropy(a: f64) -> f64 {
 
 #[inline(always)]
 fn softplus(z: f64) -> f64 {
-    z.max(0.0) + ln_1p(exp(-z.abs()))
+    softplus_of(z, exp(-z.abs()))
+}
+
+/// log(1 + e^z), given e^(−|z|).
+#[inline(always)]
+fn softplus_of(z: f64, power: f64) -> f64 {
+    z.max(0.0) + ln_1p(power)
 }
 
 #[inline(always)]
 fn sigmoid(z: f64) -> f64 {
-    let e = exp(-z.abs());
-    (if z >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+    sigmoid_of(z, exp(-z.abs()))
+}
+
+/// 1/(1 + e^(−z)), given e^(−|z|).
+#[inline(always)]
+fn sigmoid_of(z: f64, power: f64) -> f64 {
+    (if z >= 0.0 { 1.0 } else { power }) / (1.0 + power)
 }
 
 #[cfg(test)]

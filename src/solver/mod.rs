@@ -20,6 +20,7 @@ use crate::matrix::ColumnsView;
 mod wide;
 
 mod advance;
+mod balance;
 mod blocks;
 mod bounds;
 mod certificate;

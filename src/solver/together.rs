@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use super::clock::Clock;
 use super::descent::dual_over;
+use super::dual::Primal;
 use super::folds::{FoldRow, mean_deviance};
 use super::gram::Products;
 use super::lanes::{self, LANES, Line};
@@ -282,7 +283,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let member = &mut members[l];
         // a product that is not known counts as none
         let find = |j: u32| near.place(j).map_or(0.0, |place| c_now[place].0[l]);
-        let dual = dual_over(member.problem, lambda, &member.theta, near.list.iter().copied(), find, 1.0 / WITHIN, clock);
+        let primal = Primal { eta: &member.eta, loss: member.loss, whole: member.loss + member.penalty(lambda) };
+        let dual = dual_over(member.problem, lambda, (&member.theta, Some(primal)), near.list.iter().copied(), find, 1.0 / WITHIN, clock);
         // of this point alone: whoever certifies it knows no other
         member.gap = ((member.loss + member.penalty(lambda) - dual) / member.problem.unit()).max(0.0);
         clock.progress.relative_gap = Some(member.gap);
@@ -357,8 +359,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             member.eta.clear();
             member.eta.extend(eta.iter().map(|line| line.0[l]));
             member.b = spot.seen;
-            member.theta = member.problem.balance(&mut member.eta, &mut member.b, &mut self.clock);
-            member.loss = member.problem.mean_loss(&member.eta, &mut self.clock);
+            (member.theta, member.loss) = member.problem.balance(&mut member.eta, &mut member.b, &mut self.clock);
         }
     }
 

@@ -70,6 +70,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// The point that the gradient's reference was computed at, with its `b_before`.
     pub(super) reference: Option<Reference>,
     pub(super) lambda: f64,
+    /// Whether it goes from λ to λ along a path: what is made here serves the next ones too.
+    pub(super) on_path: bool,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
     /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
@@ -123,6 +125,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             dual: Vec::new(),
             sound: true,
             lambda: 0.0,
+            on_path: false,
             tol: problem.options.tol,
             products: Products::default(),
             bend: Bend::default(),
@@ -172,6 +175,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.gradient.values.is_empty() {
             self.pass();
         }
+        self.on_path = gone_by.is_some();
         if let Some(points) = gone_by {
             self.follow(points, lambda);
         }
@@ -395,7 +399,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut at = self.coordinates(set);
         model.products = self.products_to_use();
         let fall = Fall { first: 0.0, second: size };
-        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, doubted, patient: false, at_once };
+        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, keep: false, doubted, patient: false, at_once };
         let known = if at_once.is_some() { None } else { self.known(set) };
         minimise(&mut model, &mut at, known, &aim, &mut self.clock);
         self.products = model.products;

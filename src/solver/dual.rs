@@ -7,6 +7,7 @@
 
 use super::bounds::conjugate_within;
 use super::clock::Clock;
+use super::loss::stretches;
 use super::{Loss, Problem};
 
 /// Bound, L2 part and product c of one penalised column, and how far its coefficient may go to that side.
@@ -29,8 +30,9 @@ pub(crate) struct Primal<'p> {
     pub(crate) whole: f64,
 }
 
-/// A bound instead of the loss part of a dual value may be below it by this share of the gap.
-const LOOSE: f64 = 0.02;
+/// A bound instead of the loss part of a dual value may be below it by this share of the gap, and of a gap that is not the last.
+const SHARP: f64 = 0.02;
+const ROUGH: f64 = 0.3;
 
 /// A product above its bound and this near to it belongs to a coefficient between its ends, but for what is still to be done.
 pub(super) const CLOSE: f64 = 0.9;
@@ -174,21 +176,27 @@ impl<'p, 'a> Line<'p, 'a> {
 
     /// A bound from below for t near 1, where it is as good as the value.
     ///
-    /// Of φ(t) = Σ share·loss*(−tθ/share) one knows φ(1) = −Σθη − loss and φ'(1) = −Σθη, and below 1 φ'' is at most
-    /// Σθ²/(share·loss'')/t, as for these losses the second derivative of the conjugate grows with t when taken t times.
+    /// Of φ(t) = Σ share·loss*(−tθ/share) one knows φ(1) = −Σθη − loss and φ'(1) = −Σθη. For the logistic loss φ''(s) = ψ(s)/s with
+    /// ψ(s) = Σ share·a/(1 − sa), a = |θ|/share: both factors are convex, and below their chords between t and 1.
     fn near(&self, primal: &Primal, t: f64, offsets: f64, clock: &mut Clock) -> Option<f64> {
-        if !(t > 0.5 && t <= 1.0) {
+        let problem = self.problem;
+        if !(t == 1.0 || (t > 0.5 && t < 1.0 && problem.loss == Loss::Logistic)) {
             return None;
         }
         clock.work(2 * self.theta.len());
-        let product = crate::matrix::dot(self.theta, primal.eta);
-        let tangent = primal.loss + t * product - offsets;
+        let tangent = primal.loss + t * crate::matrix::dot(self.theta, primal.eta) - offsets;
         let short = 1.0 - t;
         if short == 0.0 {
             return Some(tangent);
         }
-        let problem = self.problem;
-        let most = 0.5 * short * short / t * problem.loss.stretch(problem.data.y, self.theta, &problem.share);
-        (most <= LOOSE * (primal.whole - tangent)).then_some(tangent - most)
+        let [here, slope, end] = stretches(self.theta, &problem.share, t);
+        let (rise, fall) = (end - here, 1.0 - 1.0 / t);
+        let most = short * short * (0.5 * here / t + (rise / t + fall * here) / 3.0 + 0.25 * fall * rise);
+        // no chord is further above than from the tangent at t
+        let above = short * short * ((rise - slope * short) / (3.0 * t) + 0.125 * short * short * end / (t * t * t));
+        // the gap is no less than this
+        let gap = primal.whole - tangent + most - above;
+        let loose = if gap > 2.0 * problem.options.tol * problem.unit() { ROUGH } else { SHARP };
+        (above <= loose * gap).then_some(tangent - most)
     }
 }

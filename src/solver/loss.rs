@@ -82,19 +82,6 @@ impl Loss {
         }
     }
 
-    /// Σ θ²/(share·loss'') over rows of a loss with exponentials.
-    pub(crate) fn stretch(self, y: &[f64], theta: &[f64], share: &[f64]) -> f64 {
-        let mut sums = [0.0; LANES];
-        if self == Self::Logistic {
-            logistic_stretch(theta, share, &mut sums);
-        } else {
-            // the mean of a count is y − θ/share
-            let rows = theta.iter().zip(share).zip(y).filter(|((theta, _), _)| **theta != 0.0);
-            sums[0] = rows.map(|((theta, share), y)| theta * theta / (share * y - theta).max(0.0)).sum();
-        }
-        sums.iter().sum()
-    }
-
     /// Largest t at which t·u is in the domain of the conjugate.
     pub(crate) fn reach(self, y: f64, u: f64) -> f64 {
         match self {
@@ -187,9 +174,16 @@ fn rows(y: &[f64], at: &[f64], out: &mut [f64], each: impl Fn(f64, f64) -> f64) 
     }
 }
 
+/// Σ share·a/(1 − ta), its derivative by t, and that sum at t = 1, a = |θ|/share: for the second derivatives of a conjugate.
+pub(crate) fn stretches(theta: &[f64], share: &[f64], t: f64) -> [f64; 3] {
+    let mut sums = [[0.0; LANES]; 3];
+    logistic_stretches(theta, share, t, &mut sums);
+    sums.map(|sums| sums.iter().sum())
+}
+
 widest! {
-    /// Σ share·a/(1 − a), a = |θ|/share, in lanes.
-    fn logistic_stretch(theta: &[f64], share: &[f64], sums: &mut [f64; LANES]) = logistic_stretch_in_lanes
+    /// See [`stretches`].
+    fn logistic_stretches(theta: &[f64], share: &[f64], t: f64, sums: &mut [[f64; LANES]; 3]) = logistic_stretches_in_lanes
 }
 
 widest! {
@@ -273,23 +267,28 @@ fn logistic_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
 }
 
 #[inline(always)]
-fn logistic_stretch_in_lanes(theta: &[f64], share: &[f64], sums: &mut [f64; LANES]) {
+fn logistic_stretches_in_lanes(theta: &[f64], share: &[f64], t: f64, sums: &mut [[f64; LANES]; 3]) {
     let ((theta, rest), (share, rest_of_share)) = (theta.as_chunks::<LANES>(), share.as_chunks::<LANES>());
+    let [mut here, mut slope, mut end] = *sums;
     for (theta, share) in theta.iter().zip(share) {
         for l in 0..LANES {
-            sums[l] += stretched(theta[l], share[l]);
+            let of = stretched(theta[l], share[l], t);
+            (here[l], slope[l], end[l]) = (here[l] + of[0], slope[l] + of[1], end[l] + of[2]);
         }
     }
     for (l, (theta, share)) in rest.iter().zip(rest_of_share).enumerate() {
-        sums[l] += stretched(*theta, *share);
+        let of = stretched(*theta, *share, t);
+        (here[l], slope[l], end[l]) = (here[l] + of[0], slope[l] + of[1], end[l] + of[2]);
     }
+    *sums = [here, slope, end];
 }
 
 #[inline(always)]
-fn stretched(theta: f64, share: f64) -> f64 {
+fn stretched(theta: f64, share: f64, t: f64) -> [f64; 3] {
+    // of a row without weight nothing is divided by something
     let size = theta.abs();
-    let ratio = size * share / (share - size).max(0.0);
-    if size > 0.0 { ratio } else { 0.0 }
+    let (here, end) = (size / (share - t * size).max(f64::MIN_POSITIVE), size / (share - size).max(f64::MIN_POSITIVE));
+    [share * here, share * here * here, share * end]
 }
 
 #[inline(always)]

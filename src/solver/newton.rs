@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::dense::newton_price;
 use super::descent::{Engine, dual_over};
-use super::gram::{Frame, Products};
+use super::gram::Products;
 use super::inner::{Aim, Fall, minimise};
 use super::quadratic::{Residual, center_and_curvature};
 use super::standing::Reference;
@@ -119,6 +119,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 max_epochs,
                 served,
                 once: true,
+                keep: self.on_path,
                 doubted: false,
                 patient: false,
                 at_once: None,
@@ -142,13 +143,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Whether second derivatives taken here, and products with them, cost less than so many `steps` with the old ones.
-    fn is_worth_bending(&mut self, set: &[u32], steps: f64) -> bool {
-        let known = self.products.known();
-        let (x, values) = self.matrix();
-        let frame = Frame { x, values, h: &self.theta, mass: 0.0 };
-        let price = Products::<f64>::default().cost(known.iter().copied(), frame, &mut self.clock);
+    fn is_worth_bending(&self, set: &[u32], steps: f64) -> bool {
+        let x = self.problem.data.x;
         let visit: usize = set.iter().map(|&j| x.range(j as usize).len()).sum();
-        steps * (newton_price(known.len()) + SWEEPS * visit) as f64 > (price + visit) as f64
+        let (saved, price) = (newton_price(self.products.len()) + SWEEPS * visit, self.products.cost_anew() + visit);
+        steps * saved as f64 > price as f64
     }
 
     /// Takes the second derivatives of the point last evaluated, with a `floor` under them.

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::clock::Clock;
+use super::loss::weighed;
 use super::{Loss, Problem};
 use crate::matrix;
 
@@ -70,6 +71,11 @@ impl Problem<'_> {
                 self.loss.descents(y, &eta[rows], here);
             } else {
                 self.loss.descents_by_powers(y, &eta[rows.clone()], &mut powers[rows], here);
+            }
+            if self.loss == Loss::Logistic {
+                let [sum, size, bend] = weighed(here, share);
+                (sums.sum, sums.size, sums.bend) = (sums.sum + sum, sums.size + size, sums.bend + bend);
+                return;
             }
             // what a row without weight holds may be anything
             here.iter_mut().zip(share).for_each(|(r, share)| *r = if *share > 0.0 { *r } else { 0.0 });

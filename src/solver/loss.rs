@@ -186,6 +186,18 @@ widest! {
     fn logistic_stretches(theta: &[f64], share: &[f64], t: f64, sums: &mut [[f64; LANES]; 3]) = logistic_stretches_in_lanes
 }
 
+/// Of residuals of the logistic loss those times their share, in their place, and Σ, Σ of sizes and Σ share·loss'' of them.
+pub(crate) fn weighed(residuals: &mut [f64], share: &[f64]) -> [f64; 3] {
+    let mut sums = [[0.0; LANES]; 3];
+    logistic_weighed(residuals, share, &mut sums);
+    sums.map(|sums| sums.iter().sum())
+}
+
+widest! {
+    /// See [`weighed`].
+    fn logistic_weighed(residuals: &mut [f64], share: &[f64], sums: &mut [[f64; LANES]; 3]) = logistic_weighed_in_lanes
+}
+
 widest! {
     /// e^(−|yη|).
     fn logistic_powers(y: &[f64], eta: &[f64], out: &mut [f64]) = logistic_powers_in_lanes
@@ -289,6 +301,32 @@ fn stretched(theta: f64, share: f64, t: f64) -> [f64; 3] {
     let size = theta.abs();
     let (here, end) = (size / (share - t * size).max(f64::MIN_POSITIVE), size / (share - size).max(f64::MIN_POSITIVE));
     [share * here, share * here * here, share * end]
+}
+
+#[inline(always)]
+fn logistic_weighed_in_lanes(residuals: &mut [f64], share: &[f64], sums: &mut [[f64; LANES]; 3]) {
+    let ((chunks, rest), (shares, rest_of_share)) = (residuals.as_chunks_mut::<LANES>(), share.as_chunks::<LANES>());
+    let [mut sum, mut size, mut bend] = *sums;
+    for (residual, share) in chunks.iter_mut().zip(shares) {
+        for l in 0..LANES {
+            let of = weighed_row(&mut residual[l], share[l]);
+            (sum[l], size[l], bend[l]) = (sum[l] + of[0], size[l] + of[1], bend[l] + of[2]);
+        }
+    }
+    for (l, (residual, share)) in rest.iter_mut().zip(rest_of_share).enumerate() {
+        let of = weighed_row(residual, *share);
+        (sum[l], size[l], bend[l]) = (sum[l] + of[0], size[l] + of[1], bend[l] + of[2]);
+    }
+    *sums = [sum, size, bend];
+}
+
+#[inline(always)]
+fn weighed_row(residual: &mut f64, share: f64) -> [f64; 3] {
+    // what a row without weight holds may be anything
+    let r = if share > 0.0 { *residual } else { 0.0 };
+    *residual = share * r;
+    let size = residual.abs();
+    [*residual, size, size * (1.0 - r.abs())]
 }
 
 #[inline(always)]

@@ -56,8 +56,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         }
     }
 
-    /// Where the folds `on` go next: the minimum of the model, roughly. `None` when `clock` said stop.
-    /// The `first` step to a λ takes the second derivatives of the folds for the others too.
+    /// Where the folds `on` go next: the minimum of the model, roughly. `None` when `clock` said stop. The `first` step to a λ
+    /// takes the second derivatives of the folds for the others too.
     pub(super) fn step(&mut self, on: &[usize], lambda: f64, ahead: f64, first: bool) -> Option<Vec<Spot>> {
         let near = &self.near;
         // coefficients and products where the step begins, and who may move which column

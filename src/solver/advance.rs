@@ -56,8 +56,9 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         }
     }
 
-    /// Where the folds `on` go next: the minimum of the model, roughly. `None` when `clock` said stop.
-    pub(super) fn step(&mut self, on: &[usize], lambda: f64, ahead: f64) -> Option<Vec<Spot>> {
+    /// Where the folds `on` go next: the minimum of the model, roughly. `None` when `clock` said stop. The `first` step to a λ
+    /// takes the second derivatives of the folds for the others too.
+    pub(super) fn step(&mut self, on: &[usize], lambda: f64, ahead: f64, first: bool) -> Option<Vec<Spot>> {
         let near = &self.near;
         // coefficients and products where the step begins, and who may move which column
         let mut w = vec![Line::default(); near.list.len()];
@@ -85,7 +86,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             }
         }
         self.clock.work(near.list.len() * on.len() / 4);
-        let bent = self.bent_in_folds(on);
+        let bent = if first { self.bent_in_folds(on) } else { Vec::new() };
         let places: Vec<usize> = (0..may.len()).filter(|&place| may[place] != 0).collect();
         let most = most_products(self.x.nnz());
         let mut spots = vec![Spot::default(); self.members.len()];
@@ -208,15 +209,25 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         if !self.products.add(wanted.iter().copied(), frame, &mut self.clock) {
             return None;
         }
-        let own = if bent.is_empty() { Vec::new() } else { self.curvatures(&ids, bent)? };
+        if !bent.is_empty() {
+            // of a fold that may not move a column yet, another grouping of folds would not know it
+            let own = self.curvatures(&ids, bent)?;
+            for ((&id, &place), line) in ids.iter().zip(places).zip(own) {
+                let known = self.own.entry(id).or_insert(Line([f64::NAN; LANES]));
+                on.iter().filter(|&&l| may[place] & (1 << l) != 0).for_each(|&l| known.0[l] = line.0[l]);
+            }
+        }
+        let curved = self.loss != Loss::Squared;
+        let own: Vec<Line> = ids.iter().map(|id| self.own.get(id).copied().unwrap_or(Line([f64::NAN; LANES]))).collect();
         for &l in on {
             let member = &mut self.members[l];
             let mine = (0..ids.len()).filter(|&k| may[places[k]] & (1 << l) != 0 && wanted[k].curvature > 0.0);
             let coordinates = mine.map(|k| {
                 let j = ids[k] as usize;
                 let curvature = wanted[k].curvature;
-                let own = own.get(k).map_or(member.problem.spread[j], |own| own.0[l]);
-                let scale = (own / curvature).clamp(LEAST_SCALE, MOST_SCALE).sqrt();
+                let own = if curved { own[k].0[l] } else { member.problem.spread[j] };
+                // what comes later is few, and counted as in the model
+                let scale = if own.is_nan() { 1.0 } else { (own / curvature).clamp(LEAST_SCALE, MOST_SCALE).sqrt() };
                 let (l1, l2) = (lambda * member.problem.l1[j] / scale, lambda * member.problem.l2[j] / (scale * scale));
                 Slot { at: places[k], place: self.products.place(ids[k]), curvature, scale, l1, l2 }
             });

@@ -5,7 +5,7 @@
 
 use super::blocks::Rule;
 use super::clock::Clock;
-use super::dual::{Side, dual_value};
+use super::dual::{Primal, Side, dual_value};
 use super::gradient::Gradient;
 use super::gram::Products;
 use super::inner::{Aim, Coordinates, Fall, minimise};
@@ -51,12 +51,14 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) support: Vec<u32>,
     pub(super) b: f64,
     /// `b` before the last evaluation moved it.
-    b_before: f64,
+    pub(super) b_before: f64,
     /// `b_before` of the last pass; `None` while the gradient is that of the null model.
     pub(super) seen: Option<f64>,
     pub(super) eta: Vec<f64>,
     /// Mean loss at the last evaluation.
     pub(super) loss: f64,
+    /// Whether a search has ended with an evaluation: until the coefficients move there is none to be made.
+    pub(super) evaluated: bool,
     /// −share·loss'(η).
     pub(super) theta: Vec<f64>,
     /// θ made orthogonal to the unpenalised columns.
@@ -68,6 +70,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     /// The point that the gradient's reference was computed at, with its `b_before`.
     pub(super) reference: Option<Reference>,
     pub(super) lambda: f64,
+    /// Whether it goes from λ to λ along a path: what is made here serves the next ones too.
+    pub(super) on_path: bool,
     /// Goal for the relative gap; the problem's own unless a search needs it sharper.
     pub(crate) tol: f64,
     /// What is known of XᵀHX, H the second derivatives: the shares for the squared loss, else those of `bend`.
@@ -116,10 +120,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             seen: None,
             eta: Vec::new(),
             loss: 0.0,
+            evaluated: false,
             theta: Vec::new(),
             dual: Vec::new(),
             sound: true,
             lambda: 0.0,
+            on_path: false,
             tol: problem.options.tol,
             products: Products::default(),
             bend: Bend::default(),
@@ -169,6 +175,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.gradient.values.is_empty() {
             self.pass();
         }
+        self.on_path = gone_by.is_some();
         if let Some(points) = gone_by {
             self.follow(points, lambda);
         }
@@ -230,7 +237,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(super) fn dual_of_all(&mut self) -> f64 {
         self.gradient.look_closer(self.problem, self.values, &self.dual, self.lambda, &mut self.clock);
         let (columns, slack) = (self.gradient.near().iter().copied(), self.slack());
-        dual_over(self.problem, self.lambda, &self.dual, columns, |j| self.gradient.values[j as usize], slack, &mut self.clock)
+        let dual = (self.dual.as_slice(), self.primal_of_dual());
+        let mut clock = self.clock;
+        let value = dual_over(self.problem, self.lambda, dual, columns, |j| self.gradient.values[j as usize], slack, &mut clock);
+        self.clock = clock;
+        value
+    }
+
+    /// The present point, if the dual point is that of it.
+    pub(super) fn primal_of_dual(&self) -> Option<Primal<'_>> {
+        self.problem.free.is_empty().then(|| Primal { eta: &self.eta, loss: self.loss, whole: self.primal() })
     }
 
     /// Largest scale of the dual point: 0 where only the point 0 is known to be feasible.
@@ -240,12 +256,18 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     /// Recomputes η, θ and the dual point from the coefficients alone; returns F.
     pub(super) fn evaluate(&mut self) -> f64 {
+        if !self.evaluated {
+            self.weigh();
+            self.dual = self.project();
+        }
+        self.primal()
+    }
+
+    /// η, θ, intercept and mean loss from the coefficients and the intercept alone.
+    pub(super) fn weigh(&mut self) {
         self.refresh();
         self.b_before = self.b;
-        self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
-        self.dual = self.project();
-        self.loss = self.problem.mean_loss(&self.eta, &mut self.clock);
-        self.primal()
+        (self.theta, self.loss) = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
     }
 
     /// F at the last evaluation.
@@ -377,7 +399,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         let mut at = self.coordinates(set);
         model.products = self.products_to_use();
         let fall = Fall { first: 0.0, second: size };
-        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, doubted, patient: false, at_once };
+        let aim = Aim { goal, fall, max_epochs, served: model.products.len(), once: false, keep: false, doubted, patient: false, at_once };
         let known = if at_once.is_some() { None } else { self.known(set) };
         minimise(&mut model, &mut at, known, &aim, &mut self.clock);
         self.products = model.products;
@@ -412,13 +434,16 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     pub(super) fn write(&mut self, set: &[u32], w: &[f64]) {
+        self.evaluated = false;
         // every coefficient that is not 0 belongs to the set
         set.iter().zip(w).for_each(|(&j, &w)| self.w[j as usize] = w);
         self.support = set.iter().copied().filter(|&j| self.w[j as usize] != 0.0).collect();
     }
 
     pub(super) fn point(&mut self, relative_gap: f64, stop: Stop) -> Point {
-        let deviance = self.problem.deviance(self.problem.mean_loss(&self.eta, &mut self.clock));
+        // the elastic net ends where it was evaluated
+        let loss = if self.problem.rule().is_none() { self.loss } else { self.problem.mean_loss(&self.eta, &mut self.clock) };
+        let deviance = self.problem.deviance(loss);
         let stop = if self.clock.cancelled { Stop::Cancelled } else { stop };
         Point {
             lambda: self.lambda,
@@ -440,7 +465,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 pub(super) fn dual_over(
     problem: &Problem,
     lambda: f64,
-    dual: &[f64],
+    dual: (&[f64], Option<Primal>),
     set: impl Iterator<Item = u32>,
     c: impl Fn(u32) -> f64,
     slack: f64,

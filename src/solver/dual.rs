@@ -7,6 +7,7 @@
 
 use super::bounds::conjugate_within;
 use super::clock::Clock;
+use super::loss::stretches;
 use super::{Loss, Problem};
 
 /// Bound, L2 part and product c of one penalised column, and how far its coefficient may go to that side.
@@ -19,13 +20,35 @@ pub(crate) struct Side {
     pub(crate) reach: f64,
 }
 
+/// The point whose residuals a dual point is made of: there Fenchel's inequality is an equality, and next to it no logarithm is needed.
+#[derive(Clone, Copy)]
+pub(crate) struct Primal<'p> {
+    pub(crate) eta: &'p [f64],
+    /// The mean loss there.
+    pub(crate) loss: f64,
+    /// F there.
+    pub(crate) whole: f64,
+}
+
+/// A bound instead of the loss part of a dual value may be below it by this share of the gap, and of a gap that is not the last.
+const SHARP: f64 = 0.02;
+const ROUGH: f64 = 0.3;
+
 /// A product above its bound and this near to it belongs to a coefficient between its ends, but for what is still to be done.
 pub(super) const CLOSE: f64 = 0.9;
 
 /// The best dual value among a few rescalings of `theta` by at most `slack`, given the penalised columns; worth nothing
 /// when `clock` said stop. A `slack` of 0 says that `theta` is not feasible: then the point 0 gives the value.
-pub(crate) fn dual_value(problem: &Problem, theta: &[f64], sides: impl Iterator<Item = Side>, slack: f64, clock: &mut Clock) -> f64 {
-    let line = Line::new(problem, theta);
+///
+/// Next to `primal`, the point that θ is of if it is of one, the value may be a bound a little below it.
+pub(crate) fn dual_value(
+    problem: &Problem,
+    (theta, primal): (&[f64], Option<Primal>),
+    sides: impl Iterator<Item = Side>,
+    slack: f64,
+    clock: &mut Clock,
+) -> f64 {
+    let line = Line::new(problem, theta, primal.filter(|_| problem.loss.has_powers()));
     if slack == 0.0 {
         return -problem.mean_conjugate(theta, 0.0, clock);
     }
@@ -109,6 +132,7 @@ impl Tightest {
 struct Line<'p, 'a> {
     problem: &'p Problem<'a>,
     theta: &'p [f64],
+    primal: Option<Primal<'p>>,
     /// Whether it is t·linear − ½t²·square.
     parabola: bool,
     /// Σθ(y − o).
@@ -120,9 +144,9 @@ struct Line<'p, 'a> {
 }
 
 impl<'p, 'a> Line<'p, 'a> {
-    fn new(problem: &'p Problem<'a>, theta: &'p [f64]) -> Self {
+    fn new(problem: &'p Problem<'a>, theta: &'p [f64], primal: Option<Primal<'p>>) -> Self {
         let parabola = problem.loss == Loss::Squared || problem.loss.is_piecewise();
-        let mut line = Self { problem, theta, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
+        let mut line = Self { problem, theta, primal, parabola, linear: 0.0, square: 0.0, domain: f64::INFINITY };
         if parabola {
             let offset = problem.data.offset;
             for (i, (&theta, &share)) in theta.iter().zip(&problem.share).enumerate().filter(|(_, (_, s))| **s > 0.0) {
@@ -146,6 +170,33 @@ impl<'p, 'a> Line<'p, 'a> {
             return t * self.linear - 0.5 * t * t * self.square;
         }
         let offsets = problem.data.offset.map_or(0.0, |o| t * crate::matrix::dot(self.theta, o));
-        -offsets - problem.mean_conjugate(self.theta, t, clock)
+        let bound = self.primal.and_then(|primal| self.near(&primal, t, offsets, clock));
+        bound.unwrap_or_else(|| -offsets - problem.mean_conjugate(self.theta, t, clock))
+    }
+
+    /// A bound from below for t near 1, where it is as good as the value.
+    ///
+    /// Of φ(t) = Σ share·loss*(−tθ/share) one knows φ(1) = −Σθη − loss and φ'(1) = −Σθη. For the logistic loss φ''(s) = ψ(s)/s with
+    /// ψ(s) = Σ share·a/(1 − sa), a = |θ|/share: both factors are convex, and below their chords between t and 1.
+    fn near(&self, primal: &Primal, t: f64, offsets: f64, clock: &mut Clock) -> Option<f64> {
+        let problem = self.problem;
+        if !(t == 1.0 || (t > 0.5 && t < 1.0 && problem.loss == Loss::Logistic)) {
+            return None;
+        }
+        clock.work(2 * self.theta.len());
+        let tangent = primal.loss + t * crate::matrix::dot(self.theta, primal.eta) - offsets;
+        let short = 1.0 - t;
+        if short == 0.0 {
+            return Some(tangent);
+        }
+        let [here, slope, end] = stretches(self.theta, &problem.share, t);
+        let (rise, fall) = (end - here, 1.0 - 1.0 / t);
+        let most = short * short * (0.5 * here / t + (rise / t + fall * here) / 3.0 + 0.25 * fall * rise);
+        // no chord is further above than from the tangent at t
+        let above = short * short * ((rise - slope * short) / (3.0 * t) + 0.125 * short * short * end / (t * t * t));
+        // the gap is no less than this
+        let gap = primal.whole - tangent + most - above;
+        let loose = if gap > 2.0 * problem.options.tol * problem.unit() { ROUGH } else { SHARP };
+        (above <= loose * gap).then_some(tangent - most)
     }
 }

@@ -273,9 +273,13 @@ fn add_columns<V: Number>(x: ColumnsView, values: &[V], point: &Point, eta: &mut
 
 /// Weighted mean deviance; NaN without weight.
 pub(super) fn mean_deviance(loss: Loss, y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
+    let pick = |from: &[f64]| -> Vec<f64> { from.iter().zip(weights).filter(|(_, s)| **s > 0.0).map(|(x, _)| *x).collect() };
+    let (y, eta) = (pick(y), pick(eta));
+    let mut values = vec![0.0; y.len()];
+    loss.values(&y, &eta, &mut values);
     let (mut sum, mut total) = (0.0, 0.0);
-    for ((&y, &eta), &s) in y.iter().zip(eta).zip(weights).filter(|(_, s)| **s > 0.0) {
-        sum += s * loss.deviance(y, eta);
+    for ((&y, value), s) in y.iter().zip(values).zip(weights.iter().filter(|s| **s > 0.0)) {
+        sum += s * (2.0 * (value - loss.least(y)));
         total += s;
     }
     sum / total

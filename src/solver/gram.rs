@@ -84,6 +84,8 @@ pub(crate) struct Products<S = f64> {
     counts: Vec<u32>,
     /// Their sum.
     entries: usize,
+    /// Pairs of entries in one row, each with itself too: the products that making all anew would take.
+    pairs: usize,
     /// Both triangles, a row every `stride`.
     square: Vec<S>,
     stride: usize,
@@ -130,7 +132,7 @@ impl<S: Precision + Into<f64>> Products<S> {
         self.columns = stay.iter().map(|&a| self.columns[a]).collect();
         self.centers = stay.iter().map(|&a| self.centers[a]).collect();
         let columns: Vec<Column<V>> = self.columns.iter().map(|&j| x.column(j as usize, values)).collect();
-        (self.entries, self.counts) = (0, Vec::new());
+        (self.entries, self.pairs, self.counts) = (0, 0, Vec::new());
         self.count(&columns, x.n_rows);
     }
 
@@ -226,6 +228,17 @@ impl<S: Precision + Into<f64>> Products<S> {
         (self.square, self.stride) = (square, stride);
     }
 
+    /// What [`Products::add`] costs where it is worth it in any case, so that meetings need not be counted.
+    pub(crate) fn rough_cost<V: Number>(&self, wanted: impl Iterator<Item = u32>, frame: Frame<V>) -> usize {
+        let new: usize = wanted.filter(|&j| !self.holds(j)).map(|j| frame.x.range(j as usize).len()).sum();
+        if new == 0 { 0 } else { 4 * (self.entries + new) }
+    }
+
+    /// Units of work to make all products anew.
+    pub(crate) fn cost_anew(&self) -> usize {
+        6 * self.entries + self.pairs
+    }
+
     /// Units of work of [`Products::add`].
     pub(crate) fn cost<V: Number>(&self, wanted: impl Iterator<Item = u32>, frame: Frame<V>, clock: &mut Clock) -> usize {
         let (mut entries, mut with_old, mut new) = (0, 0, Vec::new());
@@ -251,7 +264,10 @@ impl<S: Precision + Into<f64>> Products<S> {
         self.counts.resize(n, 0);
         for column in columns {
             self.entries += column.nnz();
-            column.rows.iter().for_each(|&i| self.counts[i as usize] += 1);
+            for &i in column.rows {
+                self.counts[i as usize] += 1;
+                self.pairs += self.counts[i as usize] as usize;
+            }
         }
     }
 }

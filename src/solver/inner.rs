@@ -21,6 +21,9 @@ pub(crate) const MEMORY: usize = 5;
 /// Where products have served before, what is missing may cost as much as so many visits of the working set.
 const TRUST: usize = 12;
 
+/// Where products are kept, those of columns too that are this near their bounds.
+const FORESEEN: f64 = 0.9;
+
 /// Coefficients and penalty `l1·|w| + l2/2·w²` of the coordinates of a working set.
 pub(crate) struct Coordinates {
     pub(crate) w: Vec<f64>,
@@ -78,6 +81,8 @@ pub(crate) struct Aim {
     pub(crate) served: usize,
     /// The model is only good enough for the columns that move now: end when those are at the goal.
     pub(crate) once: bool,
+    /// Products made now will serve models to come.
+    pub(crate) keep: bool,
     /// Small steps have been taken for the end before when they were not.
     pub(crate) doubted: bool,
     /// Go on where steps are short though the goal is far: nobody looks at more columns next.
@@ -95,7 +100,7 @@ pub(crate) fn minimise<V: Number>(
     aim: &Aim,
     clock: &mut Clock,
 ) {
-    let Aim { goal, fall, max_epochs, served, once, doubted, patient, at_once } = *aim;
+    let Aim { goal, fall, max_epochs, served, once, keep, doubted, patient, at_once } = *aim;
     let all: Vec<usize> = (0..at.w.len()).filter(|&k| model.curvature(k) + at.l2[k] > 0.0).collect();
     let visit: usize = all.iter().map(|&k| model.visit_cost(k)).sum();
     let (mut pace, mut doubt) = (Pace { slow: doubted, ..Pace::default() }, 1usize);
@@ -140,12 +145,20 @@ pub(crate) fn minimise<V: Number>(
         // sweeps over few entries are cheaper than over their products, which then only serve a Newton step
         let entries: usize = active.iter().map(|&k| model.visit_cost(k)).sum();
         let lean = 12 * entries < active.len() * active.len();
-        let used_to = 2 * served.max(model.products.len()) >= active.len();
+        // sweeps over what is kept must be cheap as well
+        let keep = keep && active.len() * active.len() <= entries;
+        let used_to = keep || 2 * served.max(model.products.len()) >= active.len();
         let trust = if used_to && !lean { TRUST * visit } else { 0 };
         let expected = pace.work_to(of_moved.gap(fall), goal).max(trust);
         let newton = if lean { newton_price(active.len()).saturating_mul(doubt) } else { 0 };
-        if few && expected > newton && model.price(&active, clock).saturating_add(newton) <= expected {
-            match on_products(model, at, &active, &gradients, nearer, fall, max_epochs, lean, clock) {
+        if few && expected > newton && model.price(&active, keep, clock).saturating_add(newton) <= expected {
+            // those that come next cost least along with those that have come
+            let soon = |k: &usize| keep && gradients[*k].abs() >= FORESEEN * at.l1[*k];
+            let wanted: Vec<usize> = all.iter().copied().filter(|k| active.binary_search(k).is_ok() || soon(k)).collect();
+            if wanted.len() <= model.most_products() && !model.multiply(&wanted, clock) {
+                return;
+            }
+            match on_products(model, at, &active, &gradients, nearer, fall, max_epochs, lean, once, clock) {
                 None => return,
                 Some(_) if once => return,
                 Some(helped) => doubt = if helped { 1 } else { (doubt * 4).min(1 << 10) },
@@ -242,6 +255,7 @@ fn on_products<V: Number>(
     fall: Fall,
     max_epochs: u64,
     lean: bool,
+    once: bool,
     clock: &mut Clock,
 ) -> Option<bool> {
     if !model.multiply(active, clock) {
@@ -259,7 +273,10 @@ fn on_products<V: Number>(
     };
     for (&k, &w) in active.iter().zip(&part.w) {
         if w != at.w[k] {
-            model.step(k, w - at.w[k], clock);
+            // whoever is done with the model needs no more of it
+            if !once {
+                model.step(k, w - at.w[k], clock);
+            }
             at.w[k] = w;
         }
     }

@@ -5,6 +5,8 @@
 use super::Loss;
 use crate::numeric::{exp, ln, ln_1p, widest};
 
+/// Partial sums over rows.
+const LANES: usize = 8;
 /// How far outside its domain a conjugate still counts as on the edge.
 const EDGE: f64 = 1e-12;
 /// How near to δ, as a share of it, the residual of a Huber loss counts as cut off.
@@ -24,8 +26,8 @@ impl Loss {
                 let short = (1.0 - y * eta).max(0.0);
                 short * short
             }
-            Self::Logistic => softplus(-y * eta),
-            Self::Poisson => exp(eta) - y * eta,
+            Self::Logistic => logistic_value(y, eta),
+            Self::Poisson => poisson_value(y, eta),
         }
     }
 
@@ -36,8 +38,8 @@ impl Loss {
             Self::Squared => y - eta,
             Self::Huber { delta } => (y - eta).clamp(-delta, delta),
             Self::SquaredHinge => 2.0 * y * (1.0 - y * eta).max(0.0),
-            Self::Logistic => y * sigmoid(-y * eta),
-            Self::Poisson => y - exp(eta),
+            Self::Logistic => logistic_descent(y, eta),
+            Self::Poisson => poisson_descent(y, eta),
         }
     }
 
@@ -65,16 +67,8 @@ impl Loss {
                 let inside = (u * y).max(0.0);
                 if u * y >= -EDGE { inside * (0.25 * inside - 1.0) } else { f64::INFINITY }
             }
-            Self::Logistic => {
-                // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
-                let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
-                if inside { entropy(a) + entropy(1.0 - a) } else { f64::INFINITY }
-            }
-            Self::Poisson => {
-                let mean = y - u;
-                let inside = mean.max(0.0);
-                if mean >= -EDGE * (1.0 + y) { entropy(inside) - inside } else { f64::INFINITY }
-            }
+            Self::Logistic => logistic_conjugate(y, u),
+            Self::Poisson => poisson_conjugate(y, u),
         }
     }
 
@@ -109,6 +103,31 @@ impl Loss {
             Self::Huber { .. } | Self::SquaredHinge => rows(y, eta, values, |y, eta| self.value(y, eta)),
             Self::Logistic => logistic_values(y, eta, values),
             Self::Poisson => poisson_values(y, eta, values),
+        }
+    }
+
+    /// Whether residual and value of a row are made of one exponential.
+    pub(crate) fn has_powers(self) -> bool {
+        matches!(self, Self::Logistic | Self::Poisson)
+    }
+
+    /// The residuals of many rows, into `residuals`, and the exponentials they are made of, into `powers`; for a loss that has those.
+    pub(crate) fn descents_by_powers(self, y: &[f64], eta: &[f64], powers: &mut [f64], residuals: &mut [f64]) {
+        if self == Self::Logistic {
+            logistic_powers(y, eta, powers);
+            logistic_descents_by_powers(y, eta, powers, residuals);
+        } else {
+            poisson_powers(y, eta, powers);
+            poisson_descents_by_powers(y, powers, residuals);
+        }
+    }
+
+    /// The values of many rows, of which `powers` are the exponentials.
+    pub(crate) fn values_by_powers(self, y: &[f64], eta: &[f64], powers: &[f64], values: &mut [f64]) {
+        if self == Self::Logistic {
+            logistic_values_by_powers(y, eta, powers, values);
+        } else {
+            poisson_values_by_powers(y, eta, powers, values);
         }
     }
 
@@ -147,9 +166,56 @@ impl Loss {
     }
 }
 
+/// A loop over functions, no `for_each` and no closures: the compiler leaves those outside, where registers are narrow.
 #[inline(always)]
 fn rows(y: &[f64], at: &[f64], out: &mut [f64], each: impl Fn(f64, f64) -> f64) {
-    out.iter_mut().zip(y).zip(at).for_each(|((out, &y), &at)| *out = each(y, at));
+    for ((out, &y), &at) in out.iter_mut().zip(y).zip(at) {
+        *out = each(y, at);
+    }
+}
+
+/// Σ share·a/(1 − ta), its derivative by t, and that sum at t = 1, a = |θ|/share: for the second derivatives of a conjugate.
+pub(crate) fn stretches(theta: &[f64], share: &[f64], t: f64) -> [f64; 3] {
+    let mut sums = [[0.0; LANES]; 3];
+    logistic_stretches(theta, share, t, &mut sums);
+    sums.map(|sums| sums.iter().sum())
+}
+
+widest! {
+    /// See [`stretches`].
+    fn logistic_stretches(theta: &[f64], share: &[f64], t: f64, sums: &mut [[f64; LANES]; 3]) = logistic_stretches_in_lanes
+}
+
+/// Of residuals of the logistic loss those times their share, in their place, and Σ, Σ of sizes and Σ share·loss'' of them.
+pub(crate) fn weighed(residuals: &mut [f64], share: &[f64]) -> [f64; 3] {
+    let mut sums = [[0.0; LANES]; 3];
+    logistic_weighed(residuals, share, &mut sums);
+    sums.map(|sums| sums.iter().sum())
+}
+
+widest! {
+    /// See [`weighed`].
+    fn logistic_weighed(residuals: &mut [f64], share: &[f64], sums: &mut [[f64; LANES]; 3]) = logistic_weighed_in_lanes
+}
+
+widest! {
+    /// e^(−|yη|).
+    fn logistic_powers(y: &[f64], eta: &[f64], out: &mut [f64]) = logistic_powers_in_lanes
+}
+
+widest! {
+    /// As [`logistic_descents`], of the powers.
+    fn logistic_descents_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) = logistic_descents_by_powers_in_lanes
+}
+
+widest! {
+    /// As [`logistic_values`], of the powers.
+    fn logistic_values_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) = logistic_values_by_powers_in_lanes
+}
+
+widest! {
+    /// e^η.
+    fn poisson_powers(y: &[f64], eta: &[f64], out: &mut [f64]) = poisson_powers_in_lanes
 }
 
 widest! {
@@ -184,32 +250,161 @@ widest! {
 
 #[inline(always)]
 fn poisson_values_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
-    rows(y, eta, out, |y, eta| Loss::Poisson.value(y, eta));
+    rows(y, eta, out, poisson_value);
 }
 
 #[inline(always)]
 fn poisson_descents_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
-    rows(y, eta, out, |y, eta| Loss::Poisson.descent(y, eta));
+    rows(y, eta, out, poisson_descent);
 }
 
 #[inline(always)]
 fn poisson_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
-    rows(y, u, out, |y, u| Loss::Poisson.conjugate(y, u));
+    rows(y, u, out, poisson_conjugate);
 }
 
 #[inline(always)]
 fn logistic_values_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
-    rows(y, eta, out, |y, eta| softplus(-y * eta));
+    rows(y, eta, out, logistic_value);
 }
 
 #[inline(always)]
 fn logistic_descents_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
-    rows(y, eta, out, |y, eta| y * sigmoid(-y * eta));
+    rows(y, eta, out, logistic_descent);
 }
 
 #[inline(always)]
 fn logistic_conjugates_in_lanes(y: &[f64], u: &[f64], out: &mut [f64]) {
-    rows(y, u, out, |y, u| Loss::Logistic.conjugate(y, u));
+    rows(y, u, out, logistic_conjugate);
+}
+
+#[inline(always)]
+fn logistic_stretches_in_lanes(theta: &[f64], share: &[f64], t: f64, sums: &mut [[f64; LANES]; 3]) {
+    let ((theta, rest), (share, rest_of_share)) = (theta.as_chunks::<LANES>(), share.as_chunks::<LANES>());
+    let [mut here, mut slope, mut end] = *sums;
+    for (theta, share) in theta.iter().zip(share) {
+        for l in 0..LANES {
+            let of = stretched(theta[l], share[l], t);
+            (here[l], slope[l], end[l]) = (here[l] + of[0], slope[l] + of[1], end[l] + of[2]);
+        }
+    }
+    for (l, (theta, share)) in rest.iter().zip(rest_of_share).enumerate() {
+        let of = stretched(*theta, *share, t);
+        (here[l], slope[l], end[l]) = (here[l] + of[0], slope[l] + of[1], end[l] + of[2]);
+    }
+    *sums = [here, slope, end];
+}
+
+#[inline(always)]
+fn stretched(theta: f64, share: f64, t: f64) -> [f64; 3] {
+    // of a row without weight nothing is divided by something
+    let size = theta.abs();
+    let (here, end) = (size / (share - t * size).max(f64::MIN_POSITIVE), size / (share - size).max(f64::MIN_POSITIVE));
+    [share * here, share * here * here, share * end]
+}
+
+#[inline(always)]
+fn logistic_weighed_in_lanes(residuals: &mut [f64], share: &[f64], sums: &mut [[f64; LANES]; 3]) {
+    let ((chunks, rest), (shares, rest_of_share)) = (residuals.as_chunks_mut::<LANES>(), share.as_chunks::<LANES>());
+    let [mut sum, mut size, mut bend] = *sums;
+    for (residual, share) in chunks.iter_mut().zip(shares) {
+        for l in 0..LANES {
+            let of = weighed_row(&mut residual[l], share[l]);
+            (sum[l], size[l], bend[l]) = (sum[l] + of[0], size[l] + of[1], bend[l] + of[2]);
+        }
+    }
+    for (l, (residual, share)) in rest.iter_mut().zip(rest_of_share).enumerate() {
+        let of = weighed_row(residual, *share);
+        (sum[l], size[l], bend[l]) = (sum[l] + of[0], size[l] + of[1], bend[l] + of[2]);
+    }
+    *sums = [sum, size, bend];
+}
+
+#[inline(always)]
+fn weighed_row(residual: &mut f64, share: f64) -> [f64; 3] {
+    // what a row without weight holds may be anything
+    let r = if share > 0.0 { *residual } else { 0.0 };
+    *residual = share * r;
+    let size = residual.abs();
+    [*residual, size, size * (1.0 - r.abs())]
+}
+
+#[inline(always)]
+fn logistic_powers_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, logistic_power);
+}
+
+#[inline(always)]
+fn logistic_descents_by_powers_in_lanes(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    for (((out, &y), &eta), &power) in out.iter_mut().zip(y).zip(eta).zip(powers) {
+        *out = y * sigmoid_of(-y * eta, power);
+    }
+}
+
+#[inline(always)]
+fn logistic_values_by_powers_in_lanes(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    for (((out, &y), &eta), &power) in out.iter_mut().zip(y).zip(eta).zip(powers) {
+        *out = softplus_of(-y * eta, power);
+    }
+}
+
+#[inline(always)]
+fn poisson_powers_in_lanes(y: &[f64], eta: &[f64], out: &mut [f64]) {
+    rows(y, eta, out, poisson_power);
+}
+
+fn poisson_descents_by_powers(y: &[f64], powers: &[f64], out: &mut [f64]) {
+    out.iter_mut().zip(y).zip(powers).for_each(|((out, y), power)| *out = y - power);
+}
+
+fn poisson_values_by_powers(y: &[f64], eta: &[f64], powers: &[f64], out: &mut [f64]) {
+    out.iter_mut().zip(y).zip(eta).zip(powers).for_each(|(((out, y), eta), power)| *out = power - y * eta);
+}
+
+#[inline(always)]
+fn logistic_power(y: f64, eta: f64) -> f64 {
+    exp(-(y * eta).abs())
+}
+
+#[inline(always)]
+fn poisson_power(_: f64, eta: f64) -> f64 {
+    exp(eta)
+}
+
+#[inline(always)]
+fn poisson_value(y: f64, eta: f64) -> f64 {
+    exp(eta) - y * eta
+}
+
+#[inline(always)]
+fn poisson_descent(y: f64, eta: f64) -> f64 {
+    y - exp(eta)
+}
+
+#[inline(always)]
+fn poisson_conjugate(y: f64, u: f64) -> f64 {
+    let mean = y - u;
+    let inside = mean.max(0.0);
+    if mean >= -EDGE * (1.0 + y) { entropy(inside) - inside } else { f64::INFINITY }
+}
+
+#[inline(always)]
+fn logistic_value(y: f64, eta: f64) -> f64 {
+    softplus(-y * eta)
+}
+
+#[inline(always)]
+fn logistic_descent(y: f64, eta: f64) -> f64 {
+    y * sigmoid(-y * eta)
+}
+
+#[inline(always)]
+fn logistic_conjugate(y: f64, u: f64) -> f64 {
+    // An unpenalised column that separates rows drives a to the edge, and rounding a hair past it.
+    let (a, inside) = ((u * y).clamp(0.0, 1.0), (u * y >= -EDGE) & (u * y <= 1.0 + EDGE));
+    // without branches: both are in lanes
+    let value = entropy(a) + entropy(1.0 - a);
+    if inside { value } else { f64::INFINITY }
 }
 
 #[inline(always)]
@@ -219,13 +414,24 @@ fn entropy(a: f64) -> f64 {
 
 #[inline(always)]
 fn softplus(z: f64) -> f64 {
-    z.max(0.0) + ln_1p(exp(-z.abs()))
+    softplus_of(z, exp(-z.abs()))
+}
+
+/// log(1 + e^z), given e^(−|z|).
+#[inline(always)]
+fn softplus_of(z: f64, power: f64) -> f64 {
+    z.max(0.0) + ln_1p(power)
 }
 
 #[inline(always)]
 fn sigmoid(z: f64) -> f64 {
-    let e = exp(-z.abs());
-    (if z >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+    sigmoid_of(z, exp(-z.abs()))
+}
+
+/// 1/(1 + e^(−z)), given e^(−|z|).
+#[inline(always)]
+fn sigmoid_of(z: f64, power: f64) -> f64 {
+    (if z >= 0.0 { 1.0 } else { power }) / (1.0 + power)
 }
 
 #[cfg(test)]

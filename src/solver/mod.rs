@@ -17,6 +17,7 @@ use std::ops::ControlFlow;
 use crate::matrix::ColumnsView;
 
 mod advance;
+mod balance;
 mod blocks;
 mod bounds;
 mod certificate;

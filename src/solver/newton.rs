@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::dense::newton_price;
 use super::descent::{Engine, dual_over};
-use super::gram::{Frame, Products};
+use super::gram::Products;
 use super::inner::{Aim, Fall, minimise};
 use super::quadratic::{Residual, center_and_curvature};
 use super::standing::Reference;
@@ -45,6 +45,11 @@ impl Bend {
             size += then;
         }
         if size > 0.0 { apart / size } else { f64::INFINITY }
+    }
+
+    /// The mean of a column that a model was made of.
+    fn center(&self, j: u32) -> f64 {
+        self.moments.get(&j).map_or(0.0, |moments| moments.0)
     }
 
     /// Forgets what another process could not know.
@@ -114,6 +119,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
                 max_epochs,
                 served,
                 once: true,
+                keep: self.on_path,
                 doubted: false,
                 patient: false,
                 at_once: None,
@@ -137,13 +143,11 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     }
 
     /// Whether second derivatives taken here, and products with them, cost less than so many `steps` with the old ones.
-    fn is_worth_bending(&mut self, set: &[u32], steps: f64) -> bool {
-        let known = self.products.known();
-        let (x, values) = self.matrix();
-        let frame = Frame { x, values, h: &self.theta, mass: 0.0 };
-        let price = Products::<f64>::default().cost(known.iter().copied(), frame, &mut self.clock);
+    fn is_worth_bending(&self, set: &[u32], steps: f64) -> bool {
+        let x = self.problem.data.x;
         let visit: usize = set.iter().map(|&j| x.range(j as usize).len()).sum();
-        steps * (newton_price(known.len()) + SWEEPS * visit) as f64 > (price + visit) as f64
+        let (saved, price) = (newton_price(self.products.len()) + SWEEPS * visit, self.products.cost_anew() + visit);
+        steps * saved as f64 > price as f64
     }
 
     /// Takes the second derivatives of the point last evaluated, with a `floor` under them.
@@ -157,13 +161,14 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     pub(super) fn look_back(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
         let (c, slack) = (&self.gradient.values, self.slack());
         let find = |j: u32| c[j as usize];
-        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, slack, &mut self.clock);
+        let (dual, mut clock) = ((self.dual.as_slice(), self.primal_of_dual()), self.clock);
+        let gap = primal - dual_over(self.problem, self.lambda, dual, set.iter().copied(), find, slack, &mut clock);
+        self.clock = clock;
         (gap, self.known(set))
     }
 
     /// Gap of the problem restricted to `set`, and the gradients there.
     pub(super) fn look_at(&mut self, set: &[u32], primal: f64) -> (f64, Option<Vec<f64>>) {
-        self.dual = self.project();
         let sum: f64 = self.dual.iter().sum();
         let mut products = Vec::with_capacity(set.len());
         for &j in set {
@@ -173,54 +178,56 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         }
         let slack = if self.sound { f64::INFINITY } else { 0.0 };
         let find = |j: u32| set.binary_search(&j).map_or(0.0, |k| products[k]);
-        let gap = primal - dual_over(self.problem, self.lambda, &self.dual, set.iter().copied(), find, slack, &mut self.clock);
+        let (dual, mut clock) = ((self.dual.as_slice(), self.primal_of_dual()), self.clock);
+        let gap = primal - dual_over(self.problem, self.lambda, dual, set.iter().copied(), find, slack, &mut clock);
+        self.clock = clock;
         (gap, self.problem.free.is_empty().then_some(products))
     }
 
     /// Moves towards `target` as far as F falls; F there and the share of the way, or `None` when it does not fall at all.
+    /// Each try is an evaluation from the coefficients alone, so that none has to follow.
     pub(super) fn line_search(&mut self, set: &[u32], target: &[f64], primal: f64) -> Option<(f64, f64)> {
         let start: Vec<f64> = set.iter().map(|&j| self.w[j as usize]).collect();
-        let mut direction = vec![0.0; self.eta.len()];
-        for (k, &j) in set.iter().enumerate().filter(|(k, _)| target[*k] != start[*k]) {
-            let column = self.column(j);
-            self.clock.touch(column.nnz());
-            column.add_to(target[k] - start[k], &mut direction);
-        }
-        let mut shift = 0.0;
-        if self.problem.options.intercept {
-            // The intercept that the quadratic model eliminated: Σ(θ − h·direction) / Σh.
-            let rest: f64 = self.theta.iter().zip(&self.bend.h).zip(&direction).map(|((t, h), d)| t - h * d).sum();
-            shift = rest / self.bend.h.iter().sum::<f64>();
-            direction.iter_mut().for_each(|d| *d += shift);
-        }
-        let (eta, b) = (std::mem::take(&mut self.eta), self.b);
+        let shift = if self.problem.options.intercept { self.intercept_moves(set, &start, target) } else { 0.0 };
+        let (b, before, loss, evaluated) = (self.b, self.b_before, self.loss, self.evaluated);
+        let (eta, theta) = (std::mem::take(&mut self.eta), std::mem::take(&mut self.theta));
         let mut length = 1.0;
         for _ in 0..40 {
-            self.clock.work(4 * eta.len());
+            self.clock.work(2 * theta.len());
             let moved: Vec<f64> = if length == 1.0 {
                 target.to_vec()
             } else {
                 start.iter().zip(target).map(|(from, to)| from + length * (to - from)).collect()
             };
             self.write(set, &moved);
-            self.eta = eta.iter().zip(&direction).map(|(e, d)| e + length * d).collect();
-            let mut here = b + length * shift;
-            self.theta = self.problem.balance(&mut self.eta, &mut here, &mut self.clock);
-            let lower = self.problem.mean_loss(&self.eta, &mut self.clock) + self.penalty();
+            self.b = b + length * shift;
+            self.weigh();
+            let lower = self.primal();
             if self.clock.cancelled {
                 break;
             }
             // Near the end the gap falls with the step but F with its square, below rounding: a full step may pass.
             let rounding = if length == 1.0 { 1e-14 * (primal.abs() + self.problem.magnitude()) } else { 0.0 };
             if lower < primal + rounding {
-                self.b = here;
+                self.dual = self.project();
+                self.evaluated = true;
                 return Some((lower, length));
             }
             length *= 0.5;
         }
         self.write(set, &start);
-        self.eta = eta;
-        self.theta = self.problem.balance(&mut self.eta, &mut self.b, &mut self.clock);
+        (self.b, self.b_before, self.loss, self.evaluated) = (b, before, loss, evaluated);
+        (self.eta, self.theta) = (eta, theta);
         None
+    }
+
+    /// How the intercept moves with the columns `set` in the quadratic model, which has eliminated it: Σ(θ − h·X·step) / Σh.
+    fn intercept_moves(&mut self, set: &[u32], start: &[f64], target: &[f64]) -> f64 {
+        let mass: f64 = self.bend.h.iter().sum();
+        let mut shift = self.theta.iter().sum::<f64>() / mass;
+        for ((&j, from), to) in set.iter().zip(start).zip(target).filter(|((_, from), to)| from != to) {
+            shift -= (to - from) * self.bend.center(j);
+        }
+        shift
     }
 }

@@ -139,8 +139,8 @@ pub fn settle(problem: &Problem, point: Point) -> Point {
         ValuesView::Double(values) => add_columns(problem, values, &point, &mut eta),
     }
     let mut intercept = point.intercept;
-    problem.balance(&mut eta, &mut intercept, &mut clock);
-    Point { intercept, deviance: 2.0 * problem.mean_loss(&eta, &mut clock), ..point }
+    let (_, loss) = problem.balance(&mut eta, &mut intercept, &mut clock);
+    Point { intercept, deviance: 2.0 * loss, ..point }
 }
 
 fn add_columns<V: Number>(problem: &Problem, values: &[V], point: &Point, eta: &mut [f64]) {

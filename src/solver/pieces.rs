@@ -64,7 +64,8 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             model.products = self.products_to_use();
             let mut at = self.coordinates(set);
             let fall = Fall { first: self.edge_slope(), second: size };
-            let aim = Aim { goal: inner, fall, max_epochs, served, once: !settled, doubted: false, patient: true, at_once: None };
+            let aim =
+                Aim { goal: inner, fall, max_epochs, served, once: !settled, keep: false, doubted: false, patient: true, at_once: None };
             minimise(&mut model, &mut at, known, &aim, &mut self.clock);
             self.products = model.products;
             self.bend = bend;

@@ -112,9 +112,10 @@ impl<'a, V: Number> Residual<'a, V> {
         self.products.add(wanted, frame, clock)
     }
 
-    /// Units of work of [`Residual::multiply`].
-    pub(crate) fn price(&self, set: &[usize], clock: &mut Clock) -> usize {
-        self.products.cost(set.iter().map(|&k| self.ids[k]), self.frame(), clock)
+    /// Units of work of [`Residual::multiply`], told less carefully where products will be `kept`.
+    pub(crate) fn price(&self, set: &[usize], kept: bool, clock: &mut Clock) -> usize {
+        let ids = set.iter().map(|&k| self.ids[k]);
+        if kept { self.products.rough_cost(ids, self.frame()) } else { self.products.cost(ids, self.frame(), clock) }
     }
 
     fn frame(&self) -> Frame<'a, V> {

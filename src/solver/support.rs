@@ -117,7 +117,7 @@ fn at_the_bound<V: Number>(problem: &Problem, values: &[V], point: &Point, clock
         clock.touch(column.nnz());
         column.add_to(w, &mut eta);
     }
-    let theta = problem.balance(&mut eta, &mut { point.intercept }, clock);
+    let (theta, _) = problem.balance(&mut eta, &mut { point.intercept }, clock);
     let sum: f64 = if problem.options.intercept { theta.iter().sum() } else { 0.0 };
     if let Some(blocks) = &problem.blocks {
         let mut gradient = Vec::with_capacity(problem.scale.len());

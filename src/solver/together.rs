@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use super::clock::Clock;
 use super::descent::dual_over;
+use super::dual::Primal;
 use super::folds::{FoldRow, mean_deviance};
 use super::gram::Products;
 use super::lanes::{self, LANES, Line};
@@ -94,6 +95,8 @@ pub(super) struct Together<'g, 'a, V> {
     pub(super) mass: f64,
     pub(super) moments: HashMap<u32, (f64, f64)>,
     pub(super) products: Products<f32>,
+    /// Of this λ, second derivatives of the columns in the folds, taken at its first step.
+    pub(super) own: HashMap<u32, Line>,
     /// The largest ‖θ − θ_ref‖ of all folds.
     pub(super) apart: f64,
     /// 1 for each fold that has not left.
@@ -184,6 +187,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             mass: 0.0,
             moments: HashMap::new(),
             products: Products::default(),
+            own: HashMap::new(),
             alive: Line(std::array::from_fn(|l| if l < members.len() { 1.0 } else { 0.0 })),
             members,
             apart: 0.0,
@@ -216,6 +220,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
     /// One λ for the folds `on`; `false` when it is time to stop.
     fn lambda(&mut self, index: usize, lambdas: &[f64], mut on: Vec<usize>, each: &Each) -> bool {
         let lambda = lambdas[index];
+        self.own.clear();
         for &l in &on {
             self.clock.progress.fold = Some(self.members[l].fold);
             self.clock.begin(lambda, index);
@@ -246,7 +251,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             let ahead = if round == 0 { ahead } else { 0.0 };
             self.foresee(&on, lambda, ahead);
             let primal: Vec<f64> = on.iter().map(|&l| self.members[l].loss + self.members[l].penalty(lambda)).collect();
-            let Some(spots) = self.step(&on, lambda, ahead) else { return false };
+            let Some(spots) = self.step(&on, lambda, ahead, round == 0) else { return false };
             if round == 0 {
                 on.iter().for_each(|&l| self.stay(l));
             }
@@ -282,7 +287,8 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
         let member = &mut members[l];
         // a product that is not known counts as none
         let find = |j: u32| near.place(j).map_or(0.0, |place| c_now[place].0[l]);
-        let dual = dual_over(member.problem, lambda, &member.theta, near.list.iter().copied(), find, 1.0 / WITHIN, clock);
+        let primal = Primal { eta: &member.eta, loss: member.loss, whole: member.loss + member.penalty(lambda) };
+        let dual = dual_over(member.problem, lambda, (&member.theta, Some(primal)), near.list.iter().copied(), find, 1.0 / WITHIN, clock);
         // of this point alone: whoever certifies it knows no other
         member.gap = ((member.loss + member.penalty(lambda) - dual) / member.problem.unit()).max(0.0);
         clock.progress.relative_gap = Some(member.gap);
@@ -357,8 +363,7 @@ impl<'g, 'a, V: Number> Together<'g, 'a, V> {
             member.eta.clear();
             member.eta.extend(eta.iter().map(|line| line.0[l]));
             member.b = spot.seen;
-            member.theta = member.problem.balance(&mut member.eta, &mut member.b, &mut self.clock);
-            member.loss = member.problem.mean_loss(&member.eta, &mut self.clock);
+            (member.theta, member.loss) = member.problem.balance(&mut member.eta, &mut member.b, &mut self.clock);
         }
     }
 

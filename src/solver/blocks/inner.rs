@@ -190,7 +190,7 @@ pub(super) fn minimise<V: Number>(model: &mut Residual<V>, part: &mut Part, aim:
         }
         let visit: usize = moving.iter().map(|&k| model.visit_cost(k)).sum();
         let few = moving.len() <= model.most_products();
-        if few && model.price(&moving, clock) <= spent.saturating_add(TRUST * visit) {
+        if few && model.price(&moving, false, clock) <= spent.saturating_add(TRUST * visit) {
             let nearer = aim.goal.max(0.03 * measure);
             if !products::minimise(model, part, (&active, &moving), &c, nearer, aim, clock) || aim.once {
                 return;

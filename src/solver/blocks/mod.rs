@@ -251,7 +251,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
     fn dual_of_blocks(&mut self, at_bounds: &[f64]) -> f64 {
         let tightest = at_bounds.iter().copied().fold(0.0, f64::max);
         let side = Side { l1: self.lambda, l2: 0.0, c: tightest, reach: f64::INFINITY };
-        dual_value(self.problem, &self.dual, std::iter::once(side), self.gradient.slack(), &mut self.clock)
+        dual_value(self.problem, (&self.dual, None), std::iter::once(side), self.gradient.slack(), &mut self.clock)
     }
 
     /// The largest distance of a gradient to the subdifferential of its penalty, on the scale of the penalty.

@@ -195,6 +195,7 @@ impl<V: Number> Engine<'_, '_, V> {
             max_epochs,
             served: model.products.len(),
             once: false,
+            keep: false,
             doubted: false,
             patient: false,
             at_once: None,

@@ -105,7 +105,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if let Some(seen) = self.seen {
             self.b = seen;
         }
-        self.lambda = lambda;
+        (self.lambda, self.evaluated) = (lambda, false);
         if lambda >= self.problem.lambda_max {
             let (w, b) = self.problem.null_model.clone();
             self.support = (0..w.len() as u32).filter(|&j| w[j as usize] != 0.0).collect();
@@ -316,6 +316,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
 
     /// Sets these coefficients, and all others to 0.
     fn put(&mut self, columns: &[u32], values: &[f64]) {
+        self.evaluated = false;
         self.support.iter().for_each(|&j| self.w[j as usize] = 0.0);
         columns.iter().zip(values).for_each(|(&j, &w)| self.w[j as usize] = w);
         self.support = columns.iter().copied().filter(|&j| self.w[j as usize] != 0.0).collect();

@@ -19,7 +19,6 @@ use std::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sparsefit::network::{Activation, Data, Hands, Layer, Network, Optimizer, Options, Penalty, Progress, Rows, Start, Target, train};
-use sparsefit::numeric::SplitMix64;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 

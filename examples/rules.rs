@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Model::Linear(model) => (json!({ "nonzeros": model.card.sparsity.nonzeros }), &model.card.metrics["cv"]),
             Model::Tree(model) => (json!({ "leaves": model.card.sparsity.leaves }), &model.card.metrics["cv"]),
             Model::Rules(model) => (serde_json::to_value(&model.card.sparsity)?, &model.card.metrics["cv"]),
+            Model::Network(model) => (json!({ "weights": model.card.sparsity.nonzeros }), &model.card.metrics["holdout"]),
         };
         println!("{}", json!({ "spec": spec, "seconds": seconds, "peak_mib": peak(), "size": size, "cv": cv, "held_out": found.metrics }));
         if let Model::Rules(model) = &model {
@@ -79,6 +80,7 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
             println!("{}", json!({ "estimate": rules_estimate(&data.meta, &resolved, threads as u64) }));
             Model::Rules(train::rules(data, &resolved, &run)?)
         }
+        Asked::Network(network) => Model::Network(train::network(data, &network.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
         Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) => return Err("only fits are measured".into()),
     })
 }

@@ -194,7 +194,8 @@ async fn what_a_network_and_its_pruning_cannot_be_is_refused_and_leaves_nothing(
     let inputs = |base: &str, amount: f64| pruning(json!({ "base": base, "method": "inputs", "amount": amount }));
     refused(&inputs("m:2", 1.0), "invalid_parameter", "#/spec/base").await;
     refused(&inputs("m:1", 6.0), "invalid_parameter", "#/spec/amount").await;
-    refused(&inputs("m:9", 1.0), "not_found", "#/spec/base").await;
+    let absent = app.post("/api/v1/jobs", &inputs("m:9", 1.0)).await.expect_problem(404, "not_found");
+    assert_eq!(absent.json["errors"][0]["pointer"], "#/spec/base");
     refused(&pruning(json!({ "base": "m:1", "method": "ccp", "target_leaves": 2 })), "invalid_parameter", "#/spec/base").await;
     app.get("/api/v1/models/n").await.expect(404);
     app.stop().await;

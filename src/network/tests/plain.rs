@@ -18,7 +18,7 @@ fn units(network: &Network, x: &Rows, row: u32) -> Vec<Vec<f64>> {
     let mut all = vec![now];
     for (l, layer) in network.layers.iter().enumerate() {
         let mut sums = layer.biases.clone();
-        for (unit, weights) in all[l].iter().zip(layer.weights.chunks(layer.outputs)) {
+        for (unit, weights) in all[l].iter().zip(layer.weights.chunks(layer.outputs.max(1))) {
             sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += unit * weight);
         }
         if l + 1 < network.layers.len() {

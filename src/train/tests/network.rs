@@ -97,10 +97,10 @@ fn a_penalty_leaves_weights_that_are_exactly_zero_and_inputs_that_nothing_reads_
         let penalty = NetworkPenalty { kind, lambda };
         train_on(&rows.data, &ResolvedNetwork { penalty, ..fit_of(loss) }, 1).unwrap().model
     };
-    let sparsity = with(NetworkPenaltyType::L1, 0.01).card.sparsity;
-    assert!(sparsity.nonzeros > 0 && sparsity.nonzeros < sparsity.weights, "{sparsity:?}");
+    let left: Vec<u64> = [0.0005, 0.001, 0.002, 0.005].map(|lambda| with(NetworkPenaltyType::L1, lambda).card.sparsity.nonzeros).into();
+    assert!(left.iter().any(|left| (1..84).contains(left)), "{left:?}");
     // somewhere between all and none: features 0 and 3 are the ones that matter
-    let grouped: Vec<NetworkModel> = [0.002, 0.005, 0.01, 0.02, 0.05].map(|lambda| with(NetworkPenaltyType::GroupL1, lambda)).into();
+    let grouped: Vec<NetworkModel> = [0.0005, 0.001, 0.002, 0.005, 0.01].map(|lambda| with(NetworkPenaltyType::GroupL1, lambda)).into();
     let inputs: Vec<&[u32]> = grouped.iter().map(|model| &*model.inputs).collect();
     assert!(inputs.iter().any(|some| (1..6).contains(&some.len()) && some.contains(&0)), "{inputs:?}");
     for model in &grouped {

@@ -216,7 +216,8 @@ fn differ(page: &mut Html, comparison: &Comparison, disagreement: &Disagreement)
 
 fn class(class: &Class) -> String {
     match class {
-        Class::Number(value) => number(*value, 6),
+        // a name, whatever it is written with
+        Class::Number(value) => value.to_string(),
         Class::Text(text) => text.clone(),
     }
 }

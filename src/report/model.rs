@@ -70,6 +70,8 @@ fn tiles(page: &mut Html, report: &Report) {
     };
     page.fact("held-out deviance", with_se("deviance", "deviance_se"));
     page.fact("held-out mse", with_se("mse", "mse_se")).fact("held-out error rate", with_se("error_rate", "error_rate_se"));
+    let score = report.metrics.get("holdout").and_then(|holdout| number_of(holdout, "score"));
+    page.fact("held-out score", score.map(|value| number(value, 4)));
     page.fact("training R²", number_of(train, "r2").map(|value| number(value, 4)));
     page.fact("training accuracy", number_of(train, "accuracy").map(|value| number(value, 4)));
     page.fact("certificate", report.certificate.get("status").and_then(Value::as_str).map(|word| word.replace('_', " ")));
@@ -87,7 +89,7 @@ fn traded(page: &mut Html, found: &TradeoffOut, kind: &str) {
         if found.held_out { "rows held out" } else { "the rows of the fit" },
         if found.less_is_better { "; less is better" } else { "; more is better" },
     ));
-    page.raw("</caption><thead><tr><th>Point</th><th class=\"n\">Index</th><th class=\"n\">").raw(if kind == "tree" { "α" } else { "λ" });
+    page.raw("</caption><thead><tr><th>Point</th><th class=\"n\">Index</th><th class=\"n\">").raw(Words::of(kind).strength);
     page.raw("</th><th class=\"n\">").text(&found.sizes).raw("</th><th class=\"n\">of the best</th><th class=\"n\">").text(&found.measure);
     page.raw("</th><th class=\"n\">worse by</th><th class=\"n\">in SE</th></tr></thead><tbody>\n");
     for mark in &found.marks {
@@ -127,7 +129,7 @@ fn sentence(found: &TradeoffOut) -> String {
     let mark = |name: &str| found.marks.iter().find(|mark| mark.name == name);
     let Some(best) = mark("best") else { return "No point of the path has a quality that is a number.".into() };
     let mut text = format!(
-        "The best point has {} {} and a {} of {}.",
+        "The best point has {} {}; its {} is {}.",
         count(best.size),
         found.sizes,
         found.measure.replace('_', " "),
@@ -153,22 +155,51 @@ fn sentence(found: &TradeoffOut) -> String {
     text
 }
 
+/// What things are called, by the kind of model.
+struct Words {
+    /// What leads from large models to small ones.
+    strength: &'static str,
+    features: &'static str,
+    by: &'static str,
+    value: &'static str,
+}
+
+impl Words {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "tree" => Self {
+                strength: "α",
+                features: "What it splits on",
+                by: ", by the share of the impurity that their splits take away",
+                value: "Importance",
+            },
+            "network" => Self {
+                strength: "gone",
+                features: "Strongest inputs",
+                by: ", by the Euclidean norm of the weights that leave them, for inputs scaled to a size of 1",
+                value: "Norm",
+            },
+            _ => Self { strength: "λ", features: "Strongest coefficients", by: ", on the scale of the data", value: "Coefficient" },
+        }
+    }
+}
+
 fn features(page: &mut Html, report: &Report) {
     if report.features.is_empty() {
         return;
     }
-    let tree = report.kind == "tree";
-    page.heading(if tree { "What it splits on" } else { "Strongest coefficients" });
+    let words = Words::of(&report.kind);
+    page.heading(words.features);
     let most = report.features.iter().map(|one| one.value.abs()).fold(0.0, f64::max);
     let classes = report.features.iter().any(|one| one.class.is_some());
     page.raw("<div class=\"wide\"><table><caption>").text(&format!(
         "{} of {}{}.",
         count(report.features.len() as u64),
         count(report.features_total),
-        if tree { ", by the share of the impurity that their splits take away" } else { ", on the scale of the data" }
+        words.by
     ));
     page.raw("</caption><thead><tr><th>Feature</th>").raw(if classes { "<th>Class</th>" } else { "" });
-    page.raw("<th class=\"n\">").raw(if tree { "Importance" } else { "Coefficient" }).raw("</th><th></th></tr></thead><tbody>\n");
+    page.raw("<th class=\"n\">").raw(words.value).raw("</th><th></th></tr></thead><tbody>\n");
     for one in &report.features {
         page.raw("<tr><th scope=\"row\">").name(&one.name).raw("</th>");
         if classes {

@@ -191,11 +191,13 @@ async fn a_server_that_stops_says_so_and_lets_requests_in_flight_end() {
     limits.time.drain_ms = 3_600_000;
     let app = Arc::new(TestApp::start_with(limits).await);
     let head = format!(
-        "POST /api/v1/datasets?name=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/v1/datasets?name=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/libsvm\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         TINY.len()
     );
     let mut uploading = connect(&app).await;
     uploading.write_all(head.as_bytes()).await.expect("sends");
+    // it is in flight once its body is asked for
+    assert!(answer(&mut uploading).await.starts_with("HTTP/1.1 100"));
     let mut half = connect(&app).await;
     half.write_all(b"GET /livez HTT").await.expect("sends");
     let mut idle = connect(&app).await;

@@ -20,67 +20,17 @@ pub(in crate::train) type Pairs<'p> = &'p [(u32, u32)];
 impl Scaling {
     /// Scales by the root mean square of what is not 0 (of a full column about its mean), in one walk over the columns.
     pub(super) fn of(dataset: &Dataset, pairs: Pairs<'_>, pace: &Pace<'_>) -> Result<Self, TrainError> {
-        let mut scaling = Self { scales: Vec::with_capacity(pairs.len()), shifts: Vec::with_capacity(pairs.len()) };
-        match dataset.x.view().values {
-            ValuesView::Single(values) => scaling.measure(dataset, values, pairs, None, pace)?,
-            ValuesView::Double(values) => scaling.measure(dataset, values, pairs, None, pace)?,
-        }
-        Ok(scaling)
+        let (scales, shifts) = measured(dataset, pairs, pace)?.into_iter().unzip();
+        Ok(Self { scales, shifts })
     }
 
-    /// Known scales of `scales.len()` inputs, and the shifts of this data set's columns.
+    /// Known scales, and the shifts of this data set's columns.
     pub(super) fn with(dataset: &Dataset, pairs: Pairs<'_>, scales: &[f64], pace: &Pace<'_>) -> Result<Self, TrainError> {
-        let mut scaling = Self { scales: scales.to_vec(), shifts: vec![0.0; scales.len()] };
-        match dataset.x.view().values {
-            ValuesView::Single(values) => scaling.measure(dataset, values, pairs, Some(()), pace)?,
-            ValuesView::Double(values) => scaling.measure(dataset, values, pairs, Some(()), pace)?,
+        let mut shifts = vec![0.0; scales.len()];
+        for ((input, _), (_, shift)) in pairs.iter().zip(measured(dataset, pairs, pace)?) {
+            shifts[*input as usize] = shift;
         }
-        Ok(scaling)
-    }
-
-    fn measure<V: Number>(
-        &mut self,
-        dataset: &Dataset,
-        values: &[V],
-        pairs: Pairs<'_>,
-        known: Option<()>,
-        pace: &Pace<'_>,
-    ) -> Result<(), TrainError> {
-        let x = dataset.x.view();
-        for &(input, column) in pairs {
-            let column = x.column(column as usize, values);
-            // squares of what is beyond 1e154 are beyond a double
-            let most = column.values.iter().fold(0.0_f64, |most, value| most.max((*value).into().abs()));
-            let unit = if most > 0.0 { most } else { 1.0 };
-            let (mut sum, mut squares, mut count) = (0.0, 0.0, 0_usize);
-            for values in column.values.chunks(STRETCH) {
-                pace.work(4 * values.len())?;
-                for value in values {
-                    let value = (*value).into() / unit;
-                    sum += value;
-                    squares += value * value;
-                    count += usize::from(value != 0.0);
-                }
-            }
-            let full = column.rows.len() == dataset.y.len();
-            let mean = if full { sum / column.rows.len() as f64 } else { 0.0 };
-            let spread = if full {
-                let about = |value: &V| ((*value).into() / unit - mean).powi(2);
-                (column.values.iter().map(about).sum::<f64>() / column.rows.len() as f64).sqrt()
-            } else {
-                (squares / count.max(1) as f64).sqrt()
-            };
-            // a column that is the same everywhere says nothing: centred it is 0
-            let scale = if spread > 1e-12 * mean.abs() { 1.0 / (spread * unit) } else { 1.0 / unit };
-            let scale = if scale.is_finite() && scale > 0.0 { scale } else { 1.0 };
-            if known.is_some() {
-                self.shifts[input as usize] = mean * unit;
-            } else {
-                self.scales.push(scale);
-                self.shifts.push(mean * unit);
-            }
-        }
-        Ok(())
+        Ok(Self { scales: scales.to_vec(), shifts })
     }
 
     /// What the shifts take away from the sums of a layer whose rows of weights are those of these inputs.
@@ -107,6 +57,43 @@ impl Scaling {
             ValuesView::Double(values) => gather(scaling, dataset, values, pairs, n_inputs, pace),
         }
     }
+}
+
+/// Scale and shift of each column.
+fn measured(dataset: &Dataset, pairs: Pairs<'_>, pace: &Pace<'_>) -> Result<Vec<(f64, f64)>, TrainError> {
+    let x = dataset.x.view();
+    let one = |(_, column): &(u32, u32)| match x.values {
+        ValuesView::Single(values) => scale_and_shift(x.column(*column as usize, values).values, dataset.y.len(), pace),
+        ValuesView::Double(values) => scale_and_shift(x.column(*column as usize, values).values, dataset.y.len(), pace),
+    };
+    pairs.iter().map(one).collect()
+}
+
+/// Of a column that holds these values in so many rows.
+fn scale_and_shift<V: Number>(values: &[V], n_rows: usize, pace: &Pace<'_>) -> Result<(f64, f64), TrainError> {
+    // squares of what is beyond 1e154 are beyond a double
+    let most = values.iter().fold(0.0_f64, |most, value| most.max((*value).into().abs()));
+    let unit = if most > 0.0 { most } else { 1.0 };
+    let (mut sum, mut squares, mut count) = (0.0, 0.0, 0_usize);
+    for values in values.chunks(STRETCH) {
+        pace.work(4 * values.len())?;
+        for value in values {
+            let value = (*value).into() / unit;
+            sum += value;
+            squares += value * value;
+            count += usize::from(value != 0.0);
+        }
+    }
+    let (mean, spread) = if values.len() == n_rows {
+        let mean = sum / n_rows as f64;
+        let about = |value: &V| ((*value).into() / unit - mean).powi(2);
+        (mean, (values.iter().map(about).sum::<f64>() / n_rows as f64).sqrt())
+    } else {
+        (0.0, (squares / count.max(1) as f64).sqrt())
+    };
+    // a column that is the same everywhere says nothing: centred it is 0
+    let scale = if spread > 1e-12 * mean.abs() { 1.0 / (spread * unit) } else { 1.0 / unit };
+    Ok((if scale.is_finite() && scale > 0.0 { scale } else { 1.0 }, mean * unit))
 }
 
 fn gather<V: Number>(

@@ -244,11 +244,12 @@ fn trained_memory(meta: &Meta, weights: f64) -> [f64; 2] {
     [high / 4.0, high]
 }
 
-/// Estimates a pruning of a network: its training goes on for a few epochs after each turn, and all turns are kept until the end.
+/// Estimates a pruning of a network: its training goes on for a few epochs after each turn, and all turns are kept until the end,
+/// each no larger than the base.
 fn removal_estimate(meta: &Meta, weights: u64, removal: &Removal) -> Estimate {
     let (weights, turns) = (weights as f64, removal.schedule.steps as f64);
     let [low, high] = trained_memory(meta, weights);
-    let memory_mb = [low, high + turns.min(KEPT_TURNS) * 12.0 * weights / MIB];
+    let memory_mb = [low, high + turns * 8.0 * weights / MIB];
     // of the weights nearly all are those of the inputs
     let width = weights / meta.stored_columns.max(1) as f64;
     let epoch = (meta.nnz as f64 + meta.shape[0] as f64) * width;
@@ -259,9 +260,6 @@ fn removal_estimate(meta: &Meta, weights: u64, removal: &Removal) -> Estimate {
     ];
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
 }
-
-/// Networks of a path that are as large as the base, at most: each turn leaves less.
-const KEPT_TURNS: f64 = 10.0;
 
 /// Estimates a pruning; of a tree: an evaluation of the tree before and one of the tree after, what was measured of every row, and the
 /// nodes as they are stored, as they are pruned, and twice as they are left.

@@ -49,9 +49,7 @@ pub use estimate::{comparison_estimate, estimate, evaluation_estimate, network_e
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
-pub use network::{
-    Activation, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, NetworkSpec, Optimizer, ResolvedNetwork, held_out,
-};
+pub use network::{Activation, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, NetworkSpec, Optimizer, ResolvedNetwork};
 pub use parse::{is_name, parse_job, parse_job_of};
 pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
 pub use promote::parse_promotion;

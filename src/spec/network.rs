@@ -280,9 +280,8 @@ impl NetworkSpec {
             problems.add("#/spec/weights", "conflict", "the data set has no weights");
         }
         let rows = meta.shape[0];
-        if self.early_stopping.is_some_and(|early| held_out(rows, early.fraction).is_none()) {
-            let detail = format!("no part of {rows} rows can be held out; set it to null");
-            problems.add(EARLY, "conflict", detail);
+        if self.early_stopping.is_some() && rows < 2 {
+            problems.add(EARLY, "conflict", "no row of one can be held out; set it to null");
         }
         let network = ResolvedNetwork {
             kind: "network".into(),
@@ -334,10 +333,4 @@ impl NetworkSpec {
             _ => Ok(natural),
         }
     }
-}
-
-/// Rows held out of so many, at least one and not all; `None` where that cannot be.
-pub fn held_out(rows: u64, fraction: f64) -> Option<u64> {
-    let held = ((rows as f64 * fraction).round() as u64).max(1);
-    (held < rows).then_some(held)
 }

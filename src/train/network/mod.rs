@@ -162,8 +162,8 @@ pub fn network(dataset: &Dataset, spec: &ResolvedNetwork, run: &Run<'_>) -> Resu
     };
     let mut model = stored(&network, &scaling, features, card);
     let judge = Judge { dataset, weights, names: dataset.names.as_deref(), observe: &quiet };
-    let train = judge.measures(&mut model, &parts.learnt)?;
-    let held_out = judge.measures(&mut model, &parts.held_out)?;
+    let train = judge.measures(&model, &parts.learnt)?;
+    let held_out = judge.measures(&model, &parts.held_out)?;
     let score = held_out["score"].as_f64();
     model.card.metrics = if held_out.is_null() { json!({ "train": train }) } else { json!({ "train": train, "holdout": held_out }) };
     Ok(TrainedNetwork { model, epochs: epochs.len() as u64, best_epoch: best as u64, score })
@@ -193,7 +193,7 @@ struct Judge<'j> {
 
 impl Judge<'_> {
     /// The measures of an evaluation on these rows alone; `null` where none has weight.
-    fn measures(&self, model: &mut NetworkModel, rows: &[u32]) -> Result<Value, TrainError> {
+    fn measures(&self, model: &NetworkModel, rows: &[u32]) -> Result<Value, TrainError> {
         let mut weights = vec![0.0; self.dataset.y.len()];
         for row in rows {
             weights[*row as usize] = self.weights.map_or(1.0, |weights| weights[*row as usize]);

@@ -142,10 +142,10 @@ impl<'g> Given<'g> {
         Ok(early)
     }
 
-    fn turn(&self, index: u64, mut model: NetworkModel, tracker: &Tracker<'_>) -> Result<Turn, TrainError> {
+    fn turn(&self, index: u64, model: NetworkModel, tracker: &Tracker<'_>) -> Result<Turn, TrainError> {
         let quiet = tracker.quietly();
         let judge = Judge { dataset: self.dataset, weights: self.weights, names: self.base.names, observe: &quiet };
-        let measures = judge.measures(&mut model, &self.parts.held_out)?;
+        let measures = judge.measures(&model, &self.parts.held_out)?;
         let row = NetworkPathRow {
             index,
             sparsity_ratio: model.card.sparsity.sparsity_ratio,
@@ -182,11 +182,11 @@ fn finish(
             turns.iter().rposition(fine).unwrap_or(0)
         }
     };
-    let Turn { row, measures, mut model } =
-        Turn { row: turns[selected].row.clone(), measures: turns[selected].measures.clone(), model: turns[selected].model.clone() };
+    let Turn { row, measures, model } = &turns[selected];
+    let mut model = model.clone();
     let quiet = tracker.quietly();
     let judge = Judge { dataset: given.dataset, weights: given.weights, names: given.base.names, observe: &quiet };
-    let train = judge.measures(&mut model, &given.parts.learnt)?;
+    let train = judge.measures(&model, &given.parts.learnt)?;
     let card = &mut model.card;
     card.metrics = json!({ "train": train, "holdout": measures });
     card.selection = Some(json!({

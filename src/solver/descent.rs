@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::dual::{Primal, Side, dual_value};
 use super::gradient::Gradient;
 use super::gram::Products;
+use super::in_rows::RowProducts;
 use super::inner::{Aim, Coordinates, Fall, minimise};
 use super::linear;
 use super::newton::Bend;
@@ -81,6 +82,8 @@ pub(crate) struct Engine<'p, 'a, V> {
     pub(super) live: usize,
     /// Products with all columns, of the L0 penalty.
     pub(super) kept: super::subset::Memory,
+    /// Products of the rows, of ridge on wide data.
+    pub(super) row_products: RowProducts,
 }
 
 impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
@@ -131,6 +134,7 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             bend: Bend::default(),
             live: problem.scale.iter().enumerate().filter(|(_, s)| **s > 0.0).map(|(j, _)| problem.data.x.range(j).len()).sum(),
             kept: super::subset::Memory::default(),
+            row_products: RowProducts::default(),
         }
     }
 
@@ -176,11 +180,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             self.pass();
         }
         self.on_path = gone_by.is_some();
-        if let Some(points) = gone_by {
+        let mut in_rows = self.problem.goes_in_rows();
+        if let Some(points) = gone_by.filter(|_| !in_rows) {
             self.follow(points, lambda);
         }
         let mut growth = Growth::default();
-        while lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
+        while !in_rows && lambda < STAGE * STAGE.sqrt() * self.lambda && !growth.takes_all(self.support.len()) && !self.clock.cancelled {
             self.pass_by(STAGE * self.lambda, lambda, &mut growth);
         }
         let previous = self.lambda;
@@ -211,6 +216,12 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
             }
             if self.clock.progress.epoch >= self.problem.options.max_epochs || stalled >= 4 {
                 break Stop::LimitReached;
+            }
+            if in_rows {
+                in_rows = self.improve_in_rows(primal);
+                primal = self.evaluate();
+                self.pass();
+                continue;
             }
             let doubted = gap > 0.5 * last_gap;
             let Choice { set, complete, settled } = self.choose(previous, &mut growth, doubted);

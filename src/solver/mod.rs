@@ -28,6 +28,7 @@ mod dual;
 mod folds;
 mod gradient;
 mod gram;
+mod in_rows;
 mod inner;
 mod lanes;
 mod linear;

@@ -11,6 +11,7 @@ mod product;
 mod properties;
 mod real;
 mod refit;
+mod ridge;
 mod shapes;
 mod standing;
 mod subset;

@@ -179,7 +179,6 @@ impl<'p, 'a, V: Number> Engine<'p, 'a, V> {
         if self.gradient.values.is_empty() {
             self.pass();
         }
-        self.on_path = gone_by.is_some();
         let mut in_rows = self.problem.goes_in_rows();
         if let Some(points) = gone_by.filter(|_| !in_rows) {
             self.follow(points, lambda);

@@ -16,9 +16,12 @@ use super::descent::Engine;
 use super::newton::FLOOR;
 use super::{Problem, Shape, linear};
 use crate::matrix::{Number, dot};
+use crate::numeric::widest;
 
 /// K takes no more than this share of the non-zeros of X.
 const SHARE: usize = 4;
+/// Columns multiplied at a time.
+const TOGETHER: usize = 4;
 /// Shorter steps that are tried.
 const HALVINGS: usize = 30;
 
@@ -46,20 +49,25 @@ impl RowProducts {
         }
         let n = problem.data.x.n_rows;
         let mut k = vec![0.0; n * n];
-        let mut centred = vec![0.0; n];
-        for j in (0..problem.l2.len()).filter(|&j| problem.l2[j] > 0.0) {
-            let column = problem.data.x.column(j, values);
-            // not as touched at this λ: whoever goes on from a later one makes them too
-            if !clock.work(column.nnz() + n * n / 8) {
-                return false;
+        let mut block = vec![0.0; TOGETHER * n];
+        let columns: Vec<usize> = (0..problem.l2.len()).filter(|&j| problem.l2[j] > 0.0).collect();
+        for together in columns.chunks(TOGETHER) {
+            block.fill(0.0);
+            for (&j, centred) in together.iter().zip(block.chunks_exact_mut(n)) {
+                let column = problem.data.x.column(j, values);
+                // not as touched at this λ: whoever goes on from a later one makes them too
+                if !clock.work(column.nnz() + n * n / 16) {
+                    return false;
+                }
+                // scaled before they are multiplied: their size may be near the end of the doubles
+                let (center, size) = (problem.center[j], problem.l2[j].sqrt());
+                centred.fill(-center / size);
+                column.iter().for_each(|(i, x)| centred[i] = (x - center) / size);
             }
-            // scaled before they are multiplied: their size may be near the end of the doubles
-            let size = problem.l2[j].sqrt();
-            centred.fill(-problem.center[j] / size);
-            column.iter().for_each(|(i, x)| centred[i] = (x - problem.center[j]) / size);
-            for (row, &x) in k.chunks_exact_mut(n).zip(&centred).filter(|(_, x)| **x != 0.0) {
-                row.iter_mut().zip(&centred).for_each(|(entry, other)| *entry += x * other);
-            }
+            add_products(&mut k, n, &block);
+        }
+        for i in 0..n {
+            (0..i).for_each(|j| k[j * n + i] = k[i * n + j]);
         }
         self.k = k;
         true
@@ -80,6 +88,22 @@ impl RowProducts {
             row[i] += 1.0;
         }
         (clock.work(n * n / 4) && linear::factorise(&mut b, n, 0.0, clock)).then_some(b)
+    }
+}
+
+widest! {
+    /// Adds the products of the rows in these columns to the lower triangle of `k`, `n` × `n`.
+    fn add_products(k: &mut [f64], n: usize, columns: &[f64]) = add_products_in_lanes
+}
+
+#[inline(always)]
+fn add_products_in_lanes(k: &mut [f64], n: usize, columns: &[f64]) {
+    let [a, b, c, d]: [&[f64]; TOGETHER] = std::array::from_fn(|at| &columns[at * n..][..n]);
+    for i in 0..n {
+        let (by, row) = ([a[i], b[i], c[i], d[i]], &mut k[i * n..][..=i]);
+        for ((((entry, a), b), c), d) in row.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *entry += (by[0] * a + by[1] * b) + (by[2] * c + by[3] * d);
+        }
     }
 }
 

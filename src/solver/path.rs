@@ -109,6 +109,8 @@ fn path_typed<'a, V: Number>(
     };
     let mut stop = Stop::Converged;
     for (index, &lambda) in lambdas.iter().enumerate().skip(done) {
+        // by its place, not by the points gone by: of a fold that has not left the null model nobody keeps those
+        engine.on_path = index >= 2;
         let point = engine.solve(lambda, index, gone_by.as_ref());
         let this = point.stop;
         gone_by = last.take().map(|before| [before, point.clone()]);

@@ -7,7 +7,7 @@ use sparsefit::solver::{
     CvDeviance, Data, FoldPath, Folds, Loss, Options, Point, Problem, Stop, Trail, certify, cross_validate, lambda_grid, path, settle,
 };
 
-use crate::made::{Case, all_cases, case, close, go_on, plain};
+use crate::made::{Case, Dress, all_cases, case, close, go_on, plain};
 
 /// The losses whose folds go together.
 const LOSSES: [Loss; 3] = [Loss::Squared, Loss::Logistic, Loss::Poisson];
@@ -109,7 +109,11 @@ fn every_lambda_of_every_fold_is_certified_on_the_folds_own_problem() {
 
 #[test]
 fn neither_the_threads_nor_an_interruption_show() {
-    for (name, made) in cases().into_iter().step_by(5).chain(LOSSES.map(|loss| (format!("correlated {loss:?}"), correlated(loss)))) {
+    // folds that are still at the null model after two λ, and are never with others
+    let late = Dress { intercept: false, standardize: true, weights: true, offset: false, factors: true };
+    let late = ("late".to_owned(), late.on(case(40, 9, 0.3, Loss::Logistic, 7)));
+    let more = LOSSES.map(|loss| (format!("correlated {loss:?}"), correlated(loss))).into_iter().chain([late]);
+    for (name, made) in cases().into_iter().step_by(5).chain(more) {
         let run = prepare(&made, 1e-2, 25);
         let (whole, trace) = run.cross_validate(&made, &run.points, 1, &[]);
         for threads in [2, 3, 7] {

@@ -179,6 +179,12 @@ impl Words {
                 by: ", by the Euclidean norm of the weights that leave them, for inputs scaled to a size of 1",
                 value: "Norm",
             },
+            "ensemble" => Self {
+                strength: "rounds",
+                features: "What it splits on",
+                by: ", by the share of what all splits explain of what the trees before left unexplained",
+                value: "Importance",
+            },
             _ => Self { strength: "λ", features: "Strongest coefficients", by: ", on the scale of the data", value: "Coefficient" },
         }
     }

@@ -4,6 +4,7 @@
 pub(super) mod aliases;
 pub(super) mod cache;
 pub(super) mod coefficients;
+pub(super) mod ensembles;
 pub(super) mod held_out;
 pub(super) mod networks;
 pub(super) mod plots;
@@ -122,6 +123,7 @@ pub(crate) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         Card::Tree(card) => written(row, versions, trees::card(card)),
         Card::Rules(card) => written(row, versions, rules::card(card)),
         Card::Network(card) => written(row, versions, networks::card(card)),
+        Card::Ensemble(card) => written(row, versions, ensembles::card(card)),
     }
 }
 
@@ -332,6 +334,6 @@ pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, q
     Ok(match &**served.predictor.model() {
         Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
         Model::Rules(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
-        Model::Tree(_) | Model::Network(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
+        Model::Tree(_) | Model::Network(_) | Model::Ensemble(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
     })
 }

@@ -262,6 +262,12 @@ impl Card {
         }
     }
 
+    /// The same in a sentence: `a linear model`, `an ensemble model`.
+    pub fn noun(&self) -> String {
+        let kind = self.kind();
+        format!("{} {kind} model", if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+    }
+
     /// What of a linear model, if it is one.
     pub fn linear(&self) -> Option<&LinearCard> {
         if let Self::Linear(card) = self { Some(card) } else { None }

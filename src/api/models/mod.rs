@@ -256,7 +256,7 @@ pub(crate) async fn served(api: &Api, caller: &Caller, (name, number): &(String,
 
 /// The coefficients of a version, or that it has no `what` for want of them.
 pub(crate) fn linear<'s>(served: &'s Served, what: &str) -> Result<&'s LinearModel, Problem> {
-    let none = || Problem::new(Code::NoCoefficients, format!("a {} model has no {what}", served.row.card.kind()));
+    let none = || Problem::new(Code::NoCoefficients, format!("{} has no {what}", served.row.card.noun()));
     served.predictor.model().linear().ok_or_else(none)
 }
 
@@ -285,6 +285,9 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
             return Err(bad_parameter("coefficients", "conflict", "the path of a network has prunings, and no coefficients"));
         }
         return networks::path(&api, &served).await;
+    }
+    if served.predictor.model().ensemble().is_some() {
+        return Err(Problem::new(Code::NoPath, "an ensemble is chosen from its own rounds, which its `selection` tells"));
     }
     if wanted && served.predictor.model().rules().is_some() {
         return Err(bad_parameter("coefficients", "conflict", "the coefficients of a path over rules are not kept"));

@@ -131,9 +131,9 @@ impl EnsembleModel {
     /// What more trees bring, on the rows held out; `None` where there were none, or nothing was grown.
     pub fn tradeoff(&self) -> Option<Tradeoff> {
         let selection = self.card.selection.as_ref().filter(|selection| selection.held_out_loss.len() > 1)?;
-        let sized = |(&size, &quality): (&u64, &f64)| SizedQuality { size, quality, se: None };
+        let (measure, times) = if self.card.fit.loss == NetworkLoss::Squared { ("mse", 2.0) } else { ("log_loss", 1.0) };
+        let sized = |(&size, &loss): (&u64, &f64)| SizedQuality { size, quality: times * loss, se: None };
         let rows = selection.leaves.iter().zip(&selection.held_out_loss).map(sized).collect();
-        let measure = if self.card.fit.loss == NetworkLoss::Squared { "half_mse" } else { "log_loss" };
         Some(Tradeoff::of(measure, true, true, rows))
     }
 }

@@ -12,9 +12,9 @@ use super::prune::parse_prune;
 use super::rules::parse_rules;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, EnsembleSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEnsemble, ResolvedEvaluate, ResolvedFit, ResolvedNetwork,
-    ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec, comparison_estimate, ensemble_estimate, estimate,
-    evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+    CompareSpec, EnsembleSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEnsemble,
+    ResolvedEvaluate, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec,
+    comparison_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;

@@ -78,9 +78,7 @@ fn target(dataset: &Dataset, loss: NetworkLoss) -> Result<(BoostedLoss, Cow<'_, 
     let y = &*dataset.y;
     match (loss, dataset.meta.target.classes.as_deref()) {
         (NetworkLoss::Squared, None) => Ok((BoostedLoss::Squared, y.into())),
-        (NetworkLoss::Logistic, Some([_, _])) => {
-            Ok((BoostedLoss::Logistic, y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect()))
-        }
+        (NetworkLoss::Logistic, Some([_, _])) => Ok((BoostedLoss::Logistic, y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect())),
         (NetworkLoss::Multinomial, Some(classes)) => Ok((BoostedLoss::Multinomial { classes: classes.len() }, y.into())),
         _ => Err(unfit("invalid_target", "The target is not what the loss asks for.")),
     }
@@ -89,7 +87,8 @@ fn target(dataset: &Dataset, loss: NetworkLoss) -> Result<(BoostedLoss, Cow<'_, 
 /// The least weight of a leaf where none was asked for.
 fn usual_leaf(weights: Option<&[f64]>, learnt: &[u32], subsample: f64) -> f64 {
     let weight = |row: &u32| weights.map_or(1.0, |weights| weights[*row as usize]);
-    let (sum, count) = learnt.iter().map(weight).filter(|weight| *weight > 0.0).fold((0.0, 0.0), |(sum, n), weight| (sum + weight, n + 1.0));
+    let (sum, count) =
+        learnt.iter().map(weight).filter(|weight| *weight > 0.0).fold((0.0, 0.0), |(sum, n), weight| (sum + weight, n + 1.0));
     let least = (LEAF_ROWS * (sum / count)).min(LEAF_SHARE * subsample * sum);
     // who has no weight, or more than a double, is told so by the trees
     if least.is_finite() { least } else { 0.0 }
@@ -106,7 +105,8 @@ fn model_of(dataset: &Dataset, spec: &ResolvedEnsemble, grown: Grown) -> Ensembl
     let trees = forest(&ensemble.trees);
     let importances = importances(&ensemble.trees, &trees.features_used());
     if trees.n_leaves() == trees.len() {
-        let why = if leaves.len() > 1 && trees.is_empty() { "No tree was a gain for the rows held out" } else { "No split was worth making" };
+        let why =
+            if leaves.len() > 1 && trees.is_empty() { "No tree was a gain for the rows held out" } else { "No split was worth making" };
         warn("no_split", format!("{why}: every row is predicted alike."));
     }
     let selection = spec.early_stopping.map(|early| EnsembleSelection {

@@ -337,6 +337,8 @@ pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, q
     Ok(match &**served.predictor.model() {
         Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
         Model::Rules(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
-        Model::Tree(_) | Model::Network(_) | Model::Ensemble(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
+        Model::Tree(_) | Model::Network(_) | Model::Ensemble(_) => {
+            tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE })
+        }
     })
 }

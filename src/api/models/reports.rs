@@ -20,7 +20,9 @@ use crate::api::wire::negotiate;
 use crate::api::wire::request::{Caller, Query, bad_parameter};
 use crate::dataset::Class;
 use crate::job::Job;
-use crate::model::{Card, EnsembleSparsity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name};
+use crate::model::{
+    Card, EnsembleSparsity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name,
+};
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
 use crate::store::JobFilter;
@@ -412,7 +414,9 @@ impl Found<'_> {
                     }
                     _ => String::new(),
                 };
-                format!("An ensemble of {n_trees} boosted trees with {leaves} leaves that splits on {features_active} of {n_features} features{best}.")
+                format!(
+                    "An ensemble of {n_trees} boosted trees with {leaves} leaves that splits on {features_active} of {n_features} features{best}."
+                )
             }
             Card::Rules(card) => {
                 let loss = if card.classes.is_some() { "logistic regression" } else { "least-squares regression" };

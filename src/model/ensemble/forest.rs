@@ -67,7 +67,8 @@ impl Forest {
         let start = self.n_nodes() as u32;
         self.starts.push(start);
         for (split, value) in nodes {
-            let (feature, number, right) = split.map_or((LEAF, value, 0), |(feature, threshold, right)| (feature, threshold, start + right));
+            let (feature, number, right) =
+                split.map_or((LEAF, value, 0), |(feature, threshold, right)| (feature, threshold, start + right));
             self.features.push(feature);
             self.numbers.push(number);
             self.rights.push(right);

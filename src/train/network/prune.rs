@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::evaluate::{Matched, Pace};
-use super::super::{Base, Run, TrainError, evaluate_classes, unfit};
 use super::super::parts::{Judge, Parts};
 use super::super::rounds::Tracker;
+use super::super::{Base, Run, TrainError, evaluate_classes, unfit};
 use super::{Scaling, Wanted, activation, hands, loss_of, measures, options, stored, told};
 use crate::dataset::{Class, Dataset};
 use crate::job::Warning;

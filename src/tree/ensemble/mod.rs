@@ -268,8 +268,7 @@ impl Course<'_> {
         };
         self.data.loss.slopes(self.data.y, &self.score, &rows, &mut self.unexplained, clock)?;
         let columns = self.unexplained.chunks(n_rows).zip(self.score.chunks_mut(n_rows));
-        let parts: Vec<Part> =
-            columns.map(|(unexplained, score)| Part { limits: limits(&mut self.draws), unexplained, score }).collect();
+        let parts: Vec<Part> = columns.map(|(unexplained, score)| Part { limits: limits(&mut self.draws), unexplained, score }).collect();
         let others: Vec<u32> = self.pool[rows.len()..].iter().chain(&self.held_out).copied().collect();
         let growing = Growing { bins: self.bins, data: self.data, boosting, weights: self.weights, rows: &rows, others: &others };
         if let [room] = &mut *self.rooms {

@@ -26,7 +26,14 @@ fn boosting(n_trees: usize) -> Boosting {
 }
 
 /// All of the trees.
-fn whole(bins: &Bins, loss: BoostedLoss, y: &[f64], weights: Option<&[f64]>, boosting: &Boosting, observe: &Observe) -> Result<Ensemble, Unfit> {
+fn whole(
+    bins: &Bins,
+    loss: BoostedLoss,
+    y: &[f64],
+    weights: Option<&[f64]>,
+    boosting: &Boosting,
+    observe: &Observe,
+) -> Result<Ensemble, Unfit> {
     boost(bins, &Boosted { loss, y, weights, offset: None, held_out: &[] }, boosting, &Hands::one(), None, observe)?.whole()
 }
 
@@ -144,7 +151,8 @@ fn newtons_first_step_of_a_class_is_that_of_the_formula() {
     for (class, tree) in grown.trees.iter().enumerate() {
         let p = y.iter().filter(|y| **y == class as f64).count() as f64 / 80.0;
         for leaf in (0..tree.nodes().len()).filter(|at| tree.nodes()[*at].split.is_none()) {
-            let slopes = (0..80).filter(|row| tree.leaf(held(&columns, *row)) == leaf).map(|row| f64::from(u8::from(y[row] == class as f64)) - p);
+            let slopes =
+                (0..80).filter(|row| tree.leaf(held(&columns, *row)) == leaf).map(|row| f64::from(u8::from(y[row] == class as f64)) - p);
             let (sum, curvature) = slopes.fold((0.0, 0.0), |(sum, curvature), r| (sum + r, curvature + r.abs() * (1.0 - r.abs())));
             let expected: f64 = 2.0 / 3.0 * sum / curvature;
             assert!((tree.value(leaf)[0] - expected).abs() < 1e-9, "class {class}, leaf {leaf}: {} {expected}", tree.value(leaf)[0]);
@@ -158,7 +166,8 @@ fn both_ways_to_the_leaves_find_those_that_the_tree_says() {
     let y: Vec<f64> = (0..80).map(|i| f64::from((i * 11) % 23)).collect();
     let bins = Bins::new(columns.view(), Target::Numbers(&y), &go_on).unwrap();
     for max_leaves in [1, 2, 7, 60] {
-        let tree = crate::tree::grow(&bins, None, &Limits { max_leaves: Some(max_leaves), ..Limits::default() }, &Hands::one(), &go_on).unwrap();
+        let tree =
+            crate::tree::grow(&bins, None, &Limits { max_leaves: Some(max_leaves), ..Limits::default() }, &Hands::one(), &go_on).unwrap();
         // a few rows go down one by one, all rows by columns where those are short
         for rows in [vec![3], vec![7, 6, 79], (0..80).collect::<Vec<u32>>()] {
             let mut told = Vec::new();

@@ -260,7 +260,11 @@ impl Course<'_> {
     /// The trees of a round, one for each output; the predictor is moved by them.
     fn round(&mut self, clock: &mut Clock) -> Result<Vec<Tree>, Unfit> {
         let (n_rows, boosting) = (self.bins.x.n_rows, self.boosting);
-        let rows = self.draws.sample(&mut self.pool, self.n_drawn);
+        let rows = match boosting.leaves {
+            // nothing else is drawn, and all rows are in order
+            Leaves::Most(_) if self.n_drawn == self.pool.len() => self.pool.clone(),
+            _ => self.draws.sample(&mut self.pool, self.n_drawn),
+        };
         let limits = |draws: &mut Draws| Limits {
             max_leaves: Some(boosting.leaves.drawn(draws)),
             min_leaf_weight: boosting.min_leaf_weight,

@@ -252,8 +252,12 @@ fn compared(page: &mut Html, report: &Report) {
 
 /// Measures of the rows of the fit, and of those held out.
 fn measures(page: &mut Html, metrics: &Value) {
-    let parts: [(&'static str, &'static str); 3] =
-        [("train", "On the rows of the fit"), ("cv", "On rows held out"), ("dense_twin", "A ridge on the same rows")];
+    let parts: [(&'static str, &'static str); 4] = [
+        ("train", "On the rows of the fit"),
+        ("cv", "On rows held out"),
+        ("holdout", "On rows held out"),
+        ("dense_twin", "A ridge on the same rows"),
+    ];
     for (key, title) in parts {
         if let Some(part) = metrics.get(key).filter(|part| part.as_object().is_some_and(|part| !part.is_empty())) {
             facts(page, title, part);

@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Model::Tree(model) => (json!({ "leaves": model.card.sparsity.leaves }), &model.card.metrics["cv"]),
             Model::Rules(model) => (serde_json::to_value(&model.card.sparsity)?, &model.card.metrics["cv"]),
             Model::Network(model) => (json!({ "weights": model.card.sparsity.nonzeros }), &model.card.metrics["holdout"]),
+            Model::Ensemble(model) => (serde_json::to_value(&model.card.sparsity)?, &model.card.metrics["holdout"]),
         };
         println!("{}", json!({ "spec": spec, "seconds": seconds, "peak_mib": peak(), "size": size, "cv": cv, "held_out": found.metrics }));
         if let Model::Rules(model) = &model {
@@ -81,6 +82,7 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
             Model::Rules(train::rules(data, &resolved, &run)?)
         }
         Asked::Network(network) => Model::Network(train::network(data, &network.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
+        Asked::Ensemble(ensemble) => Model::Ensemble(train::ensemble(data, &ensemble.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
         Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) => return Err("only fits are measured".into()),
     })
 }

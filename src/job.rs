@@ -355,6 +355,18 @@ pub fn network_result(model: &str, version: i64, nonzeros: u64, sparsity_ratio: 
     })
 }
 
+/// `result` of a succeeded fit of an ensemble.
+pub fn ensemble_result(model: &str, version: i64, n_trees: u64, leaves: u64, depth: u64, converged: bool) -> Value {
+    json!({
+        "model_version": format!("{model}:{version}"),
+        "n_trees": n_trees,
+        "leaves": leaves,
+        "depth": depth,
+        "converged": converged,
+        "href": format!("/api/v1/models/{model}/versions/{version}"),
+    })
+}
+
 /// `result` of a succeeded fit of rules.
 pub fn rules_result(
     model: &str,

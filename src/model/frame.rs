@@ -86,3 +86,34 @@ pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
 }
+
+/// Appends words, then zeros up to a multiple of 8 bytes.
+pub(super) fn put_words(bytes: &mut Vec<u8>, words: &[u32]) {
+    words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    pad(bytes);
+}
+
+/// Appends doubles.
+pub(super) fn put_reals(bytes: &mut Vec<u8>, reals: &[f64]) {
+    reals.iter().for_each(|real| bytes.extend_from_slice(&real.to_le_bytes()));
+}
+
+/// The bytes that are not read yet; what was read before them is a multiple of 8 bytes long.
+pub(super) struct Reader<'b>(pub(super) &'b [u8]);
+
+impl Reader<'_> {
+    /// So many words, and what fills them up.
+    pub(super) fn words(&mut self, count: usize) -> Option<Vec<u32>> {
+        let bytes = count.checked_mul(4)?;
+        let (words, rest) = self.0.split_at_checked(bytes.checked_next_multiple_of(8)?)?;
+        self.0 = rest;
+        Some(words[..bytes].as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect())
+    }
+
+    /// So many doubles.
+    pub(super) fn reals(&mut self, count: usize) -> Option<Vec<f64>> {
+        let (reals, rest) = self.0.split_at_checked(count.checked_mul(8)?)?;
+        self.0 = rest;
+        Some(reals.as_chunks::<8>().0.iter().map(|real| f64::from_le_bytes(*real)).collect())
+    }
+}

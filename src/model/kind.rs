@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::ensemble::{self, EnsembleCard, EnsembleModel};
 use super::frame::{Start, damaged};
 use super::network::{self, NetworkCard, NetworkModel, NetworkPath};
 use super::rules::{self, RulesCard, RulesModel};
@@ -24,6 +25,8 @@ pub enum Model {
     Rules(RulesModel),
     /// Layers of weights.
     Network(NetworkModel),
+    /// Trees that are added up.
+    Ensemble(EnsembleModel),
 }
 
 /// Everything of a model version but its arrays and its place in the store (name, version, ids, times).
@@ -38,6 +41,8 @@ pub enum Card {
     Rules(Box<RulesCard>),
     /// Of layers of weights.
     Network(Box<NetworkCard>),
+    /// Of trees that are added up.
+    Ensemble(Box<EnsembleCard>),
 }
 
 /// What was solved on the way to a model: every other point of it could have been the model.
@@ -59,6 +64,7 @@ impl Model {
             Self::Tree(model) => model.encode(),
             Self::Rules(model) => model.encode(),
             Self::Network(model) => model.encode(),
+            Self::Ensemble(model) => model.encode(),
         }
     }
 
@@ -75,6 +81,8 @@ impl Model {
             RulesModel::read(bytes, &start).map(Self::Rules)
         } else if version(network::VERSION) {
             NetworkModel::read(bytes, &start).map(Self::Network)
+        } else if version(ensemble::VERSION) {
+            EnsembleModel::read(bytes, &start).map(Self::Ensemble)
         } else if version(container::VERSION) || version(container::VERSION_OF_CLASSES) {
             LinearModel::read(bytes, &start).map(Self::Linear)
         } else {
@@ -89,6 +97,7 @@ impl Model {
             Self::Tree(model) => model.check(),
             Self::Rules(model) => model.check(),
             Self::Network(model) => model.check(),
+            Self::Ensemble(model) => model.check(),
         }
     }
 
@@ -99,6 +108,7 @@ impl Model {
             Self::Tree(model) => Card::Tree(Box::new(model.card.clone())),
             Self::Rules(model) => Card::Rules(Box::new(model.card.clone())),
             Self::Network(model) => Card::Network(Box::new(model.card.clone())),
+            Self::Ensemble(model) => Card::Ensemble(Box::new(model.card.clone())),
         }
     }
 
@@ -123,6 +133,7 @@ impl Model {
             Self::Tree(model) => model.nodes.features_used(),
             Self::Rules(model) => model.features_used(),
             Self::Network(model) => model.inputs.clone(),
+            Self::Ensemble(model) => model.trees.features_used(),
         }
     }
 
@@ -136,6 +147,11 @@ impl Model {
         if let Self::Network(model) = self { Some(model) } else { None }
     }
 
+    /// The ensemble, if it is one.
+    pub fn ensemble(&self) -> Option<&EnsembleModel> {
+        if let Self::Ensemble(model) = self { Some(model) } else { None }
+    }
+
     /// The path of λ that it was chosen from, where a penalty made it.
     pub fn lambda_path(&self) -> Option<LambdaPath<'_>> {
         match self {
@@ -147,7 +163,7 @@ impl Model {
                 let selection = card.selection.as_ref();
                 Some(LambdaPath { rows: path, lambda: card.lambda, cv: cv.as_ref(), selection, loss: &card.loss, sizes: "terms" })
             }
-            Self::Tree(_) | Self::Network(_) => None,
+            Self::Tree(_) | Self::Network(_) | Self::Ensemble(_) => None,
         }
     }
 
@@ -169,6 +185,10 @@ impl Model {
                 let tradeoff = Tradeoff::of_networks(&path.rows, network.score());
                 Some(Traded { tradeoff, selected: usize::try_from(path.selected).ok(), sizes: "non-zero weights" })
             }
+            (None, Self::Ensemble(ensemble)) => {
+                let selected = ensemble.card.selection.as_ref().and_then(|selection| usize::try_from(selection.best_round).ok());
+                Some(Traded { tradeoff: ensemble.tradeoff()?, selected, sizes: "leaves" })
+            }
             _ => None,
         }
     }
@@ -180,6 +200,7 @@ impl Model {
             Self::Tree(model) => &model.card.warnings,
             Self::Rules(model) => &model.card.warnings,
             Self::Network(model) => &model.card.warnings,
+            Self::Ensemble(model) => &model.card.warnings,
         }
     }
 }
@@ -237,7 +258,14 @@ impl Card {
             Self::Tree(_) => "tree",
             Self::Rules(_) => "rules",
             Self::Network(_) => "network",
+            Self::Ensemble(_) => "ensemble",
         }
+    }
+
+    /// The same in a sentence: `a linear model`, `an ensemble model`.
+    pub fn noun(&self) -> String {
+        let kind = self.kind();
+        format!("{} {kind} model", if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
     }
 
     /// What of a linear model, if it is one.
@@ -252,6 +280,7 @@ impl Card {
             Self::Tree(card) => &card.criterion,
             Self::Rules(card) => &card.loss,
             Self::Network(card) => card.fit.loss.name(),
+            Self::Ensemble(card) => card.fit.loss.name(),
         }
     }
 
@@ -262,6 +291,7 @@ impl Card {
             Self::Tree(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
             Self::Rules(card) => card.classes.as_deref().map(Cow::Borrowed),
             Self::Network(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
+            Self::Ensemble(card) => card.classes.as_ref().map(|classes| classes.iter().cloned().map(Some).collect()),
         }
     }
 
@@ -272,6 +302,7 @@ impl Card {
             Self::Tree(card) => card.sparsity.size,
             Self::Rules(card) => card.sparsity.size,
             Self::Network(card) => card.sparsity.size,
+            Self::Ensemble(card) => card.sparsity.size,
         }
     }
 
@@ -282,6 +313,7 @@ impl Card {
             Self::Tree(card) => &card.engine,
             Self::Rules(card) => &card.engine,
             Self::Network(card) => &card.engine,
+            Self::Ensemble(card) => &card.engine,
         }
     }
 
@@ -292,6 +324,7 @@ impl Card {
             Self::Tree(card) => card.promoted_from.as_deref(),
             Self::Rules(card) => card.promoted_from.as_deref(),
             Self::Network(card) => card.promoted_from.as_deref(),
+            Self::Ensemble(card) => card.promoted_from.as_deref(),
         }
     }
 
@@ -302,6 +335,7 @@ impl Card {
             Self::Tree(card) => &mut card.promoted_from,
             Self::Rules(card) => &mut card.promoted_from,
             Self::Network(card) => &mut card.promoted_from,
+            Self::Ensemble(card) => &mut card.promoted_from,
         }
     }
 }

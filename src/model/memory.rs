@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{
-    Cv, LinearCard, LinearModel, Model, NetworkCard, NetworkModel, Nodes, Predictor, RuleList, RulesCard, RulesModel, TreeCard, TreeModel,
+    Cv, EnsembleCard, EnsembleModel, LinearCard, LinearModel, Model, NetworkCard, NetworkModel, Nodes, Predictor, RuleList, RulesCard,
+    RulesModel, TreeCard, TreeModel,
 };
 use crate::dataset::Class;
 use crate::job::Warning;
@@ -181,6 +182,34 @@ impl NetworkModel {
     }
 }
 
+impl EnsembleCard {
+    fn heap(&self) -> usize {
+        let classes = self.classes.as_ref().map_or(0, |all| of(all) + all.iter().map(of_class).sum::<usize>());
+        let selection = self.selection.as_ref().map_or(0, |one| one.method.capacity() + of(&one.held_out_loss) + of(&one.leaves));
+        classes
+            + selection
+            + of(&self.base)
+            + self.objective.capacity()
+            + self.sparsity.support_hash.capacity()
+            + [&self.metrics, &self.engine].into_iter().map(of_json).sum::<usize>()
+            + of_warnings(&self.warnings)
+    }
+}
+
+impl EnsembleModel {
+    fn heap(&self) -> usize {
+        let trees = of(&self.trees.starts) + of(&self.trees.features) + of(&self.trees.rights) + of(&self.trees.numbers);
+        self.card.heap() + trees + of(&self.importances)
+    }
+
+    /// What a prediction reads: a feature, a threshold and a child for each split, what each leaf adds, and what it is added to.
+    fn parameters(&self) -> usize {
+        let leaves = self.trees.n_leaves();
+        let splits = self.trees.n_nodes() - leaves;
+        splits * (2 * size_of::<u32>() + size_of::<f64>()) + (leaves + self.card.base.len()) * size_of::<f64>()
+    }
+}
+
 impl Model {
     /// Bytes of everything it holds.
     pub(super) fn bytes(&self) -> usize {
@@ -190,6 +219,7 @@ impl Model {
                 Self::Tree(model) => model.card.heap() + model.nodes.heap(),
                 Self::Rules(model) => model.heap(),
                 Self::Network(model) => model.heap(),
+                Self::Ensemble(model) => model.heap(),
             }
     }
 
@@ -200,6 +230,7 @@ impl Model {
             Self::Tree(model) => model.parameters() as u64,
             Self::Rules(model) => model.parameters() as u64,
             Self::Network(model) => model.parameters() as u64,
+            Self::Ensemble(model) => model.parameters() as u64,
         }
     }
 }

@@ -8,6 +8,7 @@ mod coefficients;
 mod comparison;
 mod container;
 mod csr;
+mod ensemble;
 mod frame;
 mod instances;
 mod kind;
@@ -36,6 +37,7 @@ use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use comparison::{ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability};
+pub use ensemble::{EnsembleCard, EnsembleModel, EnsembleSelection, EnsembleSparsity, Forest};
 pub use kind::{Card, KeptPath, LambdaPath, Model, Traded};
 pub use means::Mean;
 pub use network::{

@@ -1,6 +1,7 @@
 //! What a prediction's answer shall hold: options of the body before those of the query, checked against the model.
 
 use super::PredictOptions;
+use crate::dataset::Class;
 use crate::fault::{Code, Fault, Place};
 use crate::json::clip;
 
@@ -19,6 +20,15 @@ pub(super) enum Answers {
 }
 
 impl Answers {
+    /// Of a model of numbers, or one that gives each of these classes a probability.
+    pub(super) fn of(classes: Option<&[Class]>) -> Self {
+        match classes {
+            None => Self::Number,
+            Some([_, _]) => Self::Probability,
+            Some(_) => Self::Probabilities,
+        }
+    }
+
     /// The outputs that are this model's own, and asked for by default.
     fn own(self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ pub struct Predictor {
     begins: Vec<u32>,
     /// The features that a tree splits on, that are in a rule or a term beside the rules, or that a network reads, rising.
     features: Vec<u32>,
-    /// For each node of a tree the position of its feature among them.
+    /// For each node of a tree or of all trees the position of its feature among them.
     splits: Vec<u32>,
     /// Of rules the conditions by feature.
     rules: Option<RuleIndex>,
@@ -61,11 +61,16 @@ impl Predictor {
             }
             Model::Tree(model) => {
                 let used = model.nodes.features_used();
-                splits = model.nodes.features.iter().map(|feature| used.partition_point(|one| one < feature) as u32).collect();
+                splits = places(&model.nodes.features, &used);
                 used
             }
             Model::Rules(model) => model.features_used(),
             Model::Network(model) => model.inputs.clone(),
+            Model::Ensemble(model) => {
+                let used = model.trees.features_used();
+                splits = places(&model.trees.features, &used);
+                used
+            }
         };
         let rules = model.rules().map(|model| RuleIndex::new(model, &features));
         let positions = || features.iter().copied().zip(0u32..);
@@ -86,7 +91,7 @@ impl Predictor {
         &self.model
     }
 
-    /// For each node of a tree the position of its feature among those it splits on.
+    /// For each node of a tree or of all trees the position of its feature among those that are split on.
     pub(super) fn splits(&self) -> &[u32] {
         &self.splits
     }
@@ -115,18 +120,11 @@ impl Predictor {
                 "multinomial" => Answers::Probabilities,
                 _ => Answers::Number,
             },
-            Model::Tree(model) => match model.card.classes.as_deref() {
-                None => Answers::Number,
-                Some([_, _]) => Answers::Probability,
-                Some(_) => Answers::Probabilities,
-            },
+            Model::Tree(model) => Answers::of(model.card.classes.as_deref()),
             Model::Rules(model) if model.card.classes.is_some() => Answers::Probability,
             Model::Rules(_) => Answers::Number,
-            Model::Network(model) => match model.card.classes.as_deref() {
-                None => Answers::Number,
-                Some([_, _]) => Answers::Probability,
-                Some(_) => Answers::Probabilities,
-            },
+            Model::Network(model) => Answers::of(model.card.classes.as_deref()),
+            Model::Ensemble(model) => Answers::of(model.card.classes.as_deref()),
         }
     }
 
@@ -134,7 +132,7 @@ impl Predictor {
     pub(super) fn extras(&self) -> Extras {
         match &*self.model {
             Model::Linear(_) | Model::Rules(_) => Extras::Terms,
-            Model::Network(_) => Extras::Score,
+            Model::Network(_) | Model::Ensemble(_) => Extras::Score,
             Model::Tree(_) => Extras::Leaf,
         }
     }
@@ -144,7 +142,7 @@ impl Predictor {
         match &*self.model {
             Model::Linear(model) if self.begins.is_empty() => model.indices.len(),
             Model::Linear(_) => self.begins.len() - 1,
-            Model::Tree(_) | Model::Rules(_) | Model::Network(_) => self.features.len(),
+            Model::Tree(_) | Model::Rules(_) | Model::Network(_) | Model::Ensemble(_) => self.features.len(),
         }
     }
 
@@ -161,7 +159,7 @@ impl Predictor {
     pub(super) fn feature(&self, position: u32) -> u32 {
         match &*self.model {
             Model::Linear(model) => model.indices[self.entries(position).start],
-            Model::Tree(_) | Model::Rules(_) | Model::Network(_) => self.features[position as usize],
+            Model::Tree(_) | Model::Rules(_) | Model::Network(_) | Model::Ensemble(_) => self.features[position as usize],
         }
     }
 
@@ -176,6 +174,7 @@ impl Predictor {
             Model::Tree(model) => model.card.sparsity.n_features,
             Model::Rules(model) => model.card.sparsity.n_features,
             Model::Network(model) => model.card.sparsity.n_features,
+            Model::Ensemble(model) => model.card.sparsity.n_features,
         }
     }
 
@@ -244,6 +243,11 @@ impl Predictor {
             }
         }
     }
+}
+
+/// Where the feature of each node is among those that are used, which rise.
+fn places(features: &[u32], used: &[u32]) -> Vec<u32> {
+    features.iter().map(|feature| used.partition_point(|one| one < feature) as u32).collect()
 }
 
 /// A label as JSON.

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use super::network::State;
 use super::options::{Answers, Wanted};
 use super::predictor::{Found, Predictor};
-use super::{LinearModel, Model, NetworkModel, PredictLimits, Predictions, RulesModel, TreeModel};
+use super::{EnsembleModel, LinearModel, Model, NetworkModel, PredictLimits, Predictions, RulesModel, TreeModel};
 use crate::fault::{Code, Fault};
 
 /// What is wrong with a row: at one of its entries (counted from 0 as they were added) or as a whole.
@@ -47,6 +47,8 @@ pub(super) struct Scorer<'a> {
     pub(super) broken: Vec<u32>,
     /// Sums of a network's layers.
     pub(super) state: State,
+    /// What the row holds of each feature of an ensemble; 0 between two rows.
+    pub(super) held: Vec<f64>,
 }
 
 /// What scores a row.
@@ -59,6 +61,7 @@ enum Scored<'a> {
     Tree(&'a TreeModel),
     Rules(&'a RulesModel),
     Network(&'a NetworkModel),
+    Ensemble(&'a EnsembleModel),
 }
 
 /// The row being read.
@@ -83,9 +86,10 @@ impl<'a> Scorer<'a> {
             Model::Tree(model) => Scored::Tree(model),
             Model::Rules(model) => Scored::Rules(model),
             Model::Network(model) => Scored::Network(model),
+            Model::Ensemble(model) => Scored::Ensemble(model),
         };
-        let (scores, broken, state) = (Vec::new(), Vec::new(), State::default());
-        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores, broken, state }
+        let (scores, broken, state, held) = (Vec::new(), Vec::new(), State::default(), Vec::new());
+        Self { predictor, wanted, limits: *limits, out: vec![b'['], rows: 0, unknown: 0, active, row, model, scores, broken, state, held }
     }
 
     /// Features of the model.
@@ -161,6 +165,7 @@ impl<'a> Scorer<'a> {
             Scored::Tree(model) => self.descend(model),
             Scored::Rules(model) => self.follow(model)?,
             Scored::Network(model) => self.pass(model)?,
+            Scored::Ensemble(model) => self.add_up(model)?,
         }
         self.rows += 1;
         self.unknown += self.row.unknown;

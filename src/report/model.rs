@@ -179,6 +179,12 @@ impl Words {
                 by: ", by the Euclidean norm of the weights that leave them, for inputs scaled to a size of 1",
                 value: "Norm",
             },
+            "ensemble" => Self {
+                strength: "rounds",
+                features: "What it splits on",
+                by: ", by the share of what all splits explain of what the trees before left unexplained",
+                value: "Importance",
+            },
             _ => Self { strength: "λ", features: "Strongest coefficients", by: ", on the scale of the data", value: "Coefficient" },
         }
     }
@@ -246,8 +252,12 @@ fn compared(page: &mut Html, report: &Report) {
 
 /// Measures of the rows of the fit, and of those held out.
 fn measures(page: &mut Html, metrics: &Value) {
-    let parts: [(&'static str, &'static str); 3] =
-        [("train", "On the rows of the fit"), ("cv", "On rows held out"), ("dense_twin", "A ridge on the same rows")];
+    let parts: [(&'static str, &'static str); 4] = [
+        ("train", "On the rows of the fit"),
+        ("cv", "On rows held out"),
+        ("holdout", "On rows held out"),
+        ("dense_twin", "A ridge on the same rows"),
+    ];
     for (key, title) in parts {
         if let Some(part) = metrics.get(key).filter(|part| part.as_object().is_some_and(|part| !part.is_empty())) {
             facts(page, title, part);

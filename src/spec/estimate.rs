@@ -12,8 +12,8 @@
 
 use super::network::n_outputs;
 use super::{
-    Estimate, Lambda, Loss, PILOT_FOLDS, Removal, ResolvedCompare, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules,
-    ResolvedTree, Selection,
+    Estimate, Lambda, Loss, PILOT_FOLDS, Removal, ResolvedCompare, ResolvedEnsemble, ResolvedFit, ResolvedNetwork, ResolvedPrune,
+    ResolvedRules, ResolvedTree, Selection,
 };
 use crate::dataset::Meta;
 
@@ -178,6 +178,34 @@ pub fn rules_estimate(meta: &Meta, rules: &ResolvedRules, threads: u64) -> Estim
     let rounds = [(1.0 + folds) / threads.max(1) as f64, 1.0 + folds];
     let time = |of: usize, unit: f64| rounds[of] * (unit * trees.n_trees as f64 * tree + of_lasso[of].1.runtime_s[of]);
     Estimate { memory_mb: memory_mb.map(short), runtime_s: [0.001 + time(0, 1e-9), 0.01 + time(1, 40e-9)].map(short) }
+}
+
+/// Bytes of a leaf of an ensemble and the split above it: as it is grown and kept, twice while room is made, as it is stored and served,
+/// and its bytes.
+const BOOSTED_LEAF: f64 = 640.0;
+/// Bytes of a row of an ensemble besides scores and slopes: who takes part, where it stands, the measures of the end.
+const BOOSTED_ROW: f64 = 120.0;
+
+/// Estimates an ensemble. Once: the cells of every entry (`tree/bins.rs`), a score and a slope for each row and output, all trees. For each
+/// thread that grows trees of its own, the parts of the matrix that belong to open nodes, and where every row and cell stands.
+///
+/// Time: a round looks at the entries of its rows once for each level of its trees.
+pub fn ensemble_estimate(meta: &Meta, ensemble: &ResolvedEnsemble, threads: u64) -> Estimate {
+    let (rows, columns, nonzeros) = (meta.shape[0] as f64, meta.stored_columns as f64, meta.nnz as f64);
+    let outputs = n_outputs(meta);
+    let leaves = ensemble.n_leaves(meta.shape[0], outputs) as f64;
+    let at_once = threads.clamp(1, outputs) as f64;
+    let shared = nonzeros * 24.0 + 8.0 * columns + rows * (BOOSTED_ROW + 32.0 * outputs as f64);
+    let parts = nonzeros * 68.0 + 24.0 * columns + 64.0 * rows;
+    let high = BASE_MIB + (shared + at_once * parts + leaves * BOOSTED_LEAF) / MIB;
+    let low = BASE_MIB + (nonzeros * 8.0 + rows * 32.0) / MIB;
+    let load = [meta.stored_bytes as f64 / 4e9, meta.stored_bytes as f64 / 2e8];
+    let rounds = [if ensemble.early_stopping.is_some() { 1.0 } else { ensemble.n_trees as f64 }, ensemble.n_trees as f64];
+    let levels = (ensemble.max_leaves.min(meta.shape[0].max(2)) as f64).log2().max(1.0);
+    let round = |unit: f64| outputs as f64 * levels * unit * (ensemble.subsample * nonzeros + 8.0 * rows);
+    let low_s = 0.001 + load[0] + rounds[0] * round(0.2e-9) / threads.max(1) as f64;
+    let high_s = 0.01 + load[1] + 50e-9 * nonzeros + rounds[1] * round(20e-9);
+    Estimate { memory_mb: [low.min(high), high].map(short), runtime_s: [low_s, high_s].map(short) }
 }
 
 /// Estimates an evaluation: the scores, the target as numbers, and their order, once; the columns of the model's

@@ -6,6 +6,7 @@
 mod alias;
 mod bounds;
 mod compare;
+mod ensemble;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -31,6 +32,7 @@ mod selection;
 mod stability;
 #[cfg(test)]
 mod tests;
+mod trained;
 mod tree;
 mod warm_start;
 mod work;
@@ -45,11 +47,14 @@ use crate::job::{JobKind, Priority};
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
 pub use compare::{CompareSpec, FitOf, Measure, ResolvedCompare, ScoreName};
-pub use estimate::{comparison_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate};
+pub use ensemble::{EnsembleSpec, ResolvedEnsemble};
+pub use estimate::{
+    comparison_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};
-pub use network::{Activation, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, NetworkSpec, Optimizer, ResolvedNetwork};
+pub use network::{Activation, NetworkPenalty, NetworkPenaltyType, NetworkSpec, Optimizer, ResolvedNetwork};
 pub use parse::{is_name, parse_job, parse_job_of};
 pub use penalty::{Adaptive, L1Ratio, Penalty, Pilot};
 pub use promote::parse_promotion;
@@ -60,6 +65,7 @@ pub use resolve::{PILOT_FOLDS, feature_index};
 pub use rules::{ResolvedRules, RuleTrees, RulesSpec};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
 pub use stability::Stability;
+pub use trained::{EarlyStopping, NetworkLoss};
 pub use tree::{Criterion, Pruning, ResolvedTree, TreeFolds, TreeSize, TreeSpec};
 pub use work::{Asked, Work};
 

@@ -6,45 +6,21 @@ use serde_json::Value;
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
 use super::parse_fit::parse_weights;
+use super::trained::{EarlyStopping, NetworkLoss, check_held_out, natural_loss, parse_early_stopping, parse_natural_loss};
 use super::{AskedWeights, RunLimits, SpecLimits};
 use crate::dataset::Meta;
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::job::Warning;
 
 const HIDDEN: &str = "#/spec/hidden";
-const LOSS: &str = "#/spec/loss";
-const EARLY: &str = "#/spec/early_stopping";
 /// Hidden layers.
 const DEPTH_MAX: usize = 3;
 /// Units of a hidden layer.
 const WIDTH_MAX: u64 = 4096;
 /// Weights that a network may have before anything is removed.
 const WEIGHTS_MAX: u64 = 1 << 28;
-/// Classes that a network can tell apart.
-const CLASSES_MAX: usize = 1 << 12;
 const EPOCHS_MAX: u64 = 10_000;
 const BATCH_MAX: u64 = 1 << 16;
-
-/// What a network makes small on its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum NetworkLoss {
-    Squared,
-    Logistic,
-    Multinomial,
-}
-
-impl NetworkLoss {
-    /// How it is called in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Squared => "squared",
-            Self::Logistic => "logistic",
-            Self::Multinomial => "multinomial",
-        }
-    }
-}
 
 /// What a hidden unit makes of its sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,15 +69,6 @@ pub struct NetworkPenalty {
     pub kind: NetworkPenaltyType,
     /// Per unit of mean loss.
     pub lambda: f64,
-}
-
-/// When training ends before its last epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EarlyStopping {
-    /// Share of the rows held out.
-    pub fraction: f64,
-    /// Epochs without a lower loss on them; the weights of the best epoch are kept.
-    pub patience: u64,
 }
 
 /// A network as it was asked for.
@@ -159,12 +126,7 @@ pub(super) fn n_outputs(meta: &Meta) -> u64 {
 pub(super) fn parse_network(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<NetworkSpec> {
     let mut spec = Fields::open(value, "#/spec", problems)?;
     spec.word("kind", &["network"], problems);
-    let loss = match spec.word("loss", &["auto", "squared", "logistic", "multinomial"], problems) {
-        Some("squared") => Some(NetworkLoss::Squared),
-        Some("logistic") => Some(NetworkLoss::Logistic),
-        Some("multinomial") => Some(NetworkLoss::Multinomial),
-        _ => None,
-    };
+    let loss = parse_natural_loss(&mut spec, problems);
     let hidden = spec.take("hidden").map_or_else(|| Some(vec![64]), |value| parse_hidden(value, problems));
     let tanh = spec.word("activation", &["relu", "tanh"], problems) == Some("tanh");
     let usual = Optimizer::Adam { learning_rate: 1e-3 };
@@ -174,12 +136,7 @@ pub(super) fn parse_network(value: &Value, limits: &SpecLimits, problems: &mut P
     let epochs = spec.whole("epochs", 1, EPOCHS_MAX, problems).unwrap_or(50);
     let batch_size = spec.whole("batch_size", 1, BATCH_MAX, problems).unwrap_or(64);
     let seed = spec.whole("seed", 0, WHOLE_MAX, problems).unwrap_or(0);
-    let usual = EarlyStopping { fraction: 0.1, patience: 5 };
-    let early_stopping = match spec.take("early_stopping") {
-        None => Some(Some(usual)),
-        Some(Value::Null) => Some(None),
-        Some(value) => parse_early_stopping(value, usual, problems).map(Some),
-    };
+    let early_stopping = parse_early_stopping(&mut spec, EarlyStopping { fraction: 0.1, patience: 5 }, problems);
     let weights = parse_weights(&mut spec, problems);
     let run =
         spec.take("limits").map_or_else(|| Some(RunLimits::default()), |value| parse_limits(value, "#/spec/limits", limits, problems));
@@ -256,21 +213,13 @@ fn parse_penalty(value: &Value, problems: &mut Problems) -> Option<NetworkPenalt
     Some(NetworkPenalty { kind: kind?, lambda: lambda.unwrap_or(0.0) })
 }
 
-fn parse_early_stopping(value: &Value, usual: EarlyStopping, problems: &mut Problems) -> Option<EarlyStopping> {
-    let mut early = Fields::open(value, EARLY, problems)?;
-    let fraction = early.number("fraction", "between 0 and 0.5", |share| share > 0.0 && share <= 0.5, problems);
-    let patience = early.whole("patience", 1, EPOCHS_MAX, problems);
-    early.close(problems);
-    Some(EarlyStopping { fraction: fraction.unwrap_or(usual.fraction), patience: patience.unwrap_or(usual.patience) })
-}
-
 impl NetworkSpec {
     /// Compares the specification with the data set and fills every default. Pointers of faults start at `#/spec`.
     ///
     /// # Errors
     /// `invalid_target` where the target cannot serve the loss; else `invalid_parameter` with every problem.
     pub fn resolve(&self, meta: &Meta) -> Result<(ResolvedNetwork, Vec<Warning>), Fault> {
-        let loss = self.resolve_loss(meta)?;
+        let loss = natural_loss("a network", self.loss, meta)?;
         let (mut problems, mut warnings) = (Problems::default(), Vec::new());
         if meta.offset {
             let detail = "A network has an output of its own to learn what an offset says: it is not used.";
@@ -279,10 +228,7 @@ impl NetworkSpec {
         if self.weights == AskedWeights::Required && !meta.weighted {
             problems.add("#/spec/weights", "conflict", "the data set has no weights");
         }
-        let rows = meta.shape[0];
-        if self.early_stopping.is_some() && rows < 2 {
-            problems.add(EARLY, "conflict", "no row of one can be held out; set it to null");
-        }
+        check_held_out(self.early_stopping, meta, &mut problems);
         let network = ResolvedNetwork {
             kind: "network".into(),
             loss,
@@ -306,31 +252,5 @@ impl NetworkSpec {
             problems.add(HIDDEN, "out_of_range", detail);
         }
         problems.into_fault().map_or(Ok((network, warnings)), Err)
-    }
-
-    fn resolve_loss(&self, meta: &Meta) -> Result<NetworkLoss, Fault> {
-        let unfit = |detail: String| Err(Fault::at_pointer(Code::InvalidTarget, LOSS, detail));
-        let natural = match meta.target.classes.as_deref() {
-            None => NetworkLoss::Squared,
-            Some([] | [_]) => return unfit("the target has one class only: nothing is left to tell it from".into()),
-            Some([_, _]) => NetworkLoss::Logistic,
-            Some(classes) if classes.len() > CLASSES_MAX => {
-                return unfit(format!("a network tells at most {CLASSES_MAX} classes apart, and the target has {}", classes.len()));
-            }
-            Some(_) => NetworkLoss::Multinomial,
-        };
-        match self.loss {
-            Some(asked) if asked != natural => unfit(format!(
-                "{} is not the loss of this target, which is {}; use {} or auto",
-                asked.name(),
-                match natural {
-                    NetworkLoss::Squared => "numbers",
-                    NetworkLoss::Logistic => "two classes",
-                    NetworkLoss::Multinomial => "more than two classes",
-                },
-                natural.name()
-            )),
-            _ => Ok(natural),
-        }
     }
 }

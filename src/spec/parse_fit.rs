@@ -24,7 +24,7 @@ const MAX_EPOCHS: u64 = 10_000;
 pub(super) fn parse_fit(value: &Value, limits: &SpecLimits, problems: &mut Problems) -> Option<FitSpec> {
     let mut spec = Fields::open(value, "#/spec", problems)?;
     if spec.take("kind").is_some() {
-        spec.word("kind", &["linear", "tree", "rules", "network"], problems)?;
+        spec.word("kind", &["linear", "tree", "rules", "network", "ensemble"], problems)?;
     }
     let loss = spec.take("loss").map(|value| parse_loss(value, problems));
     let penalty = spec.take("penalty").map_or_else(|| Some(Penalty::lasso()), |value| parse_penalty(value, problems));

@@ -3,6 +3,7 @@
 mod bounds;
 mod classes;
 mod compare;
+mod ensemble;
 mod evaluate;
 mod network;
 mod penalties;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::compare::parse_compare;
+use super::ensemble::parse_ensemble;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
 use super::network::parse_network;
@@ -11,9 +12,9 @@ use super::prune::parse_prune;
 use super::rules::parse_rules;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEvaluate, ResolvedFit, ResolvedNetwork,
-    ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec, comparison_estimate, estimate,
-    evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+    CompareSpec, EnsembleSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEnsemble,
+    ResolvedEvaluate, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec,
+    comparison_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
 };
 use crate::dataset::Meta;
 use crate::job::JobKind;
@@ -29,6 +30,8 @@ pub enum Asked {
     Rules(Box<RulesSpec>),
     /// A fit of a network.
     Network(Box<NetworkSpec>),
+    /// A fit of an ensemble.
+    Ensemble(Box<EnsembleSpec>),
     /// An evaluation.
     Evaluate(EvaluateSpec),
     /// A comparison.
@@ -48,6 +51,8 @@ pub enum Work {
     Rules(Box<ResolvedRules>),
     /// A fit of a network.
     Network(Box<ResolvedNetwork>),
+    /// A fit of an ensemble.
+    Ensemble(Box<ResolvedEnsemble>),
     /// An evaluation.
     Evaluate(ResolvedEvaluate),
     /// A comparison.
@@ -62,6 +67,7 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
         JobKind::Fit if is(spec, "tree") => parse_tree(spec, limits, problems).map(|tree| Asked::Tree(Box::new(tree))),
         JobKind::Fit if is(spec, "rules") => parse_rules(spec, limits, problems).map(|rules| Asked::Rules(Box::new(rules))),
         JobKind::Fit if is(spec, "network") => parse_network(spec, limits, problems).map(|network| Asked::Network(Box::new(network))),
+        JobKind::Fit if is(spec, "ensemble") => parse_ensemble(spec, limits, problems).map(|ensemble| Asked::Ensemble(Box::new(ensemble))),
         JobKind::Fit => parse_fit(spec, limits, problems).map(|fit| Asked::Fit(Box::new(fit))),
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
         JobKind::Compare => parse_compare(spec, limits, problems).map(Asked::Compare),
@@ -82,6 +88,7 @@ impl Asked {
             Self::Tree(tree) => &mut tree.limits,
             Self::Rules(rules) => rules.limits_mut(),
             Self::Network(network) => &mut network.limits,
+            Self::Ensemble(ensemble) => &mut ensemble.limits,
             Self::Evaluate(evaluate) => &mut evaluate.limits,
             Self::Compare(compare) => &mut compare.limits,
             Self::Prune(prune) => &mut prune.limits,
@@ -99,6 +106,7 @@ impl Work {
             JobKind::Fit if is(stored, "tree") => serde_json::from_value(stored.clone()).map(Self::Tree),
             JobKind::Fit if is(stored, "rules") => serde_json::from_value(stored.clone()).map(Self::Rules),
             JobKind::Fit if is(stored, "network") => serde_json::from_value(stored.clone()).map(Self::Network),
+            JobKind::Fit if is(stored, "ensemble") => serde_json::from_value(stored.clone()).map(Self::Ensemble),
             JobKind::Fit => serde_json::from_value(stored.clone()).map(Self::Fit),
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
             JobKind::Compare => serde_json::from_value(stored.clone()).map(Self::Compare),
@@ -116,6 +124,7 @@ impl Work {
             Self::Tree(tree) => serde_json::to_value(tree),
             Self::Rules(rules) => serde_json::to_value(rules),
             Self::Network(network) => serde_json::to_value(network),
+            Self::Ensemble(ensemble) => serde_json::to_value(ensemble),
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
             Self::Compare(compare) => serde_json::to_value(compare),
             Self::Prune(prune) => serde_json::to_value(prune),
@@ -129,6 +138,7 @@ impl Work {
             Self::Tree(tree) => &tree.limits,
             Self::Rules(rules) => &rules.limits,
             Self::Network(network) => &network.limits,
+            Self::Ensemble(ensemble) => &ensemble.limits,
             Self::Evaluate(evaluate) => &evaluate.limits,
             Self::Compare(compare) => &compare.limits,
             Self::Prune(prune) => &prune.limits,
@@ -142,6 +152,7 @@ impl Work {
             Self::Tree(tree) => tree_estimate(meta, tree, threads),
             Self::Rules(rules) => rules_estimate(meta, rules, threads),
             Self::Network(network) => network_estimate(meta, network, threads),
+            Self::Ensemble(ensemble) => ensemble_estimate(meta, ensemble, threads),
             Self::Evaluate(_) => evaluation_estimate(meta),
             Self::Compare(compare) => comparison_estimate(meta, compare),
             Self::Prune(prune) => prune_estimate(meta, prune),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::id::Kind;
 use crate::job::{self, Failure, Job, Progress, Reason, Status, Warning};
-use crate::model::{LinearModel, Model, NetworkModel, RulesModel, TreeModel};
+use crate::model::{EnsembleModel, EnsembleSparsity, LinearModel, Model, NetworkModel, RulesModel, TreeModel};
 
 /// What a model was made of besides its job's data, and what was measured of it.
 #[derive(Default)]
@@ -238,6 +238,12 @@ impl Store {
             Model::Network(NetworkModel { card, .. }) => {
                 let sparsity = &card.sparsity;
                 let mut result = job::network_result(name, version, sparsity.nonzeros, sparsity.sparsity_ratio, card.converged());
+                result["size_bytes"] = size_bytes.into();
+                result
+            }
+            Model::Ensemble(EnsembleModel { card, .. }) => {
+                let EnsembleSparsity { n_trees, leaves, depth, .. } = card.sparsity;
+                let mut result = job::ensemble_result(name, version, n_trees, leaves, depth, card.converged());
                 result["size_bytes"] = size_bytes.into();
                 result
             }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ranking::auc;
 use super::target::{display_name, numbers};
 use super::{Observe, TrainError, unfit};
-use super::{evaluate_classes, evaluate_network, evaluate_rules, evaluate_tree};
+use super::{evaluate_classes, evaluate_ensemble, evaluate_network, evaluate_rules, evaluate_tree};
 use crate::dataset::{Class, Dataset, Names};
 use crate::job::{Progress, Step, Warning};
 use crate::matrix::{Number, ValuesView};
@@ -56,6 +56,7 @@ pub fn evaluate(dataset: &Dataset, model: &Model, names: Option<&Names>, observe
         Model::Linear(model) => metrics(dataset, model, &eta, &pace)?,
         Model::Tree(model) => evaluate_tree::metrics(dataset, model.card.classes.as_deref(), &eta, &pace)?,
         Model::Network(model) => evaluate_tree::metrics(dataset, model.card.classes.as_deref(), &eta, &pace)?,
+        Model::Ensemble(model) => evaluate_tree::metrics(dataset, model.card.classes.as_deref(), &eta, &pace)?,
         Model::Rules(model) => evaluate_rules::metrics(dataset, model, &eta, &pace)?,
     };
     let finite = |value: &Value| value.is_null() || value.as_f64().is_some();
@@ -102,6 +103,12 @@ pub(super) fn scores_of(
         Model::Network(model) => {
             let matched = Matched::find(dataset, (&model.inputs, model.card.sparsity.n_features), names, pace)?;
             let eta = evaluate_network::scores(dataset, model, &matched, pace)?;
+            Ok((matched, eta))
+        }
+        Model::Ensemble(model) => {
+            let used = model.trees.features_used();
+            let matched = Matched::find(dataset, (&used, model.card.sparsity.n_features), names, pace)?;
+            let eta = evaluate_ensemble::scores(dataset, model, &used, &matched, pace)?;
             Ok((matched, eta))
         }
     }

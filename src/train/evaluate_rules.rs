@@ -6,14 +6,12 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::evaluate::{Matched, Measured, Pace, STRETCH, target};
+use super::evaluate_tree::renamed;
 use crate::dataset::Dataset;
 use crate::job::Progress;
 use crate::matrix::{ColumnsView, Number, ValuesView};
 use crate::model::RulesModel;
 use crate::tree::{self, Interval, Rule};
-
-/// A feature that no data set has.
-const ABSENT: u32 = u32::MAX;
 
 /// Measures what rules say of every row.
 pub(super) fn metrics(dataset: &Dataset, model: &RulesModel, eta: &[f64], pace: &Pace<'_>) -> Result<Value, TrainError> {
@@ -30,9 +28,7 @@ pub(super) fn scores(
     pace: &Pace<'_>,
 ) -> Result<Vec<f64>, TrainError> {
     let x = dataset.x.view();
-    let mut here = vec![ABSENT; used.len()];
-    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = x.features[column as usize]);
-    let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
+    let feature = renamed(used, matched, dataset);
     let observe = |_: &tree::Progress| match (pace.observe)(&Progress::default()) {
         ControlFlow::Continue(()) => ControlFlow::Continue(()),
         ControlFlow::Break(_) => ControlFlow::Break(()),

@@ -60,10 +60,7 @@ fn logit(share: f64) -> f64 {
 /// The tree with its features called as the data set does; `used` are those that it splits on, rising, as they were matched. Its
 /// nodes stand where they stood.
 pub(super) fn of_dataset(nodes: &Nodes, used: &[u32], matched: &Matched, dataset: &Dataset) -> Result<Tree, TrainError> {
-    let features = dataset.x.view().features;
-    let mut here = vec![ABSENT; used.len()];
-    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = features[column as usize]);
-    let feature = |theirs: u32| used.binary_search(&theirs).map_or(ABSENT, |at| here[at]);
+    let feature = renamed(used, matched, dataset);
     let node = |at: usize| Node {
         split: nodes.split(at).map(|(theirs, threshold, left, right)| Split {
             feature: feature(theirs),
@@ -78,8 +75,16 @@ pub(super) fn of_dataset(nodes: &Nodes, used: &[u32], matched: &Matched, dataset
     tree.map_err(|what| unfit("artifact_corrupt", format!("The tree is none: {what}.")))
 }
 
+/// What the data set calls each of the features `used`, rising, as they were matched.
+pub(super) fn renamed<'u>(used: &'u [u32], matched: &Matched, dataset: &Dataset) -> impl Fn(u32) -> u32 + 'u {
+    let features = dataset.x.view().features;
+    let mut here = vec![ABSENT; used.len()];
+    matched.pairs.iter().for_each(|&(at, column)| here[at as usize] = features[column as usize]);
+    move |theirs| used.binary_search(&theirs).map_or(ABSENT, |at| here[at])
+}
+
 /// The leaf of each row.
-fn leaves(tree: &Tree, dataset: &Dataset, pace: &Pace<'_>) -> Result<Vec<u32>, TrainError> {
+pub(super) fn leaves(tree: &Tree, dataset: &Dataset, pace: &Pace<'_>) -> Result<Vec<u32>, TrainError> {
     let observe = |_: &tree::Progress| match (pace.observe)(&Progress::default()) {
         ControlFlow::Continue(()) => ControlFlow::Continue(()),
         ControlFlow::Break(_) => ControlFlow::Break(()),

@@ -2,6 +2,7 @@
 
 mod classes;
 mod compare;
+mod ensemble;
 mod equivalents;
 mod evaluate;
 mod keep_best;

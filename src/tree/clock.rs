@@ -17,7 +17,7 @@ pub(crate) struct Clock<'o> {
 impl<'o> Clock<'o> {
     pub(crate) fn new(observe: &'o Observe<'o>, fold: Option<usize>) -> Self {
         // the first work asks: however small the data, nothing begins that was to stop
-        Self { observe, progress: Progress { splits: 0, fold }, since: STRIDE }
+        Self { observe, progress: Progress { fold, ..Progress::default() }, since: STRIDE }
     }
 
     /// Counts work.

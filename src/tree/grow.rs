@@ -85,8 +85,11 @@ pub(crate) fn grow_with(bins: &Bins, weights: Option<&[f64]>, limits: &Limits, h
     }
 }
 
-/// Grows a tree for the numbers `y` on some rows of positive weight, rising, and returns it with them. The cost follows those rows alone:
-/// `room` is made once for all trees on these bins, whose own targets are not looked at.
+/// Rows are about all that there are if no more than one in so many is missing.
+const MISSING: usize = 4;
+
+/// Grows a tree for the numbers `y` on some rows of positive weight, rising, and returns it with the leaf of each of them. The cost follows
+/// those rows alone: `room` is made once for all trees on these bins, whose own targets are not looked at.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn grow_on(
     bins: &Bins,
@@ -97,11 +100,13 @@ pub(crate) fn grow_on(
     hands: &Hands,
     room: &mut Room,
     clock: &mut Clock,
-) -> Result<Tree, Unfit> {
-    let tree = Grower::new(bins, Numbers { y, weights }, weights, limits, hands, room, clock).tree_on(rows.to_vec(), false);
+) -> Result<(Tree, Vec<u32>), Unfit> {
+    let all = (bins.x.n_rows - rows.len()).saturating_mul(MISSING) <= bins.x.n_rows;
+    let grown = Grower::new(bins, Numbers { y, weights }, weights, limits, hands, room, clock).tree_on(rows.to_vec(), all);
+    let grown = grown.map(|(tree, places)| (tree, rows.iter().map(|&row| places[room.node_of[row as usize] as usize]).collect()));
     room.places.reset(rows);
     rows.iter().for_each(|&row| room.node_of[row as usize] = u32::MAX);
-    tree
+    grown
 }
 
 /// What growing takes of the length of the matrix; as new again after every tree of [`grow_on`].
@@ -210,11 +215,12 @@ impl<'a, 'c, 'o, K: Kind> Grower<'a, 'c, 'o, K> {
 
     fn tree(self) -> Result<Tree, Unfit> {
         let rows = self.weights.rows(self.bins.x.n_rows);
-        self.tree_on(rows, true)
+        self.tree_on(rows, true).map(|(tree, _)| tree)
     }
 
-    /// A tree on some rows; `all` says that they are about all that there are.
-    fn tree_on(mut self, rows: Vec<u32>, all: bool) -> Result<Tree, Unfit> {
+    /// A tree on some rows, and where its nodes stand in the order in which they were made; `all` says that the rows are about all that
+    /// there are.
+    fn tree_on(mut self, rows: Vec<u32>, all: bool) -> Result<(Tree, Vec<u32>), Unfit> {
         let mut frontier = match self.limits.max_leaves {
             None => Frontier::DepthFirst(Vec::new()),
             Some(_) => Frontier::BestFirst(BinaryHeap::new()),

@@ -27,7 +27,7 @@ mod search;
 mod weights;
 
 pub use bins::Bins;
-pub use ensemble::{BoostedLoss, Boosting, Ensemble, Leaves, Sampled, boost};
+pub use ensemble::{Boosted, BoostedLoss, Boosting, Ensemble, Grown, Leaves, Sampled, boost};
 pub use folds::{CvLoss, Folds, cross_validate};
 pub use grow::grow;
 pub use nodes::{Node, Split, Tree};
@@ -103,6 +103,8 @@ impl Hands<'_> {
 pub struct Progress {
     /// Splits made so far.
     pub splits: usize,
+    /// Rounds of an ensemble that are complete.
+    pub rounds: usize,
     /// Fold being grown, from 0; `None` outside cross-validation.
     pub fold: Option<usize>,
 }

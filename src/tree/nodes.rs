@@ -62,13 +62,15 @@ impl Tree {
         if due.is_empty() { Ok(Self { width, nodes, values }) } else { Err("a child is missing") }
     }
 
-    /// Puts the nodes reached from the root into preorder; `cut` makes a leaf of a node.
-    pub(crate) fn rebuilt(width: usize, nodes: &[Node], values: &[f64], cut: impl Fn(usize) -> bool) -> Self {
+    /// Puts the nodes reached from the root into preorder; `cut` makes a leaf of a node. Also tells where each of them stands now.
+    pub(crate) fn rebuilt(width: usize, nodes: &[Node], values: &[f64], cut: impl Fn(usize) -> bool) -> (Self, Vec<u32>) {
         let mut tree = Self { width, nodes: Vec::new(), values: Vec::new() };
+        let mut places = vec![0; nodes.len()];
         // (old position, new parent if the node is its right child)
         let mut due: Vec<(usize, Option<usize>)> = vec![(0, None)];
         while let Some((old, right_of)) = due.pop() {
             let new = tree.nodes.len();
+            places[old] = new as u32;
             if let Some(split) = right_of.and_then(|parent| tree.nodes[parent].split.as_mut()) {
                 split.right = new as u32;
             }
@@ -82,7 +84,7 @@ impl Tree {
             tree.nodes.push(node);
             tree.values.extend_from_slice(&values[old * width..(old + 1) * width]);
         }
-        tree
+        (tree, places)
     }
 
     /// The nodes; the root is the first.

@@ -113,7 +113,7 @@ impl PruningPath {
 
     /// The tree of a step: what was cut is gone. `tree` is the one the path was made of.
     pub fn tree(&self, tree: &Tree, step: usize) -> Tree {
-        Tree::rebuilt(tree.width(), tree.nodes(), tree.values(), |at| self.cut[at] as usize <= step)
+        Tree::rebuilt(tree.width(), tree.nodes(), tree.values(), |at| self.cut[at] as usize <= step).0
     }
 
     /// Geometric means of neighbouring α: what stands for each step in cross-validation. The last has no neighbour above

@@ -17,7 +17,7 @@ pub(crate) fn loss(target: &Target, row: usize, value: &[f64]) -> f64 {
 /// with weight. A branch that no such row comes to is cut.
 pub fn reduced_error(tree: &Tree, x: ColumnsView, target: &Target, weights: Option<&[f64]>, observe: &Observe) -> Result<Tree, Unfit> {
     let cut = cuts_by_loss(tree, &node_losses(tree, x, target, weights, observe)?);
-    Ok(Tree::rebuilt(tree.width(), tree.nodes(), tree.values(), |at| cut[at]))
+    Ok(Tree::rebuilt(tree.width(), tree.nodes(), tree.values(), |at| cut[at]).0)
 }
 
 /// Which nodes the smallest pruning with the least loss makes leaves of (those below them count for nothing), where each node would

@@ -12,10 +12,10 @@ use super::{Worker, networks};
 use crate::dataset::{Dataset, Names};
 use crate::job::{self, Progress};
 use crate::model::{KeptPath, Model, Nodes, Predictor, TreeModel};
-use crate::spec::{ResolvedEvaluate, ResolvedPrune, ResolvedRules, ResolvedTree};
+use crate::spec::{ResolvedEnsemble, ResolvedEvaluate, ResolvedPrune, ResolvedRules, ResolvedTree};
 use crate::store::{Claim, ModelRow, StoreError};
 use crate::trace::Span;
-use crate::train::{self, Base, Leave, Pruned, Run, TrainError};
+use crate::train::{self, Base, GrownEnsemble, Leave, Pruned, Run, TrainError};
 
 /// Measures a model that is stored. One that was deleted meanwhile is the job's misfortune, not the server's.
 pub(super) async fn evaluate(
@@ -177,6 +177,33 @@ pub(super) fn ended(done: Result<Outcome, TrainError>) -> Outcome {
         Err(TrainError::Cancelled) => Outcome::Stopped,
         Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
     }
+}
+
+/// Grows an ensemble. Nothing of it is kept on the way: an attempt that breaks off begins anew.
+pub(super) async fn boost(
+    worker: &Worker,
+    claim: &Claim,
+    dataset: Arc<Dataset>,
+    spec: ResolvedEnsemble,
+    shared: &Arc<Shared>,
+    loading: Span,
+) -> Result<Outcome, StoreError> {
+    drop(loading);
+    let _growing = part(worker, claim, "fit");
+    let (watching, threads) = (Arc::clone(shared), worker.threads);
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
+        ended(train::ensemble(&dataset, &spec, &run).and_then(|GrownEnsemble { model, rounds, best_round, score }| {
+            let model = Arc::new(Model::Ensemble(model));
+            let ready = Predictor::new(Arc::clone(&model), dataset.names.clone());
+            let latency = answer_times(&dataset, [&ready], &watching)?[0];
+            drop(ready);
+            let measured = json!({ "rounds": rounds, "best_round": best_round, "score": score, "latency_us_p50": latency });
+            Ok(measured_model(Arc::unwrap_or_clone(model), None, None, measured))
+        }))
+    })
+    .await
 }
 
 /// Makes rules and chooses among them. Nothing of it is kept on the way: an attempt that breaks off begins anew.

@@ -231,6 +231,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
         Work::Tree(spec) => at_once::grow(worker, claim, dataset, *spec, shared, loading).await,
         Work::Rules(spec) => at_once::make_rules(worker, claim, dataset, *spec, shared, loading).await,
         Work::Network(spec) => networks::train(worker, claim, dataset, *spec, shared, loading).await,
+        Work::Ensemble(spec) => at_once::boost(worker, claim, dataset, *spec, shared, loading).await,
         Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
         Work::Compare(spec) => compare::compare(worker, claim, dataset, *spec, shared, loading).await,
         Work::Prune(spec) => at_once::prune(worker, claim, dataset, spec, shared, loading).await,

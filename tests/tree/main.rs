@@ -4,6 +4,7 @@
 
 mod brute;
 mod degenerate;
+mod ensembles;
 mod folds;
 mod invariance;
 mod made;

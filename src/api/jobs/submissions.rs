@@ -146,6 +146,10 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
             let (resolved, warnings) = network.resolve(&dataset.meta)?;
             (Work::Network(Box::new(resolved)), warnings)
         }
+        Asked::Ensemble(ensemble) => {
+            let (resolved, warnings) = ensemble.resolve(&dataset.meta)?;
+            (Work::Ensemble(Box::new(resolved)), warnings)
+        }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
         Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
         Asked::Prune(prune) => (resolve_pruning(api, project, prune, dataset).await?, Vec::new()),
@@ -222,7 +226,7 @@ fn size_of(card: &Card) -> BaseSize {
                 inputs: card.sparsity.features_active,
             }
         }
-        Card::Linear(_) | Card::Rules(_) => BaseSize::Other,
+        Card::Linear(_) | Card::Rules(_) | Card::Ensemble(_) => BaseSize::Other,
     }
 }
 

@@ -21,7 +21,7 @@ fn cv_of(served: &Served) -> Result<&Cv, Problem> {
     let cv = match &**served.predictor.model() {
         Model::Linear(model) => model.cv.as_ref(),
         Model::Rules(model) => model.cv.as_ref(),
-        Model::Tree(_) | Model::Network(_) => None,
+        Model::Tree(_) | Model::Network(_) | Model::Ensemble(_) => None,
     };
     cv.ok_or_else(absent)
 }
@@ -119,7 +119,7 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
     let of_classes = match &*served.row.card {
         Card::Linear(card) => card.is_multinomial(),
         Card::Tree(_) => classes.is_some(),
-        Card::Rules(_) | Card::Network(_) => false,
+        Card::Rules(_) | Card::Network(_) | Card::Ensemble(_) => false,
     };
     let positive = classes.and_then(|classes| classes.last().cloned().flatten());
     let plain = Splits::plain(cv.folds, cv.stratify, cv.seed).again(cv.repeats, cv.fraction);

@@ -4,6 +4,7 @@
 pub(super) mod aliases;
 pub(super) mod cache;
 pub(super) mod coefficients;
+pub(super) mod ensembles;
 pub(super) mod held_out;
 pub(super) mod networks;
 pub(super) mod plots;
@@ -122,6 +123,7 @@ pub(crate) fn show(row: &ModelRow, versions: Option<&[i64]>) -> Result<Raw, Prob
         Card::Tree(card) => written(row, versions, trees::card(card)),
         Card::Rules(card) => written(row, versions, rules::card(card)),
         Card::Network(card) => written(row, versions, networks::card(card)),
+        Card::Ensemble(card) => written(row, versions, ensembles::card(card)),
     }
 }
 
@@ -254,7 +256,7 @@ pub(crate) async fn served(api: &Api, caller: &Caller, (name, number): &(String,
 
 /// The coefficients of a version, or that it has no `what` for want of them.
 pub(crate) fn linear<'s>(served: &'s Served, what: &str) -> Result<&'s LinearModel, Problem> {
-    let none = || Problem::new(Code::NoCoefficients, format!("a {} model has no {what}", served.row.card.kind()));
+    let none = || Problem::new(Code::NoCoefficients, format!("{} has no {what}", served.row.card.noun()));
     served.predictor.model().linear().ok_or_else(none)
 }
 
@@ -283,6 +285,9 @@ pub(crate) async fn path(State(api): State<Api>, Segments(path): Place, mut quer
             return Err(bad_parameter("coefficients", "conflict", "the path of a network has prunings, and no coefficients"));
         }
         return networks::path(&api, &served).await;
+    }
+    if served.predictor.model().ensemble().is_some() {
+        return Err(Problem::new(Code::NoPath, "an ensemble is chosen from its own rounds, which its `selection` tells"));
     }
     if wanted && served.predictor.model().rules().is_some() {
         return Err(bad_parameter("coefficients", "conflict", "the coefficients of a path over rules are not kept"));
@@ -332,6 +337,8 @@ pub(crate) async fn certificate(State(api): State<Api>, Segments(path): Place, q
     Ok(match &**served.predictor.model() {
         Model::Linear(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
         Model::Rules(model) => tagged(&tag, &Object { object: "certificate", thing: &model.card.certificate }),
-        Model::Tree(_) | Model::Network(_) => tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE }),
+        Model::Tree(_) | Model::Network(_) | Model::Ensemble(_) => {
+            tagged(&tag, &Object { object: "certificate", thing: trees::NOT_APPLICABLE })
+        }
     })
 }

@@ -81,7 +81,7 @@ struct LayersOut<'a> {
 pub(crate) async fn layers(State(api): State<Api>, Segments(path): Place, query: Query, caller: Caller) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let none = || Problem::new(Code::NoLayers, format!("a {} model has no layers", served.row.card.kind()));
+    let none = || Problem::new(Code::NoLayers, format!("{} has no layers", served.row.card.noun()));
     let sparsity = &served.predictor.model().network().ok_or_else(none)?.card.sparsity;
     let body = LayersOut { object: "layers", nonzeros: sparsity.nonzeros, sparsity_ratio: sparsity.sparsity_ratio, data: &sparsity.layers };
     Ok(tagged(&format!("{}-layers", served.row.id), &body))

@@ -31,7 +31,7 @@ pub(crate) fn of(found: &Found<'_>) -> Pictures {
     let (first, others) = match &**found.served.predictor.model() {
         Model::Linear(_) => (vec![(Tradeoff, 430), (Cv, 400)], vec![(Histogram, 380)]),
         Model::Rules(_) => (vec![(Tradeoff, 430), (Cv, 400)], Vec::new()),
-        Model::Network(_) => (vec![(Tradeoff, 430)], Vec::new()),
+        Model::Network(_) | Model::Ensemble(_) => (vec![(Tradeoff, 430)], Vec::new()),
         Model::Tree(model) => {
             let levels = 1 + u32::try_from(model.card.sparsity.depth).map_or(5, |depth| depth.min(5));
             (vec![(Tradeoff, 430), (Pruning, 430)], vec![(Tree, 120 + 90 * levels)])

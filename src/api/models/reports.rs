@@ -20,7 +20,9 @@ use crate::api::wire::negotiate;
 use crate::api::wire::request::{Caller, Query, bad_parameter};
 use crate::dataset::Class;
 use crate::job::Job;
-use crate::model::{Card, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name};
+use crate::model::{
+    Card, EnsembleSparsity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name,
+};
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
 use crate::store::JobFilter;
@@ -48,11 +50,11 @@ pub(crate) async fn report(
     let comparison = comparison(&api, &caller, &served, asked.as_deref()).await?;
     let fit = match &*served.row.card {
         Card::Linear(_) => reproduce::fit_of(&api, &served.row).await?,
-        Card::Tree(_) | Card::Rules(_) | Card::Network(_) => None,
+        Card::Tree(_) | Card::Rules(_) | Card::Network(_) | Card::Ensemble(_) => None,
     };
     let kept = match &**served.predictor.model() {
         Model::Tree(_) | Model::Network(_) => api.store.open_points(&served.row).await?,
-        Model::Linear(_) | Model::Rules(_) => None,
+        Model::Linear(_) | Model::Rules(_) | Model::Ensemble(_) => None,
     };
     let found = Found { served: &served, fit, kept };
     let report = found.report(comparison)?;
@@ -143,6 +145,11 @@ impl Found<'_> {
                 (metrics, selection) = (card.metrics.clone(), card.selection.clone());
                 (warnings, objective) = (card.warnings.clone(), card.objective.clone());
             }
+            Card::Ensemble(card) => {
+                (sparsity, certificate) = (value(&card.sparsity)?, value(&trees::NOT_APPLICABLE)?);
+                (metrics, selection) = (card.metrics.clone(), card.selection.as_ref().map(value).transpose()?);
+                (warnings, objective) = (card.warnings.clone(), card.objective.clone());
+            }
         }
         let (features, features_total) = self.features();
         let hint = comparison.is_none().then(|| Hint {
@@ -197,6 +204,7 @@ impl Found<'_> {
             Card::Rules(_) => &["rules", "path", "cv", "certificate"],
             Card::Network(card) if card.pruned.is_none() => &["layers"],
             Card::Network(_) => &["layers", "path"],
+            Card::Ensemble(_) => &[],
         };
         let link = |name: &&str| Link { name: (*name).into(), href: format!("{base}/{name}") };
         let this = Link { name: "model version".into(), href: base.clone() };
@@ -211,6 +219,8 @@ impl Found<'_> {
             }
             Model::Tree(_) => self.prunings().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.ccp_alpha),
             Model::Network(_) => self.networks().and_then(|path| path.rows.get(at)).map_or(0.0, |row| row.sparsity_ratio),
+            // rounds
+            Model::Ensemble(_) => at as f64,
         }
     }
 
@@ -272,7 +282,7 @@ impl Found<'_> {
                 let quality = Some(whole.quality).filter(|quality| quality.is_finite());
                 Some(DenseOut { what: "unpruned network".into(), size: whole.size, quality, se: None })
             }
-            Model::Rules(_) => None,
+            Model::Rules(_) | Model::Ensemble(_) => None,
         }
     }
 
@@ -289,20 +299,20 @@ impl Found<'_> {
                 };
                 (order.iter().take(FEATURES).map(one).collect(), model.values.len() as u64)
             }
-            Model::Tree(tree) => {
-                let mut all = tree.nodes.importances();
-                all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                let one = |(index, value): &(u32, f64)| FeatureOut { index: *index, name: self.name(*index), value: *value, class: None };
-                (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
+            Model::Tree(tree) => self.strongest(tree.nodes.importances()),
+            Model::Ensemble(model) => {
+                self.strongest(model.trees.features_used().into_iter().zip(model.importances.iter().copied()).collect())
             }
             Model::Rules(model) => self.terms(model),
-            Model::Network(model) => {
-                let mut all: Vec<(u32, f64)> = model.inputs.iter().copied().zip(model.strengths()).collect();
-                all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                let one = |(index, value): &(u32, f64)| FeatureOut { index: *index, name: self.name(*index), value: *value, class: None };
-                (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
-            }
+            Model::Network(model) => self.strongest(model.inputs.iter().copied().zip(model.strengths()).collect()),
         }
+    }
+
+    /// The features with the largest of these numbers, and how many have one.
+    fn strongest(&self, mut all: Vec<(u32, f64)>) -> (Vec<FeatureOut>, u64) {
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let one = |(index, value): &(u32, f64)| FeatureOut { index: *index, name: self.name(*index), value: *value, class: None };
+        (all.iter().take(FEATURES).map(one).collect(), all.len() as u64)
     }
 
     fn networks(&self) -> Option<&NetworkPath> {
@@ -396,6 +406,18 @@ impl Found<'_> {
                     sparsity.n_features
                 )
             }
+            Card::Ensemble(card) => {
+                let EnsembleSparsity { n_trees, leaves, features_active, n_features, .. } = card.sparsity;
+                let best = match &card.selection {
+                    Some(found) if !found.held_out_loss.is_empty() => {
+                        format!(", the best of {} rounds for rows held out", found.leaves.len().saturating_sub(1))
+                    }
+                    _ => String::new(),
+                };
+                format!(
+                    "An ensemble of {n_trees} boosted trees with {leaves} leaves that splits on {features_active} of {n_features} features{best}."
+                )
+            }
             Card::Rules(card) => {
                 let loss = if card.classes.is_some() { "logistic regression" } else { "least-squares regression" };
                 let (rules, linear) = (card.sparsity.rules, card.sparsity.linear_terms);
@@ -412,7 +434,7 @@ impl Found<'_> {
         match &**self.served.predictor.model() {
             model @ (Model::Linear(_) | Model::Rules(_)) => model.lambda_path().and_then(|path| path.cv).map(|cv| cv.folds),
             Model::Tree(_) => self.prunings().and_then(|path| path.cv.as_ref()).map(|cv| cv.folds),
-            Model::Network(_) => None,
+            Model::Network(_) | Model::Ensemble(_) => None,
         }
     }
 }

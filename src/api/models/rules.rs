@@ -93,7 +93,7 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let served = served(&api, &caller, &path).await?;
-    let none = || Problem::new(Code::NoRules, format!("a {} model has no rules", served.row.card.kind()));
+    let none = || Problem::new(Code::NoRules, format!("{} has no rules", served.row.card.noun()));
     let model = served.predictor.model().rules().ok_or_else(none)?;
     let list = api.list(&caller, &format!("{}/rules", served.row.id));
     let window = page::window_of(&mut query, &list, api.limits.page_max, api.limits.page_max)?;

@@ -117,7 +117,7 @@ pub(crate) async fn tree(
 ) -> Result<Response, Problem> {
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
-    let none = || Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()));
+    let none = || Problem::new(Code::NoTree, format!("{} has no tree", served.row.card.noun()));
     let TreeModel { card, nodes } = served.predictor.model().tree().ok_or_else(none)?;
     let name = |feature: u32| display_name(served.names.as_deref(), feature);
     let node = |id: usize| {

@@ -12,8 +12,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::frame::Reader;
 use super::super::frame::{damaged, pad};
-use super::stored::{LayerHead, Reader, check_arrays, put_arrays};
+use super::stored::{LayerHead, check_arrays, put_arrays};
 use super::{Layer, NetworkModel};
 use crate::dataset::Damaged;
 

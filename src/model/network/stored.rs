@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::frame::{self, Start, damaged};
+use super::super::frame::{self, Reader, Start, damaged};
 use super::{Layer, NetworkCard, NetworkModel, Weights};
 use crate::dataset::Damaged;
 
@@ -131,26 +131,21 @@ impl LayerHead {
 /// Writes the arrays of a network.
 pub(super) fn put_arrays(bytes: &mut Vec<u8>, inputs: &[u32], scales: &[f64], layers: &[Layer]) {
     let words = |bytes: &mut Vec<u8>, words: &[u32]| words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-    let reals = |bytes: &mut Vec<u8>, reals: &[f64]| reals.iter().for_each(|real| bytes.extend_from_slice(&real.to_le_bytes()));
-    words(bytes, inputs);
-    frame::pad(bytes);
-    reals(bytes, scales);
+    frame::put_words(bytes, inputs);
+    frame::put_reals(bytes, scales);
     for layer in layers {
-        reals(bytes, &layer.biases);
+        frame::put_reals(bytes, &layer.biases);
         match &layer.weights {
-            Weights::Dense(weights) => reals(bytes, weights),
+            Weights::Dense(weights) => frame::put_reals(bytes, weights),
             Weights::Csr { starts, outputs, values } => {
                 words(bytes, starts);
                 words(bytes, outputs);
                 frame::pad(bytes);
-                reals(bytes, values);
+                frame::put_reals(bytes, values);
             }
         }
     }
 }
-
-/// The bytes that are not read yet; what was read before them is a multiple of 8 bytes long.
-pub(super) struct Reader<'b>(pub(super) &'b [u8]);
 
 /// Inputs, their scales, layers.
 pub(super) type Arrays = (Vec<u32>, Vec<f64>, Vec<Layer>);
@@ -176,18 +171,5 @@ impl Reader<'_> {
             }
         };
         Some(Layer { inputs: head.inputs, weights, biases })
-    }
-
-    fn words(&mut self, count: usize) -> Option<Vec<u32>> {
-        let bytes = count.checked_mul(4)?;
-        let (words, rest) = self.0.split_at_checked(bytes.checked_next_multiple_of(8)?)?;
-        self.0 = rest;
-        Some(words[..bytes].as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect())
-    }
-
-    fn reals(&mut self, count: usize) -> Option<Vec<f64>> {
-        let (reals, rest) = self.0.split_at_checked(count.checked_mul(8)?)?;
-        self.0 = rest;
-        Some(reals.as_chunks::<8>().0.iter().map(|real| f64::from_le_bytes(*real)).collect())
     }
 }

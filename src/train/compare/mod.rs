@@ -237,7 +237,7 @@ fn described(row: &Row, reference: &str) -> ComparedModel {
         Card::Linear(card) => (lambda, l1_ratio) = (Some(card.lambda), Some(card.l1_ratio)),
         Card::Tree(card) => ccp_alpha = Some(card.ccp_alpha),
         Card::Rules(card) => lambda = Some(card.lambda),
-        Card::Network(_) => {}
+        Card::Network(_) | Card::Ensemble(_) => {}
     }
     ComparedModel {
         reference: reference.to_owned(),

@@ -69,6 +69,7 @@ pub(super) fn made(
             }
         }
         Model::Rules(_) => without("of rules none is made.".into()),
+        Model::Ensemble(_) => without("of ensembles none is made.".into()),
         Model::Tree(tree) => {
             let leaves = tree.card.sparsity.leaves;
             // the largest pruning is without the splits that gain nothing: a little smaller than what was grown

@@ -4,25 +4,23 @@ mod prune;
 mod rows;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
 use super::evaluate::Pace;
-use super::{Leave, Run, TrainError, evaluate, unfit};
+use super::parts::{Judge, Parts};
+use super::rounds::Tracker;
+use super::{Leave, Run, TrainError, unfit};
 use crate::dataset::Dataset;
-use crate::job::{Progress, Step, Warning};
+use crate::job::Warning;
 use crate::model::{self, Model, NetworkCard, NetworkModel, NetworkSparsity, TIME_LIMIT};
 use crate::network::{
     self, Activation, Compact, Data, Halt, Hands, Network, Optimizer, Options, Penalty, Start, Target, Trained, Unfit, train,
 };
-use crate::spec::{self, NetworkLoss, NetworkPenaltyType, ResolvedNetwork, Splits};
+use crate::spec::{self, NetworkLoss, NetworkPenaltyType, ResolvedNetwork};
 
 pub use prune::{PrunedNetwork, prune_network};
 pub(super) use rows::Scaling;
-
-/// 1 is said with the stored model, by the store.
-const FRACTION_MAX: f64 = 0.99;
 
 /// What became of a fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,25 +94,6 @@ impl Wanted {
     }
 }
 
-/// Rows to learn from and rows held out.
-struct Parts {
-    learnt: Vec<u32>,
-    held_out: Vec<u32>,
-}
-
-impl Parts {
-    /// A share of the rows is held out, of each class the same.
-    fn of(dataset: &Dataset, fraction: Option<f64>, seed: u64) -> Self {
-        let n_rows = dataset.y.len();
-        let Some(fraction) = fraction else { return Self { learnt: (0..n_rows as u32).collect(), held_out: Vec::new() } };
-        let classes = dataset.meta.target.classes.is_some();
-        let strata = classes.then_some(&*dataset.y);
-        let of_row = Splits::plain(1, classes, seed).again(1, Some(fraction)).fold_of_row(n_rows, strata, 0);
-        let (held_out, learnt) = (0..n_rows as u32).partition(|row| of_row[*row as usize] == 0);
-        Self { learnt, held_out }
-    }
-}
-
 /// Trains a network. Nothing of how it is run changes the result.
 ///
 /// # Errors
@@ -134,7 +113,7 @@ pub fn network(dataset: &Dataset, spec: &ResolvedNetwork, run: &Run<'_>) -> Resu
     let hidden: Vec<usize> = spec.hidden.iter().map(|units| *units as usize).collect();
     let start = Start::Fresh { hidden: &hidden, activation: activation(spec.activation) };
     let options = Options { patience: spec.early_stopping.map(|early| early.patience as usize), ..options(spec) };
-    let Trained { network, epochs, best, halted } = train(&data, start, &options, &hands(run), &|at| tracker.tell(at))?;
+    let Trained { network, epochs, best, halted } = train(&data, start, &options, &hands(run), &|at| told(&tracker, at))?;
     drop(x);
     let mut warnings = Vec::new();
     if halted {
@@ -162,8 +141,8 @@ pub fn network(dataset: &Dataset, spec: &ResolvedNetwork, run: &Run<'_>) -> Resu
     };
     let mut model = stored(&network, &scaling, features, card);
     let judge = Judge { dataset, weights, names: dataset.names.as_deref(), observe: &quiet };
-    let train = judge.measures(&model, &parts.learnt)?;
-    let held_out = judge.measures(&model, &parts.held_out)?;
+    let [train, held_out] = [&parts.learnt, &parts.held_out].map(|rows| measures(&judge, &model, rows));
+    let (train, held_out) = (train?, held_out?);
     let score = held_out["score"].as_f64();
     model.card.metrics = if held_out.is_null() { json!({ "train": train }) } else { json!({ "train": train, "holdout": held_out }) };
     Ok(TrainedNetwork { model, epochs: epochs.len() as u64, best_epoch: best as u64, score })
@@ -183,27 +162,17 @@ fn stored(network: &Network, scaling: &Scaling, features: &[u32], card: NetworkC
     NetworkModel { card, inputs, scales, layers: layers.collect() }.measured()
 }
 
-/// Measures models on some rows of a data set.
-struct Judge<'j> {
-    dataset: &'j Dataset,
-    weights: Option<&'j [f64]>,
-    names: Option<&'j crate::dataset::Names>,
-    observe: &'j (dyn Fn(&Progress) -> ControlFlow<Leave> + Sync),
+/// The measures of an evaluation on these rows alone; `null` where none has weight.
+fn measures(judge: &Judge<'_>, model: &NetworkModel, rows: &[u32]) -> Result<Value, TrainError> {
+    judge.measures(&Model::Network(model.clone()), rows)
 }
 
-impl Judge<'_> {
-    /// The measures of an evaluation on these rows alone; `null` where none has weight.
-    fn measures(&self, model: &NetworkModel, rows: &[u32]) -> Result<Value, TrainError> {
-        let mut weights = vec![0.0; self.dataset.y.len()];
-        for row in rows {
-            weights[*row as usize] = self.weights.map_or(1.0, |weights| weights[*row as usize]);
-        }
-        if weights.iter().all(|weight| *weight == 0.0) {
-            return Ok(Value::Null);
-        }
-        let only = Dataset { weights: Some(weights.into()), ..self.dataset.clone() };
-        let whole = Model::Network(model.clone());
-        Ok(evaluate(&only, &whole, self.names, self.observe)?.metrics)
+/// Tells how far the epochs are, and whether to go on.
+fn told(tracker: &Tracker<'_>, at: &network::Progress) -> ControlFlow<Halt> {
+    match tracker.tell(at.epoch as u64, at.part) {
+        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        ControlFlow::Break(Leave::Best) => ControlFlow::Break(Halt::Keep),
+        ControlFlow::Break(Leave::Nothing) => ControlFlow::Break(Halt::Discard),
     }
 }
 
@@ -251,61 +220,6 @@ fn objective(spec: &ResolvedNetwork) -> String {
         NetworkPenaltyType::L2 => " + ½·λ·Σw²",
     };
     format!("(1/Σs) Σ s_i·loss_i{penalty}; loss = {loss}; inputs scaled to a root mean square of 1 where they are not 0")
-}
-
-/// Tells how far the epochs are, and whether to go on.
-struct Tracker<'r> {
-    run: &'r Run<'r>,
-    name: &'static str,
-    total: u64,
-    /// Epochs of earlier turns.
-    before: AtomicU64,
-    /// Bits of the largest fraction told, which never falls.
-    reached: AtomicU64,
-    best_is_wanted: AtomicBool,
-}
-
-impl<'r> Tracker<'r> {
-    fn new(run: &'r Run<'r>, name: &'static str, total: u64) -> Self {
-        Self {
-            run,
-            name,
-            total: total.max(1),
-            before: AtomicU64::new(0),
-            reached: AtomicU64::new(0),
-            best_is_wanted: AtomicBool::new(false),
-        }
-    }
-
-    /// So many epochs more are behind.
-    fn passed(&self, epochs: u64) {
-        self.before.fetch_add(epochs, Ordering::Relaxed);
-    }
-
-    fn tell(&self, at: &network::Progress) -> ControlFlow<Halt> {
-        let share = ((self.before.load(Ordering::Relaxed) as f64 + at.epoch as f64 + at.part.clamp(0.0, 1.0)) / self.total as f64).min(1.0);
-        // bits of positive doubles are ordered as they are
-        let share = share.max(f64::from_bits(self.reached.fetch_max(share.to_bits(), Ordering::Relaxed)));
-        let done = ((share * self.total as f64 + 1e-9) as u64).min(self.total);
-        let steps = vec![Step { name: self.name.into(), done, total: self.total }];
-        let fraction = share.min(FRACTION_MAX);
-        match (self.run.observe)(&Progress { fraction, eta_s: None, steps, current: None }) {
-            ControlFlow::Continue(()) => ControlFlow::Continue(()),
-            ControlFlow::Break(Leave::Best) => {
-                self.best_is_wanted.store(true, Ordering::Relaxed);
-                ControlFlow::Break(Halt::Keep)
-            }
-            ControlFlow::Break(_) => ControlFlow::Break(Halt::Discard),
-        }
-    }
-
-    /// Asks whether to go on while something else than epochs is done.
-    fn quietly(&self) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync {
-        |_: &Progress| match self.tell(&network::Progress::default()) {
-            ControlFlow::Break(Halt::Discard) => ControlFlow::Break(Leave::Nothing),
-            _ => ControlFlow::Continue(()),
-        }
-    }
 }
 
 impl From<Unfit> for TrainError {

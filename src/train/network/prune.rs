@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::super::evaluate::{Matched, Pace};
+use super::super::parts::{Judge, Parts};
+use super::super::rounds::Tracker;
 use super::super::{Base, Run, TrainError, evaluate_classes, unfit};
-use super::{Judge, Parts, Scaling, Tracker, Wanted, activation, hands, loss_of, options, stored};
+use super::{Scaling, Wanted, activation, hands, loss_of, measures, options, stored, told};
 use crate::dataset::{Class, Dataset};
 use crate::job::Warning;
 use crate::model::{KeptNetwork, NetworkCard, NetworkModel, NetworkPath, NetworkPathRow, NetworkPruned};
@@ -48,7 +50,7 @@ pub fn prune_network(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, ru
         let options = Options { epochs: schedule.fine_tune_epochs as usize, seed: removal.seed ^ turn, ..options(&whole.card.fit) };
         let data = Data { held_out: &[], ..given.data() };
         let start = Start::From { network: &network, kept: Some(&kept) };
-        network = train(&data, start, &options, &hands(run), &|at| tracker.tell(at))?.network;
+        network = train(&data, start, &options, &hands(run), &|at| told(&tracker, at))?.network;
         tracker.passed(epochs_of_turn);
         let card = card_of(&whole.card, removal.seed);
         turns.push(given.turn(turn, stored(&network, &given.scaling, &whole.inputs, card), &tracker)?);
@@ -125,7 +127,7 @@ impl<'g> Given<'g> {
         let data = Data { x: &x, target: self.wanted.target(), weights: self.weights, rows: &parts.learnt, held_out: &[] };
         let hidden: Vec<usize> = fit.hidden.iter().map(|units| *units as usize).collect();
         let start = Start::Fresh { hidden: &hidden, activation: activation(fit.activation) };
-        let trained = train(&data, start, &Options { epochs: 1, ..options(fit) }, &hands(tracker.run), &|at| tracker.tell(at))?;
+        let trained = train(&data, start, &Options { epochs: 1, ..options(fit) }, &hands(tracker.run), &|at| told(tracker, at))?;
         tracker.passed(1);
         let mut early = self.begin.clone();
         let mut all = trained.network.layers.into_iter();
@@ -145,7 +147,7 @@ impl<'g> Given<'g> {
     fn turn(&self, index: u64, model: NetworkModel, tracker: &Tracker<'_>) -> Result<Turn, TrainError> {
         let quiet = tracker.quietly();
         let judge = Judge { dataset: self.dataset, weights: self.weights, names: self.base.names, observe: &quiet };
-        let measures = judge.measures(&model, &self.parts.held_out)?;
+        let measures = measures(&judge, &model, &self.parts.held_out)?;
         let row = NetworkPathRow {
             index,
             sparsity_ratio: model.card.sparsity.sparsity_ratio,
@@ -186,7 +188,7 @@ fn finish(
     let mut model = model.clone();
     let quiet = tracker.quietly();
     let judge = Judge { dataset: given.dataset, weights: given.weights, names: given.base.names, observe: &quiet };
-    let train = judge.measures(&model, &given.parts.learnt)?;
+    let train = super::measures(&judge, &model, &given.parts.learnt)?;
     let card = &mut model.card;
     card.metrics = json!({ "train": train, "holdout": measures });
     card.selection = Some(json!({

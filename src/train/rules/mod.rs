@@ -21,7 +21,7 @@ use crate::job::{Progress, Warning};
 use crate::model::{Candidates, LinearCard, LinearModel, RuleList, RulesCard, RulesModel, RulesSparsity, TIME_LIMIT, deviation};
 use crate::solver;
 use crate::spec::{ResolvedRules, Standardize};
-use crate::tree::{self, Bins, BoostedLoss, Boosting, Leaves, Sampled, boost, rules_of};
+use crate::tree::{self, Bins, Boosted, BoostedLoss, Boosting, Hands, Leaves, Sampled, boost, rules_of};
 
 use design::Design;
 use told::Told;
@@ -95,12 +95,13 @@ impl Making<'_> {
             leaves: Leaves::Drawn { mean: trees.mean_leaves },
             sampled: trees.subsample.map_or(Sampled::Few, Sampled::Share),
             min_leaf_weight: trees.min_leaf_weight,
+            patience: None,
             seed: trees.seed,
         };
         let loss = if self.rows.loss.has_classes() { BoostedLoss::Logistic } else { BoostedLoss::Squared };
         let observe = |at: &tree::Progress| self.told.growing(unit, at);
-        let (y, offset) = (&self.rows.y, self.dataset.offset.as_deref());
-        let ensemble = boost(self.bins, loss, y, weights, offset, &boosting, unit.checked_sub(1), &observe)?;
+        let data = Boosted { loss, y: &self.rows.y, weights, offset: self.dataset.offset.as_deref(), held_out: &[] };
+        let ensemble = boost(self.bins, &data, &boosting, &Hands::one(), unit.checked_sub(1), &observe)?.whole()?;
         let most = usize::try_from(spec.max_rules).unwrap_or(usize::MAX);
         let rules = rules_of(&ensemble.trees, most);
         let entries_max = spec.entries_max(self.dataset.meta.shape[0], self.dataset.meta.nnz);

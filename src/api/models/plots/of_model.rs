@@ -97,8 +97,8 @@ pub(in crate::api) async fn drawn(api: &Api, served: &Arc<Served>, picture: Pict
 /// The picture as SVG; `kept` is what was stored of the path, for those that show it.
 pub(in crate::api) fn draw(served: &Served, kept: Option<&KeptPath>, picture: Picture, wish: Wish, look: Look) -> Result<String, Problem> {
     let model = served.predictor.model();
-    let no_tree = || Problem::new(Code::NoTree, format!("a {} model has no tree", served.row.card.kind()));
-    let none = |what: &str| Problem::new(Code::NoPlot, format!("a {} model has no {what}", served.row.card.kind()));
+    let no_tree = || Problem::new(Code::NoTree, format!("{} has no tree", served.row.card.noun()));
+    let none = |what: &str| Problem::new(Code::NoPlot, format!("{} has no {what}", served.row.card.noun()));
     match picture {
         Picture::Path => match (model.linear(), model.lambda_path()) {
             (None, Some(along)) => fit_along(served, &along, look),

@@ -106,8 +106,8 @@ impl Shown<'_> {
         let rows = sample.rows.iter().zip(&sample.entries).map(|(row, entries)| (&entries[..], offset(*row)));
         let means = predictor.means(rows)?;
         let note = self.note(&sample);
-        let kind = self.served.row.card.kind();
-        let title = |what: &str| format!("{}:{} · {what} of a {kind} model", self.served.row.name, self.served.row.version);
+        let noun = self.served.row.card.noun();
+        let title = |what: &str| format!("{}:{} · {what} of {noun}", self.served.row.name, self.served.row.version);
         if mean == Mean::Probability {
             let (class, outcomes) = self.outcomes(&sample)?;
             let weight = |row: usize| self.dataset.weights.as_ref().map_or(1.0, |weights| weights[row]);

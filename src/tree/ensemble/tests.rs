@@ -182,7 +182,7 @@ fn both_ways_to_the_leaves_find_those_that_the_tree_says() {
 fn rows_held_out_are_not_learnt_from_and_say_when_to_end_and_which_round_was_best() {
     let columns = columns();
     let noise: Vec<f64> = (0..80).map(|i| f64::from((i * 7919 + 13) % 101) / 10.0).collect();
-    let held_out: Vec<u32> = (0..80).filter(|row| row.is_multiple_of(5)).collect();
+    let held_out: Vec<u32> = (0..80).filter(|row: &u32| row.is_multiple_of(5)).collect();
     let grow = |y: &[f64], patience| {
         let bins = Bins::new(columns.view(), Target::Numbers(y), &go_on).unwrap();
         let boosting = Boosting { leaves: Leaves::Most(8), sampled: Sampled::Share(0.8), patience, ..boosting(300) };

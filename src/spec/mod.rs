@@ -6,6 +6,7 @@
 mod alias;
 mod bounds;
 mod compare;
+mod distill;
 mod estimate;
 mod evaluate;
 mod fields;
@@ -45,7 +46,10 @@ use crate::job::{JobKind, Priority};
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
 pub use compare::{CompareSpec, FitOf, Measure, ResolvedCompare, ScoreName};
-pub use estimate::{comparison_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate};
+pub use distill::{AskedTeacher, DistillSpec, ResolvedDistill, SHARES_MAX, Teacher};
+pub use estimate::{
+    comparison_estimate, distill_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+};
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};
 pub use limits::{OnLimit, RunLimits};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::evaluate::Pace;
+use super::parts::Parts;
 use super::{Leave, Run, TrainError, evaluate, unfit};
 use crate::dataset::Dataset;
 use crate::job::{Progress, Step, Warning};
@@ -16,7 +17,7 @@ use crate::model::{self, Model, NetworkCard, NetworkModel, NetworkSparsity, TIME
 use crate::network::{
     self, Activation, Compact, Data, Halt, Hands, Network, Optimizer, Options, Penalty, Start, Target, Trained, Unfit, train,
 };
-use crate::spec::{self, NetworkLoss, NetworkPenaltyType, ResolvedNetwork, Splits};
+use crate::spec::{self, NetworkLoss, NetworkPenaltyType, ResolvedNetwork};
 
 pub use prune::{PrunedNetwork, prune_network};
 pub(super) use rows::Scaling;
@@ -96,25 +97,6 @@ impl Wanted {
     }
 }
 
-/// Rows to learn from and rows held out.
-struct Parts {
-    learnt: Vec<u32>,
-    held_out: Vec<u32>,
-}
-
-impl Parts {
-    /// A share of the rows is held out, of each class the same.
-    fn of(dataset: &Dataset, fraction: Option<f64>, seed: u64) -> Self {
-        let n_rows = dataset.y.len();
-        let Some(fraction) = fraction else { return Self { learnt: (0..n_rows as u32).collect(), held_out: Vec::new() } };
-        let classes = dataset.meta.target.classes.is_some();
-        let strata = classes.then_some(&*dataset.y);
-        let of_row = Splits::plain(1, classes, seed).again(1, Some(fraction)).fold_of_row(n_rows, strata, 0);
-        let (held_out, learnt) = (0..n_rows as u32).partition(|row| of_row[*row as usize] == 0);
-        Self { learnt, held_out }
-    }
-}
-
 /// Trains a network. Nothing of how it is run changes the result.
 ///
 /// # Errors
@@ -158,6 +140,7 @@ pub fn network(dataset: &Dataset, spec: &ResolvedNetwork, run: &Run<'_>) -> Resu
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.seed, "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     let mut model = stored(&network, &scaling, features, card);

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::evaluate::{Matched, Pace};
+use super::super::parts::Parts;
 use super::super::{Base, Run, TrainError, evaluate_classes, unfit};
-use super::{Judge, Parts, Scaling, Tracker, Wanted, activation, hands, loss_of, options, stored};
+use super::{Judge, Scaling, Tracker, Wanted, activation, hands, loss_of, options, stored};
 use crate::dataset::{Class, Dataset};
 use crate::job::Warning;
 use crate::model::{KeptNetwork, NetworkCard, NetworkModel, NetworkPath, NetworkPathRow, NetworkPruned};
@@ -230,7 +231,11 @@ fn wanted(dataset: &Dataset, card: &NetworkCard) -> Result<Wanted, TrainError> {
 
 /// What all turns have in common with the base.
 fn card_of(base: &NetworkCard, seed: u64) -> NetworkCard {
-    NetworkCard { engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed, "deterministic": true }), ..base.clone() }
+    NetworkCard {
+        engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed, "deterministic": true }),
+        distilled: None,
+        ..base.clone()
+    }
 }
 
 /// What is not 0 is there.

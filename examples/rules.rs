@@ -81,7 +81,7 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
             Model::Rules(train::rules(data, &resolved, &run)?)
         }
         Asked::Network(network) => Model::Network(train::network(data, &network.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
-        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) => return Err("only fits are measured".into()),
+        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) | Asked::Distill(_) => return Err("only fits are measured".into()),
     })
 }
 

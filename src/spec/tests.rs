@@ -3,6 +3,7 @@
 mod bounds;
 mod classes;
 mod compare;
+mod distill;
 mod evaluate;
 mod network;
 mod penalties;

@@ -8,6 +8,8 @@
 mod lesson;
 mod made;
 mod mixed;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

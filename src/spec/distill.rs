@@ -294,8 +294,12 @@ fn check_teacher(model: &KnownModel<'_>, meta: &Meta) -> Result<(), Fault> {
         (Some(_), Some(_)) if model.loss == "squared_hinge" => {
             Err(conflict(TEACHER, format!("{} has no probabilities to teach: its loss is squared_hinge", model.reference)))
         }
-        (Some(known), Some(classes)) if known.contains(&None) && classes.len() > 2 => {
-            let detail = format!("{} tells one class from the rest, and the target has {} classes", model.reference, classes.len());
+        (Some(known), Some(classes)) if known.contains(&None) => {
+            let named = classes.iter().filter(|class| known.iter().flatten().any(|one| one == *class)).count();
+            if classes.len() - named == 1 {
+                return Ok(());
+            }
+            let detail = format!("{} tells one class from the rest, and does not say which of the rest a row is of", model.reference);
             Err(conflict(TEACHER, detail))
         }
         _ => Ok(()),

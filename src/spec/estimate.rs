@@ -290,9 +290,9 @@ pub fn distill_estimate(meta: &Meta, distill: &ResolvedDistill, threads: u64) ->
     let fits = [&student, &control].map(|meta| distill.student.estimate(meta, threads));
     let entry = if meta.dtype == "f64" { 12.0 } else { 8.0 };
     let (rows, nonzeros, columns) = (meta.shape[0] as f64, meta.nnz as f64, 24.0 * meta.stored_columns as f64);
-    let copied = entry * nonzeros + MADE_ROW * rows + 2.0 * columns;
-    // an array that grew is copied once when it is closed; what is made of rows is sorted column by column
-    let made = |meta: &Meta| 2.0 * (entry * meta.nnz as f64 + MADE_ROW * meta.shape[0] as f64) + columns;
+    // an array that grows has room for up to twice what it holds, and is copied once when it is closed
+    let copied = 3.0 * (entry * nonzeros + MADE_ROW * rows) + 2.0 * columns;
+    let made = |meta: &Meta| 3.0 * (entry * meta.nnz as f64 + MADE_ROW * meta.shape[0] as f64) + columns;
     let added = if distill.augment > 0 { made(&student) } else { 0.0 };
     let classes = meta.target.classes.as_ref().map_or(1.0, |classes| classes.len() as f64);
     let said = 16.0 * classes * rows * (1.0 + distill.augment as f64);

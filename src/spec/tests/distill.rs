@@ -138,6 +138,8 @@ fn a_teacher_a_student_and_data_that_do_not_go_together_are_refused_with_their_p
     let other = [Some(Class::Number(0.0)), Some(Class::Number(1.0))];
     let side = KnownModel { classes: Some(&known), loss: "logistic", ..NUMBERS };
     let margin = KnownModel { loss: "squared_hinge", ..side };
+    let strange = [None, Some(Class::Number(7.0))];
+    let of_nobody = KnownModel { classes: Some(&strange), ..side };
     let against_the_rest = KnownModel { classes: Some(&rest), ..side };
     let stranger = KnownModel { classes: Some(&other), ..side };
     let named = KnownModel { named: true, ..NUMBERS };
@@ -160,6 +162,7 @@ fn a_teacher_a_student_and_data_that_do_not_go_together_are_refused_with_their_p
         (plain(), Some(&stranger), binary(), "#/dataset invalid_target"),
         (plain(), Some(&margin), binary(), "#/spec/teacher conflict"),
         (plain(), Some(&against_the_rest), three.clone(), "#/spec/teacher conflict"),
+        (plain(), Some(&of_nobody), binary(), "#/spec/teacher conflict"),
         (plain(), Some(&NUMBERS), Meta { shape: [3, 200], ..regression() }, "#/dataset conflict"),
         (
             with("student", json!({"loss": {"type": "logistic", "positive_class": 1}})),

@@ -57,27 +57,34 @@ impl Mixing {
 
     fn entries<V: Number>(&self, x: ColumnsView<'_>, values: &[V], pace: &Pace<'_>) -> Result<Entries<V>, TrainError> {
         let rounds = self.takers.len();
+        let n_rows = x.n_rows * (1 + rounds);
         let place = |row: u32, copy: usize| row * (1 + rounds as u32) + copy as u32;
-        let (mut entries, mut found) = (Entries::default(), Vec::new());
+        let (mut entries, mut parts) = (Entries::default(), Vec::new());
         for (at, &feature) in x.features.iter().enumerate() {
             let column = x.column(at, values);
-            for (rows, values) in column.rows.chunks(STRETCH).zip(column.values.chunks(STRETCH)) {
-                pace.work((4 + 16 * rounds) * rows.len())?;
-                for (&row, &value) in rows.iter().zip(values) {
-                    found.push((place(row, 0), value));
-                    for (round, taker) in self.takers.iter().enumerate() {
-                        if !self.takes(round, row, feature) {
-                            found.push((place(row, 1 + round), value));
-                        }
-                        let taker = taker[row as usize];
-                        if self.takes(round, taker, feature) {
-                            found.push((place(taker, 1 + round), value));
-                        }
+            // rows come in no order: each goes into the part of the column where it belongs, and parts are short enough to be sorted at once
+            let n_parts = 1 + column.rows.len() * (1 + rounds) / STRETCH;
+            let width = n_rows.div_ceil(n_parts) as u32;
+            parts.resize_with(parts.len().max(n_parts), Vec::new);
+            let mut put = |row: u32, value: V| parts[(row / width) as usize].push((row, value));
+            for (&row, &value) in column.rows.iter().zip(column.values) {
+                pace.work(4 + 16 * rounds)?;
+                put(place(row, 0), value);
+                for (round, taker) in self.takers.iter().enumerate() {
+                    if !self.takes(round, row, feature) {
+                        put(place(row, 1 + round), value);
+                    }
+                    let taker = taker[row as usize];
+                    if self.takes(round, taker, feature) {
+                        put(place(taker, 1 + round), value);
                     }
                 }
             }
-            found.sort_unstable_by_key(|(row, _)| *row);
-            found.drain(..).for_each(|(row, value)| entries.push(row, value));
+            for part in &mut parts[..n_parts] {
+                pace.work(16 * part.len())?;
+                part.sort_unstable_by_key(|(row, _)| *row);
+                part.drain(..).for_each(|(row, value)| entries.push(row, value));
+            }
             entries.close(feature);
         }
         Ok(entries)

@@ -83,7 +83,7 @@ fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Er
         }
         Asked::Network(network) => Model::Network(train::network(data, &network.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
         Asked::Ensemble(ensemble) => Model::Ensemble(train::ensemble(data, &ensemble.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
-        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) => return Err("only fits are measured".into()),
+        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) | Asked::Distill(_) => return Err("only fits are measured".into()),
     })
 }
 

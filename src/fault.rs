@@ -103,6 +103,8 @@ codes! {
     NoTree => "no_tree",
     /// The model is no network.
     NoLayers => "no_layers",
+    /// The model was not distilled, or the job that did it has been deleted.
+    NoFidelity => "no_fidelity",
     /// The job is of another type than `compare`.
     NoComparison => "no_comparison",
     /// The model is of another kind than rules.

@@ -21,11 +21,13 @@ pub enum JobKind {
     Compare,
     /// A model becomes a smaller one, judged on a data set.
     Prune,
+    /// A model, or a column of a data set, teaches a smaller one.
+    Distill,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [JobKind; 4] = [Self::Fit, Self::Evaluate, Self::Compare, Self::Prune];
+    pub const ALL: [JobKind; 5] = [Self::Fit, Self::Evaluate, Self::Compare, Self::Prune, Self::Distill];
 
     /// The word in the database, in JSON and in filters.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +36,7 @@ impl JobKind {
             Self::Evaluate => "evaluate",
             Self::Compare => "compare",
             Self::Prune => "prune",
+            Self::Distill => "distill",
         }
     }
 
@@ -44,7 +47,7 @@ impl JobKind {
 
     /// Whether a job of this kind registers a model version when it succeeds.
     pub fn makes_model(self) -> bool {
-        matches!(self, Self::Fit | Self::Prune)
+        matches!(self, Self::Fit | Self::Prune | Self::Distill)
     }
 }
 

@@ -102,6 +102,7 @@ pub(crate) fn facts(code: Code) -> Facts {
         }
         Code::NoLayers => (S::NOT_FOUND, "The model is no network", "Fit with `\"kind\": \"network\"`."),
         Code::NoTree => (S::NOT_FOUND, "The model is no tree", "Fit with `\"kind\": \"tree\"`."),
+        Code::NoFidelity => (S::NOT_FOUND, "The model was not distilled", "Queue a job of the type `distill`."),
         Code::NoComparison => (S::NOT_FOUND, "The job is no comparison", "Queue one with `POST /api/v1/comparisons`."),
         Code::NoRules => (S::NOT_FOUND, "The model has no rules", "Fit with `\"kind\": \"rules\"`."),
         Code::NoCoefficients => {

@@ -94,6 +94,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/models/{model}/versions/{version}/reproduce", MODELS_READ, models::reproduce::reproduce),
         get("/api/v1/models/{model}/versions/{version}/cv", MODELS_READ, models::held_out::cv),
         get("/api/v1/models/{model}/versions/{version}/cv/folds", MODELS_READ, models::held_out::folds),
+        get("/api/v1/models/{model}/versions/{version}/fidelity", MODELS_READ, models::fidelity::fidelity),
         get("/api/v1/models/{model}/versions/{version}/stability", MODELS_READ, models::stability::stability),
         get("/api/v1/models/{model}/versions/{version}/tree", MODELS_READ, models::trees::tree),
         get("/api/v1/models/{model}/versions/{version}/layers", MODELS_READ, models::networks::layers),

@@ -149,6 +149,9 @@ pub struct Dataset {
     pub offset: Option<Buffer<f64>>,
     /// Names of the features, if they have any.
     pub names: Option<Arc<Names>>,
+    /// Of rows that were made of others, which of them are of one origin: numbered as they first occur. Rows of one group are never
+    /// parted by who holds rows out. No stored data set has groups.
+    pub groups: Option<Arc<[u32]>>,
 }
 
 /// A stored file that does not have its checksum or its shape.

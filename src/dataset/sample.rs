@@ -116,7 +116,7 @@ mod tests {
             sha256: String::new(),
             upload_sha256: String::new(),
         };
-        Dataset { meta: Arc::new(meta), x, y: Buffer::from(vec![0.0; 10]), weights: None, offset: None, names: None }
+        Dataset { meta: Arc::new(meta), x, y: Buffer::from(vec![0.0; 10]), weights: None, offset: None, names: None, groups: None }
     }
 
     #[test]

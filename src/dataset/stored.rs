@@ -209,7 +209,7 @@ pub fn open(data: &Path, names: Option<Arc<Names>>, meta: Arc<Meta>, verify: boo
     }
     let weights = layout.weights.map(|range| window(&map, range)).transpose()?;
     let offset = layout.offset.map(|range| window(&map, range)).transpose()?;
-    Ok(Dataset { meta, x, y, weights, offset, names })
+    Ok(Dataset { meta, x, y, weights, offset, names, groups: None })
 }
 
 fn compare(header: &Header, meta: &Meta) -> Result<(), Damaged> {

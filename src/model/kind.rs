@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::ensemble::{self, EnsembleCard, EnsembleModel};
 use super::frame::{Start, damaged};
 use super::network::{self, NetworkCard, NetworkModel, NetworkPath};
 use super::rules::{self, RulesCard, RulesModel};
 use super::tree::{self, TreeCard, TreeModel, TreePath};
-use super::{Cv, LinearCard, LinearModel, PathPoints, PathRow, Tradeoff, container};
+use super::{Cv, Distilled, LinearCard, LinearModel, PathPoints, PathRow, Tradeoff, container};
 use crate::dataset::{Class, Damaged};
 use crate::job::Warning;
 
@@ -203,6 +204,21 @@ impl Model {
             Self::Ensemble(model) => &model.card.warnings,
         }
     }
+
+    /// Says of a model that it was taught, what is true of it on the rows of the data set (`metrics.train` and `metrics.holdout`), and of what
+    /// else to beware.
+    pub fn say_taught(&mut self, distilled: Distilled, train: Value, holdout: Value, more: Vec<Warning>) {
+        let (told, metrics, warnings) = match self {
+            Self::Linear(model) => (&mut model.card.distilled, &mut model.card.metrics, &mut model.card.warnings),
+            Self::Tree(model) => (&mut model.card.distilled, &mut model.card.metrics, &mut model.card.warnings),
+            Self::Rules(model) => (&mut model.card.distilled, &mut model.card.metrics, &mut model.card.warnings),
+            Self::Network(model) => (&mut model.card.distilled, &mut model.card.metrics, &mut model.card.warnings),
+            Self::Ensemble(model) => (&mut model.card.distilled, &mut model.card.metrics, &mut model.card.warnings),
+        };
+        *told = Some(distilled);
+        (metrics["train"], metrics["holdout"]) = (train, holdout);
+        warnings.extend(more);
+    }
 }
 
 /// A model among those it was chosen from.
@@ -226,7 +242,7 @@ pub struct LambdaPath<'a> {
     /// What chose it, if rows were held out.
     pub cv: Option<&'a Cv>,
     /// How it was chosen.
-    pub selection: Option<&'a serde_json::Value>,
+    pub selection: Option<&'a Value>,
     /// The loss that was made small.
     pub loss: &'a str,
     /// What `nonzeros` of a row counts: non-zeros, or rules and linear terms.
@@ -307,13 +323,24 @@ impl Card {
     }
 
     /// Version of the program that made it.
-    pub fn made_by(&self) -> &serde_json::Value {
+    pub fn made_by(&self) -> &Value {
         match self {
             Self::Linear(card) => &card.engine,
             Self::Tree(card) => &card.engine,
             Self::Rules(card) => &card.engine,
             Self::Network(card) => &card.engine,
             Self::Ensemble(card) => &card.engine,
+        }
+    }
+
+    /// Who taught it, if a job did that.
+    pub fn distilled(&self) -> Option<&Distilled> {
+        match self {
+            Self::Linear(card) => card.distilled.as_ref(),
+            Self::Tree(card) => card.distilled.as_ref(),
+            Self::Rules(card) => card.distilled.as_ref(),
+            Self::Network(card) => card.distilled.as_ref(),
+            Self::Ensemble(card) => card.distilled.as_ref(),
         }
     }
 

@@ -8,6 +8,7 @@ mod coefficients;
 mod comparison;
 mod container;
 mod csr;
+mod distilled;
 mod ensemble;
 mod frame;
 mod instances;
@@ -37,6 +38,7 @@ use crate::job::Warning;
 
 pub use coefficients::{CoefficientView, Coefficients, display_name};
 pub use comparison::{ComparedModel, ComparedPrediction, Comparison, DisagreedRow, Disagreement, Recommendation, SupportStability};
+pub use distilled::{Agreement, Difference, Distilled, Fidelity, FidelityOf};
 pub use ensemble::{EnsembleCard, EnsembleModel, EnsembleSelection, EnsembleSparsity, Forest};
 pub use kind::{Card, KeptPath, LambdaPath, Model, Traded};
 pub use means::Mean;
@@ -197,6 +199,9 @@ pub struct LinearCard {
     /// The version, `name:n`, whose coefficients the fit began at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_from: Option<String>,
+    /// Who taught it, where a job did that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
 }
 
 impl LinearCard {

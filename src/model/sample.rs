@@ -98,6 +98,7 @@ fn with_features(n_features: u64, indices: Vec<u32>, values: Vec<f64>) -> Linear
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "ä".into(), features: vec!["1".into()] }],
         engine: json!({"version": "0", "seed": 18446744073709551615u64}),
         promoted_from: None,
+        distilled: None,
         started_from: None,
     };
     let rows = vec![CvRow { index: 0, lambda: 0.1, mean: 0.7, se: Some(0.1), per_fold: vec![0.6, 0.8] }];

@@ -136,7 +136,7 @@ pub(super) fn measured(page: &mut Html, data: &[ComparedModel], score_name: &str
 }
 
 /// A cell with something smaller below its number: an interval, or what goes with it.
-fn with_interval(page: &mut Html, value: Option<String>, interval: Option<String>) {
+pub(super) fn with_interval(page: &mut Html, value: Option<String>, interval: Option<String>) {
     page.raw("<td class=\"n\">").text(value.as_deref().unwrap_or("–"));
     if let Some(interval) = interval {
         page.raw("<span class=\"sub\">").text(&interval).raw("</span>");

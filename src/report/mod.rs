@@ -4,6 +4,7 @@
 //! is not written here word by word is escaped. Knows no HTTP, no store and how nothing was computed.
 
 mod comparison;
+mod fidelity;
 mod html;
 mod model;
 #[cfg(test)]
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Comparison, Recommendation};
+use crate::model::{Comparison, Fidelity, Recommendation};
 
 pub use comparison::comparison_page;
 pub use model::model_page;
@@ -68,6 +69,8 @@ pub struct Report {
     pub splits: Vec<SplitOut>,
     pub warnings: Vec<Warning>,
     pub bytes: BytesOut,
+    /// Where a teacher taught it.
+    pub fidelity: Option<Fidelity>,
     pub comparison: Option<ComparisonOf>,
     /// Where there is no comparison: the request that makes one.
     pub hint: Option<Hint>,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::comparison::measured;
+use super::fidelity::taught;
 use super::html::{Html, bytes, count, number, percent, when};
 use super::{Picture, Report, TradeoffOut};
 
@@ -22,6 +23,9 @@ pub fn model_page(report: &Report, tradeoff: &[Picture], pictures: &[Picture]) -
     tiles(&mut page, report);
     if !report.warnings.is_empty() {
         page.warnings(&report.warnings);
+    }
+    if let Some(fidelity) = &report.fidelity {
+        taught(&mut page, fidelity);
     }
     if let Some(found) = &report.tradeoff {
         traded(&mut page, found, &report.kind);

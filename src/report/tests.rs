@@ -5,7 +5,7 @@ use serde_json::json;
 use super::html::{bytes, count, duration, number, signed, when};
 use super::*;
 use crate::dataset::Class;
-use crate::model::{ComparedModel, ComparedPrediction, DisagreedRow, Disagreement, SupportStability};
+use crate::model::{Agreement, ComparedModel, ComparedPrediction, Difference, DisagreedRow, Disagreement, FidelityOf, SupportStability};
 
 const NASTY: &str = "</style><script>alert('x')</script>\" onload=\"y&z";
 
@@ -58,6 +58,33 @@ fn compared() -> Comparison {
     }
 }
 
+fn fidelity() -> Fidelity {
+    let of = |score: f64| FidelityOf { kind: NASTY.into(), reference: Some(NASTY.into()), score: Some(score), ..FidelityOf::default() };
+    let told = |score: f64| FidelityOf {
+        score_low: Some(score - 0.1),
+        score_high: Some(score + 0.1),
+        bytes: Some(1234),
+        bytes_parameters: Some(99),
+        size: Some(7),
+        latency_us: Some(1.5),
+        latency_us_p99: Some(4.0),
+        ..of(score)
+    };
+    Fidelity {
+        score_name: NASTY.into(),
+        rows: 4321,
+        bootstrap: 250,
+        seed: 3,
+        agreement: Agreement { labels: Some(0.875), kl_divergence: Some(0.0625), ..Agreement::default() },
+        control_agreement: Agreement { correlation: Some(0.5), mean_difference: Some(0.25), ..Agreement::default() },
+        teacher: of(0.9),
+        student: told(0.8),
+        control: told(0.7),
+        gain: Difference { difference: Some(0.1), low: Some(0.05), high: Some(0.15) },
+        to_teacher: Difference { difference: Some(-0.1), low: None, high: None },
+    }
+}
+
 fn report() -> Report {
     let nasty = || NASTY.to_owned();
     let mark = |name: &str| MarkOut {
@@ -107,6 +134,7 @@ fn report() -> Report {
         splits: vec![SplitOut { node: 0, depth: 0, name: nasty(), threshold: 0.5, share: 1.0 }],
         warnings: vec![Warning { code: nasty(), detail: nasty(), features: vec![nasty()] }],
         bytes: BytesOut { stored: 1, memory: 2, parameters: 3 },
+        fidelity: Some(fidelity()),
         comparison: Some(ComparisonOf {
             job: nasty(),
             href: nasty(),
@@ -139,6 +167,34 @@ fn no_name_becomes_a_part_of_the_page() {
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
     }
+}
+
+#[test]
+fn what_a_teacher_was_good_for_is_said_in_a_sentence_and_a_table() {
+    let mut taught = report();
+    let page = |report: &Report| model_page(report, &[], &[]);
+    let told = page(&taught);
+    for wanted in [
+        "What it learnt from its teacher",
+        "the student differs from its control by +0.1000 (+0.0500 … +0.1500), and by −0.1000 from its teacher: its teacher made it better.",
+        ">87.5 %<",
+        "0.0625 nats",
+        "r = 0.5000",
+        "apart by 0.250",
+        "1.23 kB",
+        "p99 4.00 µs",
+        "On 4\u{202f}321 rows kept apart.",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    for (low, high, says) in [(-0.3, -0.1, "its teacher made it worse"), (-0.1, 0.2, "these rows do not show a difference")] {
+        taught.fidelity = Some(Fidelity { gain: Difference { difference: Some(0.0), low: Some(low), high: Some(high) }, ..fidelity() });
+        assert!(page(&taught).contains(says), "{says}");
+    }
+    taught.fidelity = Some(Fidelity { gain: Difference::default(), ..fidelity() });
+    assert!(page(&taught).contains("These rows define no score to compare by."));
+    taught.fidelity = None;
+    assert!(!page(&taught).contains("teacher"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const MODELS: &str = "#/spec/models";
 /// Most models of one comparison, their dense twins not counted.
 const MODELS_MAX: usize = 20;
 /// Bounds on the number of resamples, and the rows that all resamples together draw where it is left open.
-const RESAMPLES: [u64; 2] = [100, 1000];
+pub(super) const RESAMPLES: [u64; 2] = [100, 1000];
 const ROWS_DRAWN: u64 = 1 << 26;
 /// Halves of the rows that stability is measured on.
 const HALVES: u64 = 10;
@@ -235,14 +235,13 @@ impl CompareSpec {
             let detail = "no one score measures it and the first model: they tell other classes apart";
             conflict(&format!("{MODELS}/{at}"), detail)
         })?;
-        let usual = (ROWS_DRAWN / meta.shape[0].max(1)).clamp(RESAMPLES[0], RESAMPLES[1]);
         Ok(ResolvedCompare {
             models: models.iter().map(|model| model.reference.to_owned()).collect(),
             measure: self.measure.clone(),
             score,
             twin: self.twin,
             fits: Vec::new(),
-            bootstrap: self.bootstrap.unwrap_or(usual),
+            bootstrap: self.bootstrap.unwrap_or(usual_resamples(meta.shape[0])),
             halves: self.halves,
             seed: self.seed,
             limits: self.limits.clone(),
@@ -279,8 +278,13 @@ fn conflict(pointer: &str, detail: impl Into<String>) -> Fault {
     Fault::at(Code::InvalidParameter, Place::pointer(pointer, "conflict", detail))
 }
 
+/// Resamples of so many rows, where their number is left open.
+pub(super) fn usual_resamples(rows: u64) -> u64 {
+    (ROWS_DRAWN / rows.max(1)).clamp(RESAMPLES[0], RESAMPLES[1])
+}
+
 /// The score that all models can be measured by, or the first that cannot be measured as the first is.
-fn score_of(models: &[KnownModel<'_>]) -> Result<ScoreName, usize> {
+pub(super) fn score_of(models: &[KnownModel<'_>]) -> Result<ScoreName, usize> {
     let Some(first) = models.first() else { return Ok(ScoreName::R2) };
     let Some(known) = first.classes else {
         // whether all predict numbers was checked with the target

@@ -12,8 +12,8 @@
 
 use super::network::n_outputs;
 use super::{
-    Estimate, Lambda, Loss, PILOT_FOLDS, Removal, ResolvedCompare, ResolvedEnsemble, ResolvedFit, ResolvedNetwork, ResolvedPrune,
-    ResolvedRules, ResolvedTree, Selection,
+    Estimate, Lambda, Loss, PILOT_FOLDS, Removal, ResolvedCompare, ResolvedDistill, ResolvedEnsemble, ResolvedFit, ResolvedNetwork,
+    ResolvedPrune, ResolvedRules, ResolvedTree, Selection,
 };
 use crate::dataset::Meta;
 
@@ -304,6 +304,37 @@ pub fn prune_estimate(meta: &Meta, prune: &ResolvedPrune) -> Estimate {
     let walk = |row: f64, node: f64| levels * (row * (rows + nonzeros) + node * nodes);
     let memory_mb = [memory_mb[0] + more / 4.0, memory_mb[1] + more];
     let runtime_s = [2.0 * runtime_s[0] + walk(0.1e-9, 5e-9), 3.0 * runtime_s[1] + walk(20e-9, 500e-9)];
+    Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
+}
+
+/// Bytes of a row of a data set that is made within a job: target, weight, offset and origin.
+const MADE_ROW: f64 = 28.0;
+
+/// Estimates a distillation. Copied are the rows that are learnt from and those kept apart, made are those that are added and those that the
+/// student learns from; what the teacher says of a row is kept for every class. Student and control are fits like any others, one after the
+/// other, and all three are compared at the end.
+pub fn distill_estimate(meta: &Meta, distill: &ResolvedDistill, threads: u64) -> Estimate {
+    let [student, control] = distill.taught(meta);
+    let fits = [&student, &control].map(|meta| distill.student.estimate(meta, threads));
+    let entry = if meta.dtype == "f64" { 12.0 } else { 8.0 };
+    let (rows, nonzeros, columns) = (meta.shape[0] as f64, meta.nnz as f64, 24.0 * meta.stored_columns as f64);
+    // an array that grows has room for up to twice what it holds, and is copied once when it is closed
+    let copied = 3.0 * (entry * nonzeros + MADE_ROW * rows) + 2.0 * columns;
+    let made = |meta: &Meta| 3.0 * (entry * meta.nnz as f64 + MADE_ROW * meta.shape[0] as f64) + columns;
+    let added = if distill.augment > 0 { made(&student) } else { 0.0 };
+    let classes = meta.target.classes.as_ref().map_or(1.0, |classes| classes.len() as f64);
+    let said = 16.0 * classes * rows * (1.0 + distill.augment as f64);
+    let compared = BASE_MIB + 8.0 * rows * (SHARED_ROWS + classes + 3.0 * (COMPARED_ROWS + classes)) / MIB;
+    let one = evaluation_estimate(meta);
+    let drawn = 3.0 * rows * distill.held_out * distill.bootstrap as f64;
+    let units = 1.0 + distill.augment as f64;
+    let low = fits[1].memory_mb[0].max(one.memory_mb[0]);
+    let work = fits[0].memory_mb[1].max(fits[1].memory_mb[1]).max(compared).max(units * one.memory_mb[1]);
+    let memory_mb = [low, work + (copied + made(&student) + added + said) / MIB];
+    let runtime_s = [
+        2.0 * fits[1].runtime_s[0] + one.runtime_s[0] + drawn * 1e-9,
+        fits[0].runtime_s[1] + fits[1].runtime_s[1] + (3.0 + units) * one.runtime_s[1] + drawn * 20e-9 + student.nnz as f64 * 100e-9 + 0.3,
+    ];
     Estimate { memory_mb: memory_mb.map(short), runtime_s: runtime_s.map(short) }
 }
 

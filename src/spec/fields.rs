@@ -35,6 +35,16 @@ impl Problems {
         }
     }
 
+    /// Takes over what is wrong with a specification that stands at `pointer` within this one: its own places begin with `#/spec`.
+    pub(super) fn take_over(&mut self, inner: Self, pointer: &str) {
+        let told = inner.places.len() as u64;
+        for place in inner.places {
+            let moved = place.pointer.as_deref().and_then(|own| moved(own, pointer));
+            self.add(moved.as_deref().unwrap_or(pointer), place.code, place.detail);
+        }
+        self.count += inner.count - told;
+    }
+
     /// The fault that tells them all; `None` without problems. Only unknown fields: `unknown_field`; only names or
     /// texts outside the specification: `invalid_field`; else `invalid_parameter`.
     pub(super) fn into_fault(self) -> Option<Fault> {
@@ -161,6 +171,11 @@ impl<'a> Fields<'a> {
         problems.add(&self.at(key), INVALID_FIELD, format!("must be {wanted}, got {}", show(value)));
         None
     }
+}
+
+/// A pointer below `#/spec`, as it is where that specification stands at `to`; `None` for any other.
+pub(super) fn moved(pointer: &str, to: &str) -> Option<String> {
+    pointer.strip_prefix("#/spec").map(|rest| format!("{to}{rest}"))
 }
 
 /// A value as it may be shown in a sentence: short.

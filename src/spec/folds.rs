@@ -82,6 +82,26 @@ pub(super) fn holdout_of_groups(groups: &[u32], fraction: f64, seed: u64) -> Vec
     groups.iter().map(|group| fold_of_group[*group as usize]).collect()
 }
 
+/// What `deal` deals out to `n` of something, by their strata: to rows, or where rows have groups, numbered as they first occur, to the
+/// groups, by the stratum of their first row. All rows of a group get what it got.
+pub(super) fn together(
+    groups: Option<&[u32]>,
+    n_rows: usize,
+    strata: Option<&[f64]>,
+    deal: impl FnOnce(usize, Option<&[f64]>) -> Vec<i32>,
+) -> Vec<i32> {
+    let Some(groups) = groups else { return deal(n_rows, strata) };
+    let mut firsts: Vec<usize> = Vec::new();
+    for (row, group) in groups.iter().enumerate() {
+        if *group as usize == firsts.len() {
+            firsts.push(row);
+        }
+    }
+    let of_first: Option<Vec<f64>> = strata.map(|strata| firsts.iter().map(|row| strata[*row]).collect());
+    let dealt = deal(firsts.len(), of_first.as_deref());
+    groups.iter().map(|group| dealt[*group as usize]).collect()
+}
+
 /// The seed of one of several assignments; the first has the seed itself, so that one repeat is none.
 pub(super) fn seed_of_repeat(seed: u64, repeat: u64) -> u64 {
     let mut random = SplitMix64(seed);
@@ -206,6 +226,17 @@ mod tests {
                 prop_assert!(held.contains(&0) && held.contains(&-1));
             }
         }
+    }
+
+    #[test]
+    fn rows_of_one_origin_go_where_the_first_of_them_would_go_alone() {
+        let origins = [0, 0, 1, 2, 2, 2, 3, 4, 0, 5];
+        let classes = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+        let of_origin = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0];
+        let alone = folds(6, Some(&of_origin), 3, 9);
+        let dealt = together(Some(&origins), 10, Some(&classes), |n, strata| folds(n, strata, 3, 9));
+        assert_eq!(dealt, origins.map(|origin| alone[origin as usize]));
+        assert_eq!(together(None, 6, Some(&of_origin), |n, strata| folds(n, strata, 3, 9)), alone);
     }
 
     #[test]

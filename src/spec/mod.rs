@@ -6,6 +6,7 @@
 mod alias;
 mod bounds;
 mod compare;
+mod distill;
 mod ensemble;
 mod estimate;
 mod evaluate;
@@ -47,9 +48,11 @@ use crate::job::{JobKind, Priority};
 pub use alias::{check_alias, parse_alias_move};
 pub use bounds::Bounds;
 pub use compare::{CompareSpec, FitOf, Measure, ResolvedCompare, ScoreName};
+pub use distill::{AskedTeacher, DistillSpec, ResolvedDistill, SHARES_MAX, Teacher};
 pub use ensemble::{EnsembleSpec, ResolvedEnsemble};
 pub use estimate::{
-    comparison_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+    comparison_estimate, distill_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate,
+    rules_estimate, tree_estimate,
 };
 pub use evaluate::{EvaluateSpec, KnownModel, ResolvedEvaluate};
 pub use hook::{EndpointChange, EndpointRequest, parse_endpoint, parse_endpoint_change};

@@ -196,6 +196,16 @@ impl Splits<'_> {
     /// Fold of each row in one repeat, −1 = never held out: a pure function of its arguments, the same on every machine
     /// and version. `strata` = class of each row.
     pub fn fold_of_row(&self, n_rows: usize, strata: Option<&[f64]>, repeat: u64) -> Vec<i32> {
+        self.fold_of_row_together(None, n_rows, strata, repeat)
+    }
+
+    /// The same of rows that were made of others: those of one origin, of which `origins` numbers the first rows in order, are held out
+    /// together, and as often as their origins would be by themselves.
+    pub fn fold_of_row_together(&self, origins: Option<&[u32]>, n_rows: usize, strata: Option<&[f64]>, repeat: u64) -> Vec<i32> {
+        folds::together(origins, n_rows, strata, |n, strata| self.dealt(n, strata, repeat))
+    }
+
+    fn dealt(&self, n_rows: usize, strata: Option<&[f64]>, repeat: u64) -> Vec<i32> {
         if !self.fold_of_row.is_empty() {
             return self.fold_of_row.to_vec();
         }

@@ -75,8 +75,10 @@ impl Keys {
 impl Stability {
     /// 0 or 1 for the rows of each half of a pair, −1 for the row that is left over where their number is odd: a pure function
     /// of its arguments, the same on every machine and version. `strata` = class of each row.
-    pub fn halves(&self, n_rows: usize, strata: Option<&[f64]>, pair: u64) -> Vec<i32> {
-        folds::halves(n_rows, strata.filter(|_| self.stratify), folds::seed_of_repeat(self.seed, pair))
+    /// Rows that were made of others are in the half of their origin, whose number `origins` tells as that of a [`super::Splits`] does.
+    pub fn halves(&self, origins: Option<&[u32]>, n_rows: usize, strata: Option<&[f64]>, pair: u64) -> Vec<i32> {
+        let seed = folds::seed_of_repeat(self.seed, pair);
+        folds::together(origins, n_rows, strata.filter(|_| self.stratify), |n, strata| folds::halves(n, strata, seed))
     }
 
     /// How many features halves may choose on the average, of so many, that the bound holds.

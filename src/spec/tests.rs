@@ -3,6 +3,7 @@
 mod bounds;
 mod classes;
 mod compare;
+mod distill;
 mod ensemble;
 mod evaluate;
 mod network;
@@ -309,7 +310,7 @@ fn every_wrong_request_is_told_with_code_and_place() {
         job.to_string()
     };
     for (body, code, expected) in [
-        (with("type", json!("distill")), Code::InvalidParameter, "#/type unknown_value"),
+        (with("type", json!("transmute")), Code::InvalidParameter, "#/type unknown_value"),
         (with("model", json!("../x")), Code::InvalidField, "#/model invalid_field"),
         (with("model", json!("")), Code::InvalidField, "#/model invalid_field"),
         (with("model", json!(long)), Code::InvalidField, "#/model invalid_field"),

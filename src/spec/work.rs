@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::compare::parse_compare;
+use super::distill::parse_distill;
 use super::ensemble::parse_ensemble;
 use super::evaluate::parse_evaluate;
 use super::fields::Problems;
@@ -12,12 +13,14 @@ use super::prune::parse_prune;
 use super::rules::parse_rules;
 use super::tree::parse_tree;
 use super::{
-    CompareSpec, EnsembleSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedEnsemble,
-    ResolvedEvaluate, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits, SpecLimits, TreeSpec,
-    comparison_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate, prune_estimate, rules_estimate, tree_estimate,
+    CompareSpec, DistillSpec, EnsembleSpec, Estimate, EvaluateSpec, FitSpec, NetworkSpec, PruneSpec, ResolvedCompare, ResolvedDistill,
+    ResolvedEnsemble, ResolvedEvaluate, ResolvedFit, ResolvedNetwork, ResolvedPrune, ResolvedRules, ResolvedTree, RulesSpec, RunLimits,
+    SpecLimits, TreeSpec, comparison_estimate, distill_estimate, ensemble_estimate, estimate, evaluation_estimate, network_estimate,
+    prune_estimate, rules_estimate, tree_estimate,
 };
-use crate::dataset::Meta;
-use crate::job::JobKind;
+use crate::dataset::{Meta, Names};
+use crate::fault::Fault;
+use crate::job::{JobKind, Warning};
 
 /// A specification as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Asked {
     Compare(CompareSpec),
     /// A pruning.
     Prune(PruneSpec),
+    /// A distillation.
+    Distill(DistillSpec),
 }
 
 /// A specification with nothing left open: what a worker works by.
@@ -59,6 +64,8 @@ pub enum Work {
     Compare(Box<ResolvedCompare>),
     /// A pruning.
     Prune(ResolvedPrune),
+    /// A distillation.
+    Distill(Box<ResolvedDistill>),
 }
 
 /// Parses `spec` of a job of this kind.
@@ -72,6 +79,7 @@ pub(super) fn parse_work(kind: JobKind, spec: &Value, limits: &SpecLimits, probl
         JobKind::Evaluate => parse_evaluate(spec, limits, problems).map(Asked::Evaluate),
         JobKind::Compare => parse_compare(spec, limits, problems).map(Asked::Compare),
         JobKind::Prune => parse_prune(spec, limits, problems).map(Asked::Prune),
+        JobKind::Distill => parse_distill(spec, limits, problems).map(Asked::Distill),
     }
 }
 
@@ -92,7 +100,26 @@ impl Asked {
             Self::Evaluate(evaluate) => &mut evaluate.limits,
             Self::Compare(compare) => &mut compare.limits,
             Self::Prune(prune) => &mut prune.limits,
+            Self::Distill(distill) => &mut distill.limits,
         }
+    }
+
+    /// A fit of any kind, compared with a data set; `None` of what is no fit. `names` are those of its features, where it speaks of some
+    /// by name.
+    ///
+    /// # Errors
+    /// As the specification of the kind says; pointers start at `#/spec`.
+    pub fn resolve_fit(&self, meta: &Meta, names: Option<&Names>) -> Result<Option<(Work, Vec<Warning>)>, Fault> {
+        Ok(Some(match self {
+            Self::Fit(fit) => fit.resolve(meta, names).map(|(fit, warnings)| (Work::Fit(Box::new(fit)), warnings))?,
+            Self::Tree(tree) => tree.resolve(meta).map(|(tree, warnings)| (Work::Tree(Box::new(tree)), warnings))?,
+            Self::Rules(rules) => rules.resolve(meta).map(|(rules, warnings)| (Work::Rules(Box::new(rules)), warnings))?,
+            Self::Network(network) => network.resolve(meta).map(|(network, warnings)| (Work::Network(Box::new(network)), warnings))?,
+            Self::Ensemble(ensemble) => {
+                ensemble.resolve(meta).map(|(ensemble, warnings)| (Work::Ensemble(Box::new(ensemble)), warnings))?
+            }
+            Self::Evaluate(_) | Self::Compare(_) | Self::Prune(_) | Self::Distill(_) => return Ok(None),
+        }))
     }
 }
 
@@ -111,6 +138,7 @@ impl Work {
             JobKind::Evaluate => serde_json::from_value(stored.clone()).map(Self::Evaluate),
             JobKind::Compare => serde_json::from_value(stored.clone()).map(Self::Compare),
             JobKind::Prune => serde_json::from_value(stored.clone()).map(Self::Prune),
+            JobKind::Distill => serde_json::from_value(stored.clone()).map(Self::Distill),
         }
     }
 
@@ -128,6 +156,7 @@ impl Work {
             Self::Evaluate(evaluate) => serde_json::to_value(evaluate),
             Self::Compare(compare) => serde_json::to_value(compare),
             Self::Prune(prune) => serde_json::to_value(prune),
+            Self::Distill(distill) => serde_json::to_value(distill),
         }
     }
 
@@ -142,6 +171,19 @@ impl Work {
             Self::Evaluate(evaluate) => &evaluate.limits,
             Self::Compare(compare) => &compare.limits,
             Self::Prune(prune) => &prune.limits,
+            Self::Distill(distill) => &distill.limits,
+        }
+    }
+
+    /// Whether stored sample weights are used, of a fit.
+    pub fn weights_mut(&mut self) -> Option<&mut bool> {
+        match self {
+            Self::Fit(fit) => Some(&mut fit.weights),
+            Self::Tree(tree) => Some(&mut tree.weights),
+            Self::Rules(rules) => Some(&mut rules.weights),
+            Self::Network(network) => Some(&mut network.weights),
+            Self::Ensemble(ensemble) => Some(&mut ensemble.weights),
+            Self::Evaluate(_) | Self::Compare(_) | Self::Prune(_) | Self::Distill(_) => None,
         }
     }
 
@@ -156,6 +198,34 @@ impl Work {
             Self::Evaluate(_) => evaluation_estimate(meta),
             Self::Compare(compare) => comparison_estimate(meta, compare),
             Self::Prune(prune) => prune_estimate(meta, prune),
+            Self::Distill(distill) => distill_estimate(meta, distill, threads),
         }
+    }
+}
+
+/// The fit of a student within the specification of a distillation: as `spec_resolved` of that fit, without limits, which are the job's.
+pub(super) mod student {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use super::{RunLimits, Work};
+    use crate::job::JobKind;
+
+    pub(in super::super) fn serialize<S: Serializer>(student: &Work, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut written = student.write().map_err(S::Error::custom)?;
+        if let Some(fit) = written.as_object_mut() {
+            fit.remove("limits");
+        }
+        written.serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Work>, D::Error> {
+        let mut written = Value::deserialize(deserializer)?;
+        if let Some(fit) = written.as_object_mut() {
+            fit.insert("limits".into(), serde_json::to_value(RunLimits::default()).map_err(D::Error::custom)?);
+        }
+        Work::read(JobKind::Fit, &written).map(Box::new).map_err(D::Error::custom)
     }
 }

@@ -95,6 +95,7 @@ pub(super) fn model(parts: &Parts<'_>, chosen: Chosen, observe: &solver::Observe
         certificate,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed(spec), "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         started_from: spec.begins_at().map(str::to_owned),
     };
     let path =

@@ -128,6 +128,7 @@ fn model_of(dataset: &Dataset, spec: &ResolvedEnsemble, grown: Grown) -> Ensembl
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.seed, "deterministic": true }),
         promoted_from: None,
+        distilled: None,
     };
     EnsembleModel { card, trees, importances }
 }

@@ -103,8 +103,9 @@ fn run_folds(
     let mut measured: Measured = Vec::with_capacity(arm.n_folds());
     for repeat in 0..splits.repeats {
         let first = measured.len();
-        let of_row: Vec<u32> =
-            splits.fold_of_row(rows.y.len(), strata, repeat).into_iter().map(|fold| u32::try_from(fold).unwrap_or(NEVER)).collect();
+        let of_row: Vec<u32> = (splits.fold_of_row_together(rows.origins, rows.y.len(), strata, repeat).into_iter())
+            .map(|fold| u32::try_from(fold).unwrap_or(NEVER))
+            .collect();
         let begun: &[FoldPath] = before.and_then(|before| before.folds.get(first..first + per_repeat)).unwrap_or(&[]);
         let refitted = before.and_then(|before| before.relaxed.get(first..first + per_repeat)).map_or_else(Vec::new, <[_]>::to_vec);
         let refitted = Mutex::new(if refitted.is_empty() { vec![Vec::new(); per_repeat] } else { refitted });

@@ -10,6 +10,7 @@ mod choice;
 mod classes;
 mod compare;
 mod criteria;
+mod distill;
 mod ensemble;
 mod equivalents;
 mod evaluate;
@@ -45,6 +46,7 @@ use std::ops::ControlFlow;
 
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use compare::{Contender, Origin, compare};
+pub use distill::{Student, TeacherModel, distill};
 pub use ensemble::{GrownEnsemble, ensemble};
 pub use evaluate::{Evaluation, evaluate};
 pub use latency::{Clock, latency_us};

@@ -92,6 +92,7 @@ pub fn prune(dataset: &Dataset, base: Base<'_>, spec: &ResolvedPrune, observe: &
         warnings: Vec::new(),
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": null, "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     let same = nodes.len() == whole.nodes.len();

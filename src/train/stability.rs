@@ -171,7 +171,7 @@ impl Halves<'_> {
         }
         let Inputs { data, loss, options, .. } = *self.inputs;
         let strata = self.rows.loss.has_classes().then_some(self.rows.y.as_slice());
-        let of_row = self.stability.halves(self.rows.y.len(), strata, which as u64 / 2);
+        let of_row = self.stability.halves(self.rows.origins, self.rows.y.len(), strata, which as u64 / 2);
         let side = (which % 2) as i32;
         let weight = |(i, half): (usize, &i32)| if *half == side { data.weights.map_or(1.0, |weights| weights[i]) } else { 0.0 };
         let weights: Vec<f64> = of_row.iter().enumerate().map(weight).collect();

@@ -77,43 +77,35 @@ pub(super) struct Rows<'a> {
     pub(super) intercept: bool,
     /// All classes, or both, negative first; `None` = the rest.
     pub(super) classes: Option<Vec<Option<Class>>>,
+    /// Of rows that were made of others, which are of one origin.
+    pub(super) origins: Option<&'a [u32]>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn of(dataset: &'a Dataset, spec: &ResolvedFit) -> Result<Self, TrainError> {
-        let intercept = spec.intercept;
-        let weights = dataset.weights.as_deref().filter(|_| spec.weights);
-        match &spec.loss {
-            Loss::Squared => {
-                Ok(Self { loss: Compared::One(solver::Loss::Squared), y: numbers(dataset)?, weights, intercept, classes: None })
-            }
-            Loss::Poisson => {
-                Ok(Self { loss: Compared::One(solver::Loss::Poisson), y: numbers(dataset)?, weights, intercept, classes: None })
-            }
-            Loss::Huber { delta } => Ok(Self {
-                loss: Compared::One(solver::Loss::Huber { delta: *delta }),
-                y: numbers(dataset)?,
-                weights,
-                intercept,
-                classes: None,
-            }),
+        let (loss, y, classes) = match &spec.loss {
+            Loss::Squared => (Compared::One(solver::Loss::Squared), numbers(dataset)?, None),
+            Loss::Poisson => (Compared::One(solver::Loss::Poisson), numbers(dataset)?, None),
+            Loss::Huber { delta } => (Compared::One(solver::Loss::Huber { delta: *delta }), numbers(dataset)?, None),
             Loss::SquaredHinge { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: Compared::One(solver::Loss::SquaredHinge), y, weights, intercept, classes: Some(classes) })
+                (Compared::One(solver::Loss::SquaredHinge), y, Some(classes))
             }
             Loss::Logistic { positive_class } => {
                 let (y, classes) = signs(dataset, positive_class)?;
-                Ok(Self { loss: Compared::One(solver::Loss::Logistic), y, weights, intercept, classes: Some(classes) })
+                (Compared::One(solver::Loss::Logistic), y, Some(classes))
             }
             Loss::Multinomial => {
                 let classes = dataset.meta.target.classes.as_deref().unwrap_or_default();
                 if classes.len() < 2 {
                     return Err(unfit("invalid_target", "This loss needs a target of classes."));
                 }
-                let (loss, y) = (Compared::Classes(classes.len()), dataset.y.to_vec());
-                Ok(Self { loss, y, weights, intercept, classes: Some(classes.iter().cloned().map(Some).collect()) })
+                let known = classes.iter().cloned().map(Some).collect();
+                (Compared::Classes(classes.len()), dataset.y.to_vec(), Some(known))
             }
-        }
+        };
+        let weights = dataset.weights.as_deref().filter(|_| spec.weights);
+        Ok(Self { loss, y, weights, intercept: spec.intercept, classes, origins: dataset.groups.as_deref() })
     }
 
     pub(super) fn data<'b>(&'b self, dataset: &'b Dataset) -> Data<'b> {

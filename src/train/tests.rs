@@ -2,6 +2,7 @@
 
 mod classes;
 mod compare;
+mod distill;
 mod ensemble;
 mod equivalents;
 mod evaluate;
@@ -29,12 +30,12 @@ use crate::model::CertificateStatus;
 use crate::spec::{CrossValidation, L1Ratio, Lambda, Loss, Penalty, Rule, RunLimits, Selection, Solver};
 
 /// A stored data set of a JSON upload, and the directory it lives in.
-struct Fixture {
-    data: Dataset,
+pub(super) struct Fixture {
+    pub(super) data: Dataset,
     _dir: tempfile::TempDir,
 }
 
-fn dataset_of(json: &str) -> Fixture {
+pub(super) fn dataset_of(json: &str) -> Fixture {
     let limits = IngestLimits {
         decoded_bytes: 1 << 24,
         rows: 1 << 20,
@@ -56,14 +57,14 @@ fn dataset_of(json: &str) -> Fixture {
 }
 
 /// y = 2 + 3·a + ½·b on an orthonormal design: every lasso is a soft threshold.
-fn orthogonal(more: &str) -> Fixture {
+pub(super) fn orthogonal(more: &str) -> Fixture {
     dataset_of(&format!(
         r#"{{"format":"dense","values":[[1,1],[1,-1],[-1,1],[-1,-1]],"y":[5.5,4.5,-0.5,-1.5],"feature_names":["a","b"]{more}}}"#
     ))
 }
 
 /// 60 rows, 6 features of which two matter, noise from a fixed generator; `y` is what `target` makes of the signal.
-fn noisy(target: impl Fn(f64) -> String) -> Fixture {
+pub(super) fn noisy(target: impl Fn(f64) -> String) -> Fixture {
     let mut state = 7_u64;
     let mut random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -74,7 +75,7 @@ fn noisy(target: impl Fn(f64) -> String) -> Fixture {
     dataset_of(&format!(r#"{{"format":"dense","values":{},"y":[{}]}}"#, serde_json::json!(rows), y.join(",")))
 }
 
-fn spec() -> ResolvedFit {
+pub(super) fn spec() -> ResolvedFit {
     ResolvedFit {
         kind: "linear".into(),
         loss: Loss::Squared,
@@ -115,7 +116,7 @@ fn folds_of(rule: Rule) -> CrossValidation {
     }
 }
 
-fn path_with_cv(rule: Rule) -> ResolvedFit {
+pub(super) fn path_with_cv(rule: Rule) -> ResolvedFit {
     let selection = Selection::Cv(folds_of(rule));
     ResolvedFit { lambda: Lambda::Path { n: 30, min_ratio: 1e-3 }, selection, standardize: Standardize::Scale, ..spec() }
 }

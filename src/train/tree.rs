@@ -59,7 +59,7 @@ pub fn grow(dataset: &Dataset, spec: &ResolvedTree, run: &Run<'_>) -> Result<(Tr
         None => None,
         Some(folds) => {
             let strata = classes.is_some().then_some(&*dataset.y);
-            let of_row = folds.splits().fold_of_row(dataset.y.len(), strata, 0);
+            let of_row = folds.splits().fold_of_row_together(dataset.groups.as_deref(), dataset.y.len(), strata, 0);
             let of_row: Vec<u32> = of_row.into_iter().map(|fold| u32::try_from(fold).unwrap_or(0)).collect();
             let n = usize::try_from(folds.folds).unwrap_or(usize::MAX);
             match cross_validate(&bins, weights, &limits, &pruning, &Folds { of_row: &of_row, n }, &hands, &observe) {
@@ -100,6 +100,7 @@ pub fn grow(dataset: &Dataset, spec: &ResolvedTree, run: &Run<'_>) -> Result<(Tr
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.folds().map(|folds| folds.seed), "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     let held = row.cv_mean.zip(path.cv.as_ref()).map(|(mean, cv)| (mean, row.cv_se, cv.metric.clone()));

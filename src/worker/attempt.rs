@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::halt::{Halt, Shared, Stopping};
 use super::keeper::Keeper;
-use super::{Worker, at_once, compare, networks};
+use super::{Worker, at_once, compare, distill, networks};
 use crate::dataset::Dataset;
 use crate::job::{Failure, Job, JobKind, Progress, Reason, Status, Warning};
 use crate::model::{KeptPath, Model};
@@ -235,6 +235,7 @@ async fn load_and_work(worker: &Worker, claim: &Claim, work: Work, shared: &Arc<
         Work::Evaluate(spec) => at_once::evaluate(worker, claim, dataset, &spec, shared, loading).await,
         Work::Compare(spec) => compare::compare(worker, claim, dataset, *spec, shared, loading).await,
         Work::Prune(spec) => at_once::prune(worker, claim, dataset, spec, shared, loading).await,
+        Work::Distill(spec) => distill::distill(worker, claim, dataset, *spec, shared, loading).await,
     }
 }
 
@@ -417,6 +418,7 @@ fn failed(kind: JobKind, code: &str, detail: &str, reason: Option<Reason>) -> En
             JobKind::Evaluate => "The model cannot be evaluated as asked",
             JobKind::Compare => "The models cannot be compared as asked",
             JobKind::Prune => "The model cannot be pruned as asked",
+            JobKind::Distill => "The model cannot be distilled as asked",
         },
     };
     Ending::Failed {

@@ -6,6 +6,7 @@
 mod at_once;
 mod attempt;
 mod compare;
+mod distill;
 mod halt;
 mod keeper;
 mod memory;

@@ -171,6 +171,7 @@ fn null_model(dataset: &Dataset, spec: &ResolvedFit, _: &Run<'_>) -> Result<Line
         warnings: vec![Warning { code: "w".into(), detail: "d".into(), features: vec![] }],
         engine: json!({}),
         promoted_from: None,
+        distilled: None,
         started_from: None,
     };
     Ok(LinearModel { card, indices: vec![], classes: vec![], values: vec![], path: vec![], cv: None, stability: None })

@@ -68,6 +68,7 @@ pub(crate) fn model() -> LinearModel {
         warnings: vec![Warning { code: "support_not_unique".into(), detail: "two columns are equal".into(), features: vec!["0".into()] }],
         engine: json!({ "version": "0", "seed": 0, "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         started_from: None,
     };
     let row = PathRow {

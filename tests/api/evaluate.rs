@@ -82,7 +82,7 @@ async fn an_evaluation_is_a_job_like_any_other() {
         let list = app.get(&format!("/api/v1/jobs?type={kind}")).await.expect(200).json;
         assert_eq!(list["data"].as_array().map(Vec::len), Some(found), "{kind}");
     }
-    app.get("/api/v1/jobs?type=distill").await.expect_problem(422, "invalid_parameter");
+    app.get("/api/v1/jobs?type=transmute").await.expect_problem(422, "invalid_parameter");
     let done = worked(&app, &first).await;
     // η = 0.25 + 2·x₀ − x₂ takes the second row for a 1, and gives it the score of the first: one of nine pairs is a tie
     let metrics = &done["result"]["metrics"];

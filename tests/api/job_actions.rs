@@ -59,7 +59,7 @@ async fn many_jobs_are_cancelled_and_deleted_by_filter_and_never_without() {
     }
     app.post("/api/v1/jobs/cancel", &json!({})).await.expect_problem(422, "missing_filter");
     app.delete("/api/v1/jobs").await.expect_problem(422, "missing_filter");
-    for bad in ["status=ended", "created_after=yesterday", "limit=5", "type=distill"] {
+    for bad in ["status=ended", "created_after=yesterday", "limit=5", "type=transmute"] {
         app.delete(&format!("/api/v1/jobs?{bad}")).await.expect_problem(422, "invalid_parameter");
     }
     let cancelled = app.post("/api/v1/jobs/cancel?metadata.team=a", &json!({})).await.expect(202).json;

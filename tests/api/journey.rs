@@ -273,6 +273,8 @@ async fn every_documented_success_can_be_had() {
     app.post("/api/v1/jobs", &json!({ "type": "prune", "model": "small", "dataset": { "name": "tiny" }, "spec": spec })).await.expect(202);
     app.work().await;
     app.get("/api/v1/models/small/versions/1/path").await.expect(200);
+    // on the heap: this tour is long enough for its stack
+    Box::pin(distilled(&app)).await;
     let numbers = "2.5 1:1 3:2\n0 2:1\n1 1:2 2:3\n-3 3:1\n7 1:1.5\n0.5 2:2 3:1\n";
     let libsvm = [("content-type", "text/libsvm")];
     app.send("POST", "/api/v1/datasets?name=numbers&target_kind=regression", &libsvm, numbers).await.expect(201);
@@ -309,6 +311,16 @@ async fn every_documented_success_can_be_had() {
     let missed: Vec<_> = documented_successes().into_iter().filter(|one| !seen.contains(one)).collect();
     assert!(missed.is_empty(), "documented and never met: {missed:?}");
     app.stop().await;
+}
+
+/// A model that a model taught.
+async fn distilled(app: &TestApp) {
+    let spec = json!({ "teacher": "m:1", "student": { "kind": "tree", "pruning": { "mode": "none" } } });
+    app.post("/api/v1/jobs", &json!({ "type": "distill", "model": "taught", "dataset": { "name": "tiny" }, "spec": spec }))
+        .await
+        .expect(202);
+    app.work().await;
+    unchanged(app, "/api/v1/models/taught/versions/1/fidelity").await;
 }
 
 #[tokio::test]

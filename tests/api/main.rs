@@ -13,6 +13,7 @@ mod compare;
 mod connections;
 mod contract;
 mod data;
+mod distill;
 mod ensembles;
 mod evaluate;
 mod events;

@@ -226,6 +226,7 @@ pub(crate) fn model() -> Arc<Model> {
         warnings: vec![warning("submitted"), warning("support_not_unique")],
         engine: json!({"version": "0.1.0"}),
         promoted_from: None,
+        distilled: None,
         started_from: None,
     };
     let row = PathRow {

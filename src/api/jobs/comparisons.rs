@@ -80,7 +80,8 @@ pub(crate) async fn resolve(api: &Api, project: &str, asked: &CompareSpec, datas
     let mut resolved = asked.resolve(&models, &dataset.meta)?;
     for (row, reference) in rows.iter().zip(references) {
         let dense = row.card.linear().is_some_and(|card| card.l1_ratio != 0.0);
-        let anew = (asked.twin && dense) || (resolved.measures(Measure::Stability) && row.card.linear().is_some());
+        let taught = row.card.distilled().is_some();
+        let anew = !taught && ((asked.twin && dense) || (resolved.measures(Measure::Stability) && row.card.linear().is_some()));
         // what is gone is said in the result
         if anew
             && let Some(fit) = reproduce::fit_of(api, row).await?

@@ -2,6 +2,7 @@
 //! row is the truth.
 
 pub(super) mod comparisons;
+pub(super) mod distillations;
 pub(super) mod events;
 pub(super) mod filter;
 pub(super) mod submissions;

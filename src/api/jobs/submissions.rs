@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::comparisons;
+use super::distillations;
 use super::{absent, href, job_id, preference_applied, status_word, wait_for, write};
 use crate::api::door::Origin;
 use crate::api::error::Problem;
@@ -134,25 +135,14 @@ fn no_dataset() -> Problem {
 async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetRow, origin: Origin) -> Result<NewJob, Problem> {
     let (work, warnings) = match &asked.work {
         Asked::Fit(fit) => resolve_fit(api, project, fit, &asked.spec, dataset).await?,
-        Asked::Tree(tree) => {
-            let (resolved, warnings) = tree.resolve(&dataset.meta)?;
-            (Work::Tree(Box::new(resolved)), warnings)
-        }
-        Asked::Rules(rules) => {
-            let (resolved, warnings) = rules.resolve(&dataset.meta)?;
-            (Work::Rules(Box::new(resolved)), warnings)
-        }
-        Asked::Network(network) => {
-            let (resolved, warnings) = network.resolve(&dataset.meta)?;
-            (Work::Network(Box::new(resolved)), warnings)
-        }
-        Asked::Ensemble(ensemble) => {
-            let (resolved, warnings) = ensemble.resolve(&dataset.meta)?;
-            (Work::Ensemble(Box::new(resolved)), warnings)
+        fit @ (Asked::Tree(_) | Asked::Rules(_) | Asked::Network(_) | Asked::Ensemble(_)) => {
+            let strange = || Problem::internal("a fit was not resolved as one".to_owned());
+            fit.resolve_fit(&dataset.meta, None)?.ok_or_else(strange)?
         }
         Asked::Evaluate(evaluate) => (resolve_evaluation(api, project, evaluate, dataset).await?, Vec::new()),
         Asked::Compare(compare) => (comparisons::resolve(api, project, compare, dataset).await?, Vec::new()),
         Asked::Prune(prune) => (resolve_pruning(api, project, prune, dataset).await?, Vec::new()),
+        Asked::Distill(distill) => distillations::resolve(api, project, distill, &asked.spec, dataset).await?,
     };
     let estimate = work.estimate(&dataset.meta, api.limits.fit_threads);
     Ok(NewJob {
@@ -177,9 +167,7 @@ async fn resolve(api: &Api, project: &str, asked: JobRequest, dataset: &DatasetR
 
 /// The data set's files are opened only when the request speaks of features by name.
 async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, dataset: &DatasetRow) -> Result<(Work, Vec<Warning>), Problem> {
-    let names_some = |pointer: &str| spec.pointer(pointer).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
-    let by_name = ["/penalty/factors", "/penalty/groups", "/bounds"].into_iter().any(names_some);
-    let opened = if by_name && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
+    let opened = if names_features(spec) && dataset.meta.named { Some(api.store.open_dataset(dataset).await?) } else { None };
     let names: Option<&Names> = opened.as_ref().and_then(|opened| opened.names.as_deref());
     let (mut resolved, mut warnings) = fit.resolve(&dataset.meta, names)?;
     if let Some(start) = fit.warm_start() {
@@ -188,6 +176,12 @@ async fn resolve_fit(api: &Api, project: &str, fit: &FitSpec, spec: &Value, data
         warnings.extend(fit.begin_at(&mut resolved, &known(&row, &reference, classes.as_deref()), &dataset.meta)?);
     }
     Ok((Work::Fit(Box::new(resolved)), warnings))
+}
+
+/// Whether the specification of a fit speaks of some feature by name.
+pub(crate) fn names_features(spec: &Value) -> bool {
+    let names_some = |pointer: &str| spec.pointer(pointer).and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    ["/penalty/factors", "/penalty/groups", "/bounds"].into_iter().any(names_some)
 }
 
 async fn resolve_evaluation(api: &Api, project: &str, asked: &EvaluateSpec, dataset: &DatasetRow) -> Result<Work, Problem> {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::cache::Served;
+use super::fidelity;
 use super::trees;
 use super::{Place, href, served};
 use crate::api::error::Problem;
@@ -107,6 +108,7 @@ pub(crate) async fn folds(State(api): State<Api>, Segments(path): Place, mut que
     query.finish()?;
     let served = served(&api, &caller, &path).await?;
     let cv = held(&api, &served).await?;
+    fidelity::check_kept(&served.row, "there is no fold to tell of them")?;
     if repeat >= cv.repeats {
         return Err(bad_parameter("repeat", "out_of_range", format!("must be below the number of repeats, {}", cv.repeats)));
     }

@@ -5,6 +5,7 @@ pub(super) mod aliases;
 pub(super) mod cache;
 pub(super) mod coefficients;
 pub(super) mod ensembles;
+pub(super) mod fidelity;
 pub(super) mod held_out;
 pub(super) mod networks;
 pub(super) mod plots;
@@ -36,7 +37,7 @@ use crate::dataset::Class;
 use crate::fault::Code;
 use crate::id::Kind;
 use crate::job::{DatasetRef, Warning};
-use crate::model::{Card, Certificate, LinearCard, LinearModel, Model, PathCoefficients, PathRow, Sparsity};
+use crate::model::{Card, Certificate, Distilled, LinearCard, LinearModel, Model, PathCoefficients, PathRow, Sparsity};
 use crate::spec::{Pick, version_number};
 use crate::store::{Deletion, ModelRow};
 use cache::Served;
@@ -62,6 +63,8 @@ struct ModelOut<'a, C> {
     dataset: &'a DatasetRef,
     #[serde(flatten)]
     card: C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distilled: Option<&'a Distilled>,
     size_bytes: u64,
     etag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +142,7 @@ fn written(row: &ModelRow, versions: Option<&[i64]>, card: impl Serialize) -> Re
         job: row.job.as_str(),
         dataset: &row.dataset,
         card,
+        distilled: row.card.distilled(),
         size_bytes: row.size_bytes,
         etag: format!("\"{}\"", tag(row)),
         versions,

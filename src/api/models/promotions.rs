@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{Request, State};
 use axum::response::Response;
 
+use super::fidelity;
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::body;
@@ -76,6 +77,7 @@ pub(crate) async fn promote(
         return idempotency::replay(&kept, &fingerprint);
     }
     let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(super::absent)?;
+    fidelity::check_kept(&row, "no other point of its path can be measured beside its teacher")?;
     let kept = kept(&api, &row).await?;
     let count = match &kept {
         KeptPath::Linear(points) => points.points.len(),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::cache::Served;
+use super::fidelity;
 use super::report_pictures;
 use super::reproduce;
 use super::trees;
@@ -21,7 +22,8 @@ use crate::api::wire::request::{Caller, Query, bad_parameter};
 use crate::dataset::Class;
 use crate::job::Job;
 use crate::model::{
-    Card, EnsembleSparsity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath, display_name,
+    Card, EnsembleSparsity, Fidelity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath,
+    display_name,
 };
 use crate::report::{self, BytesOut, ComparisonOf, DenseOut, FeatureOut, Hint, Link, MarkOut, Report, SplitOut, TradeoffOut};
 use crate::spec::ResolvedFit;
@@ -56,7 +58,8 @@ pub(crate) async fn report(
         Model::Tree(_) | Model::Network(_) => api.store.open_points(&served.row).await?,
         Model::Linear(_) | Model::Rules(_) | Model::Ensemble(_) => None,
     };
-    let found = Found { served: &served, fit, kept };
+    let fidelity = fidelity::of(&api, &served.row).await?.map(|(fidelity, _)| fidelity);
+    let found = Found { served: &served, fit, kept, fidelity };
     let report = found.report(comparison)?;
     if !wants_page {
         return Ok(negotiate::varies(Json(report).into_response()));
@@ -109,6 +112,8 @@ pub(crate) struct Found<'a> {
     fit: Option<ResolvedFit>,
     /// The prunings that a tree was chosen from.
     pub(crate) kept: Option<KeptPath>,
+    /// What was measured of it beside its teacher, if it had one and that is still known.
+    fidelity: Option<Fidelity>,
 }
 
 impl Found<'_> {
@@ -186,6 +191,7 @@ impl Found<'_> {
             splits: model.tree().map_or_else(Vec::new, |tree| self.splits(&tree.nodes)),
             warnings,
             bytes: BytesOut { stored: row.size_bytes, memory: self.served.predictor.memory_bytes(), parameters: model.parameter_bytes() },
+            fidelity: self.fidelity.clone(),
             comparison,
             hint,
             links: self.links(),
@@ -206,9 +212,10 @@ impl Found<'_> {
             Card::Network(_) => &["layers", "path"],
             Card::Ensemble(_) => &[],
         };
+        let taught: &[&str] = if self.served.row.card.distilled().is_some() { &["fidelity"] } else { &[] };
         let link = |name: &&str| Link { name: (*name).into(), href: format!("{base}/{name}") };
         let this = Link { name: "model version".into(), href: base.clone() };
-        std::iter::once(this).chain(own.iter().chain(&["predict"]).map(link)).collect()
+        std::iter::once(this).chain(own.iter().chain(taught).chain(&["predict"]).map(link)).collect()
     }
 
     /// λ or α of a point.
@@ -255,6 +262,7 @@ impl Found<'_> {
             marks: named.into_iter().filter_map(mark).collect(),
             dense: self.dense(found),
             promotable: match &self.kept {
+                _ if self.served.row.card.distilled().is_some() => false,
                 Some(KeptPath::Tree(path)) => path.grown.is_some(),
                 Some(KeptPath::Network(path)) => path.kept.iter().any(Option::is_some),
                 _ => self.served.row.has_points(),

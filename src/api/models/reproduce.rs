@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::fidelity;
 use crate::api::error::Problem;
 use crate::api::state::Api;
 use crate::api::wire::request::{Caller, Query, Segments};
@@ -33,6 +34,7 @@ pub(crate) async fn reproduce(
     let row = api.store.model(caller.project(), &name, Some(number)).await?.ok_or_else(super::absent)?;
     let none = || Problem::new(Code::Conflict, format!("there is no script for {} models of {} loss", row.card.kind(), row.card.loss()));
     let card = row.card.linear().filter(|card| LOSSES.contains(&card.loss.as_str())).ok_or_else(none)?;
+    fidelity::check_kept(&row, "no script can fit it again")?;
     let spec = fitted(&api, &row).await?;
     if card.selection.as_ref().is_some_and(|selection| selection["rule"] == "threshold") {
         return Err(Problem::new(Code::Conflict, "there is no script for models of stable features alone"));
@@ -60,16 +62,20 @@ async fn fitted(api: &Api, row: &ModelRow) -> Result<ResolvedFit, Problem> {
     fit_of(api, row).await?.ok_or_else(gone)
 }
 
-/// How a linear model was fitted: said by its job, or where that was deleted, kept with the points of its path; `None` where neither is
-/// there.
+/// How a linear model was fitted, or the student of a distillation: said by its job, or where that was deleted, kept with the points of its
+/// path; `None` where neither is there.
 pub(crate) async fn fit_of(api: &Api, row: &ModelRow) -> Result<Option<ResolvedFit>, Problem> {
     let stored = match api.store.job(&row.project, &row.job).await? {
-        Some(job) => Some(job.spec_resolved),
-        None => api.store.open_points(row).await?.and_then(|kept| kept.linear().map(|points| points.spec.clone())),
+        Some(job) => Some((job.kind, job.spec_resolved)),
+        None => api.store.open_points(row).await?.and_then(|kept| kept.linear().map(|points| (JobKind::Fit, points.spec.clone()))),
     };
-    let Some(stored) = stored else { return Ok(None) };
-    match Work::read(JobKind::Fit, &stored) {
+    let Some((kind, stored)) = stored else { return Ok(None) };
+    match Work::read(kind, &stored) {
         Ok(Work::Fit(fit)) => Ok(Some(*fit)),
+        Ok(Work::Distill(distill)) => match *distill.student {
+            Work::Fit(fit) => Ok(Some(*fit)),
+            _ => Err(Problem::internal(format!("{}: its student was another kind of fit", row.id))),
+        },
         _ => Err(Problem::internal(format!("{}: the specification is not understood", row.id))),
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{SizedQuality, TIME_LIMIT, Tradeoff, sparsity};
+use super::{Distilled, SizedQuality, TIME_LIMIT, Tradeoff, sparsity};
 use crate::dataset::Class;
 use crate::job::Warning;
 use crate::spec::{NetworkLoss, ResolvedEnsemble};
@@ -49,6 +49,9 @@ pub struct EnsembleCard {
     /// Never yet: an ensemble has no path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<String>,
+    /// Who taught it, where a job did that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
 }
 
 impl EnsembleCard {

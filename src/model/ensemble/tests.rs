@@ -58,6 +58,7 @@ fn model(loss: NetworkLoss, base: &[f64], classes: Option<&[&str]>) -> EnsembleM
         warnings: Vec::new(),
         engine: json!({"version": "0"}),
         promoted_from: None,
+        distilled: None,
     };
     EnsembleModel { card, trees, importances: vec![0.25, 0.75] }
 }

@@ -12,7 +12,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{TIME_LIMIT, sparsity};
+use super::{Distilled, TIME_LIMIT, sparsity};
 use crate::dataset::Class;
 use crate::job::Warning;
 use crate::numeric::tanh;
@@ -56,6 +56,9 @@ pub struct NetworkCard {
     pub promoted_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<NetworkPruned>,
+    /// Who taught it, where a job did that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
 }
 
 impl NetworkCard {

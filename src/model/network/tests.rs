@@ -52,6 +52,7 @@ fn network(classes: Option<Vec<Class>>, activation: Activation) -> NetworkModel 
         warnings: Vec::new(),
         engine: json!({}),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     NetworkModel { card, inputs: vec![2, 7], scales: vec![0.5, 2.0], layers: vec![first, second] }.measured()

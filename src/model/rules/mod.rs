@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::coefficients::display_name;
-use super::{Certificate, CertificateStatus, Cv, PathRow, TIME_LIMIT, sparsity};
+use super::{Certificate, CertificateStatus, Cv, Distilled, PathRow, TIME_LIMIT, sparsity};
 use crate::dataset::{Class, Names};
 use crate::job::Warning;
 
@@ -65,6 +65,9 @@ pub struct RulesCard {
     /// Never yet: points of the path are not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<String>,
+    /// Who taught it, where a job did that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
 }
 
 impl RulesCard {

@@ -53,6 +53,7 @@ fn model(rules: RuleList, linear: &[(u32, f64)], classes: Option<Vec<Option<Clas
         warnings: Vec::new(),
         engine: json!({"version": "0"}),
         promoted_from: None,
+        distilled: None,
     };
     let values = linear.iter().map(|one| one.1).collect();
     let deviations = vec![1.0; indices.len()];

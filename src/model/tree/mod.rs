@@ -13,7 +13,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{TIME_LIMIT, sparsity};
+use super::{Distilled, TIME_LIMIT, sparsity};
 use crate::dataset::Class;
 use crate::job::Warning;
 
@@ -64,6 +64,9 @@ pub struct TreeCard {
     /// What it was made of, where a job pruned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<PrunedFrom>,
+    /// Who taught it, where a job did that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
 }
 
 /// The tree that a job pruned, and what became of it.

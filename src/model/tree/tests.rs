@@ -37,6 +37,7 @@ fn model(nodes: Nodes, classes: Option<Vec<Class>>) -> TreeModel {
         warnings: Vec::new(),
         engine: json!({"version": "0"}),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     TreeModel { card, nodes }

@@ -36,7 +36,7 @@ pub(super) fn measure(field: &Field<'_>) -> Result<Vec<Disagreement>, TrainError
     Ok(told)
 }
 
-fn of_pair(field: &Field<'_>, pair: [usize; 2], known: &Known) -> Result<Disagreement, TrainError> {
+pub(super) fn of_pair(field: &Field<'_>, pair: [usize; 2], known: &Known) -> Result<Disagreement, TrainError> {
     let Field { dataset, said, pace, .. } = *field;
     let [one, other] = pair.map(|at| &said[at]);
     let mut apart = Apart { one, other, buffers: [vec![0.0; known.classes.len()], vec![0.0; known.classes.len()]] };

@@ -4,6 +4,7 @@
 use super::super::evaluate::Pace;
 use super::super::{Run, TrainError, fit};
 use super::support::{jaccard_of, shared_of};
+use super::twin::TAUGHT;
 use super::{Contender, while_fitting};
 use crate::dataset::Dataset;
 use crate::model::{Model, SupportStability};
@@ -21,6 +22,9 @@ pub(super) fn measure(
     let Model::Linear(model) = &*contender.model else { return without("Halves of the rows are fitted for linear models alone.") };
     if model.stability.is_some() {
         return without("Its features were chosen by halves of the rows: see its /stability.");
+    }
+    if model.card.distilled.is_some() {
+        return without(&format!("It was distilled: {TAUGHT}"));
     }
     let Some(origin) = &contender.origin else {
         return without("The data set it was fitted on, or the job that tells how, has been deleted.");

@@ -6,6 +6,7 @@
 
 mod disagreement;
 mod draw;
+mod fidelity;
 mod halves;
 mod quality;
 mod recommend;
@@ -27,7 +28,9 @@ use crate::model::{Card, ComparedModel, Comparison, KeptPath, Model, Predictor};
 use crate::spec::{Measure, ResolvedCompare, ResolvedFit, ScoreName};
 
 use quality::Quality;
-use said::Said;
+
+pub(super) use fidelity::{Judged, Told, fidelity};
+pub(super) use said::{Known, Said};
 
 /// A model that is compared.
 pub struct Contender {
@@ -127,7 +130,7 @@ pub fn compare(
     }
     let mut said = Vec::new();
     if predicts {
-        let known = said::Known::of(spec.score, dataset, &rows)?;
+        let known = Known::of(spec.score, dataset, &rows)?;
         for (at, row) in rows.iter().enumerate() {
             pace.done(at, rows.len());
             let (one, matched) = Said::of(dataset, &row.model, row.names.as_deref(), &known, pace)?;
@@ -205,7 +208,7 @@ pub fn compare(
 }
 
 /// What a fit within the comparison tells on its way: how far the comparison is.
-fn while_fitting<'r>(run: &'r Run<'_>, pace: &Pace<'_>) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync + 'r {
+pub(super) fn while_fitting<'r>(run: &'r Run<'_>, pace: &Pace<'_>) -> impl Fn(&Progress) -> ControlFlow<Leave> + Sync + 'r {
     let (before, after) = (pace.progress(0.0), pace.progress(1.0));
     let span = after.fraction - before.fraction;
     move |at: &Progress| {
@@ -252,7 +255,7 @@ fn described(row: &Row, reference: &str) -> ComparedModel {
     }
 }
 
-fn about(reference: &str, warning: Warning) -> Warning {
+pub(super) fn about(reference: &str, warning: Warning) -> Warning {
     Warning { detail: format!("{reference}: {}", warning.detail), ..warning }
 }
 

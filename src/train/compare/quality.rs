@@ -52,11 +52,16 @@ impl Quality {
         (less((&self.whole[model], &self.whole[other])), draw::interval(told))
     }
 
+    /// The interval of the score of one model; `None` without a score.
+    pub(super) fn interval(&self, model: usize) -> Option<[f64; 2]> {
+        draw::interval(self.resampled[model].iter().copied()).filter(|_| self.whole[model].is_some())
+    }
+
     /// Writes scores and differences to the first into the rows.
     pub(super) fn write(&self, data: &mut [ComparedModel]) {
         for (at, one) in data.iter_mut().enumerate() {
             one.score = self.whole[at];
-            let ends = draw::interval(self.resampled[at].iter().copied()).filter(|_| one.score.is_some());
+            let ends = self.interval(at);
             (one.score_low, one.score_high) = ends.map(|[low, high]| (low, high)).unzip();
             if at > 0 {
                 let (difference, ends) = self.difference(at, 0);

@@ -7,15 +7,18 @@ use crate::dataset::{Class, Dataset, Names};
 use crate::model::{ComparedPrediction, Model};
 use crate::spec::ScoreName;
 
+/// Linear predictor beyond which a probability is 0 or 1 in doubles.
+const SURE: f64 = 800.0;
+
 /// The classes that all models together know, in one order.
-pub(super) struct Known {
+pub(in crate::train) struct Known {
     /// Empty where numbers are predicted; of an `auc` the negative class (`None` = the rest) and the positive one of the first model.
     pub(super) classes: Vec<Option<Class>>,
     pub(super) score: ScoreName,
 }
 
 /// What one model says.
-pub(super) struct Said {
+pub(in crate::train) struct Said {
     /// One number a row, or one for each of its classes.
     eta: Vec<f64>,
     width: usize,
@@ -46,6 +49,25 @@ fn classes_of(model: &Model) -> Option<Vec<Option<Class>>> {
 }
 
 impl Known {
+    /// Of a data set and a model that is asked about its classes; where it tells one from the rest, the other of two is the rest. Classes
+    /// that it knows besides come last.
+    pub(in crate::train) fn of_teacher(dataset: &Dataset, model: &Model) -> Self {
+        let own = classes_of(model).unwrap_or_default();
+        let called = |class: &Class| Some(class.clone()).filter(|class| !own.contains(&None) || own.contains(&Some(class.clone())));
+        let mut classes: Vec<Option<Class>> = dataset.meta.target.classes.iter().flatten().map(called).collect();
+        for class in own {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        Self { classes, score: ScoreName::Accuracy }
+    }
+
+    /// How many.
+    pub(in crate::train) fn n_classes(&self) -> usize {
+        self.classes.len()
+    }
+
     /// Of the models of all rows.
     pub(super) fn of(score: ScoreName, dataset: &Dataset, rows: &[Row]) -> Result<Self, TrainError> {
         let mut classes: Vec<Option<Class>> = Vec::new();
@@ -71,7 +93,7 @@ impl Known {
 
 impl Said {
     /// What `model`, whose features have these `names`, says of the rows of a data set.
-    pub(super) fn of(
+    pub(in crate::train) fn of(
         dataset: &Dataset,
         model: &Model,
         names: Option<&Names>,
@@ -119,6 +141,19 @@ impl Said {
         Ok((Self { eta, width, says, places, turned }, matched))
     }
 
+    /// What a column of a data set says: predictions of numbers, or of two classes, of which `classes` names the positive one last, the
+    /// probabilities of that one.
+    pub(super) fn of_column(column: &[f64], classes: Option<&[Class]>, known: &Known) -> Self {
+        let Some(positive) = classes.and_then(<[Class]>::last) else {
+            return Self { eta: column.to_vec(), width: 1, says: Says::Number, places: Vec::new(), turned: false };
+        };
+        let turned = known.classes.last().is_some_and(|class| class.as_ref() != Some(positive));
+        let sign = if turned { -1.0 } else { 1.0 };
+        // the linear predictor of a probability; of one that is sure, one that is as good as sure
+        let eta = column.iter().map(|share| sign * (share / (1.0 - share)).ln().clamp(-SURE, SURE)).collect();
+        Self { eta, width: 1, says: Says::Probability, places: vec![0, 1], turned }
+    }
+
     /// The linear predictor of each row, one number each, as an `auc` ranks them.
     pub(super) fn ranks(&self) -> &[f64] {
         &self.eta
@@ -130,7 +165,7 @@ impl Said {
     }
 
     /// Whether it predicts numbers.
-    pub(super) fn is_number(&self) -> bool {
+    pub(in crate::train) fn is_number(&self) -> bool {
         matches!(self.says, Says::Number | Says::Mean)
     }
 
@@ -140,7 +175,7 @@ impl Said {
     }
 
     /// The number predicted of a row.
-    pub(super) fn number(&self, row: usize) -> f64 {
+    pub(in crate::train) fn number(&self, row: usize) -> f64 {
         if self.says == Says::Mean { self.eta[row].exp() } else { self.eta[row] }
     }
 
@@ -165,7 +200,7 @@ impl Said {
     }
 
     /// The probabilities of a row over all known classes.
-    pub(super) fn spread(&self, row: usize, over: &mut [f64]) {
+    pub(in crate::train) fn spread(&self, row: usize, over: &mut [f64]) {
         over.fill(0.0);
         if self.width == 1 {
             let positive = sigmoid(self.eta[row]);

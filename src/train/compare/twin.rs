@@ -12,6 +12,9 @@ use crate::job::Warning;
 use crate::model::{KeptPath, Model};
 use crate::spec::ResolvedFit;
 
+/// Why a model that was distilled is not fitted anew.
+pub(super) const TAUGHT: &str = "the rows that it was taught on are not kept.";
+
 /// A twin, and how long making it took, if anything was fitted.
 #[derive(Clone)]
 pub(super) struct Made {
@@ -46,6 +49,7 @@ pub(super) fn made(
     };
     match &*contender.model {
         Model::Linear(model) if model.card.l1_ratio == 0.0 => Ok(None),
+        Model::Linear(model) if model.card.distilled.is_some() => without(TAUGHT.into()),
         Model::Linear(_) => {
             let Some(origin) = &contender.origin else {
                 return without("the data set it was fitted on, or the job that tells how, has been deleted.".into());

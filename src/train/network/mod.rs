@@ -137,6 +137,7 @@ pub fn network(dataset: &Dataset, spec: &ResolvedNetwork, run: &Run<'_>) -> Resu
         warnings,
         engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": spec.seed, "deterministic": true }),
         promoted_from: None,
+        distilled: None,
         pruned: None,
     };
     let mut model = stored(&network, &scaling, features, card);

@@ -232,7 +232,11 @@ fn wanted(dataset: &Dataset, card: &NetworkCard) -> Result<Wanted, TrainError> {
 
 /// What all turns have in common with the base.
 fn card_of(base: &NetworkCard, seed: u64) -> NetworkCard {
-    NetworkCard { engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed, "deterministic": true }), ..base.clone() }
+    NetworkCard {
+        engine: json!({ "version": env!("CARGO_PKG_VERSION"), "seed": seed, "deterministic": true }),
+        distilled: None,
+        ..base.clone()
+    }
 }
 
 /// What is not 0 is there.

@@ -34,7 +34,8 @@ pub(super) fn measure(making: &Making<'_>, lambdas: &[f64], splits: &Splits<'_>)
     let n_rows = making.rows.y.len();
     let strata = making.rows.loss.has_classes().then_some(making.rows.y.as_slice());
     let of_repeat = |repeat: u64| -> Vec<u32> {
-        splits.fold_of_row(n_rows, strata, repeat).into_iter().map(|fold| u32::try_from(fold).unwrap_or(NEVER)).collect()
+        let of_row = splits.fold_of_row_together(making.rows.origins, n_rows, strata, repeat);
+        of_row.into_iter().map(|fold| u32::try_from(fold).unwrap_or(NEVER)).collect()
     };
     let repeats: Vec<Vec<u32>> = (0..splits.repeats).map(of_repeat).collect();
     let per_repeat = usize::try_from(splits.folds).unwrap_or(usize::MAX);

@@ -174,6 +174,7 @@ fn told_as_rules(dataset: &Dataset, spec: &ResolvedRules, design: &Design, model
         warnings,
         engine,
         promoted_from: None,
+        distilled: None,
     };
     let model = RulesModel { card, rules, indices: linear, values: own, deviations, path, cv };
     let finite = intercept.is_finite() && model.deviations.iter().all(|one| one.is_finite());

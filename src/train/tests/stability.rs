@@ -98,7 +98,7 @@ fn frequencies_are_those_of_fits_on_copied_halves() {
     let lambdas: Vec<f64> = model.path.iter().map(|row| row.lambda).collect();
     let mut supports = Vec::new();
     for pair in 0..10 {
-        let halves = stability().halves(SHAPE.0, None, pair);
+        let halves = stability().halves(None, SHAPE.0, None, pair);
         assert_eq!([0, 1].map(|side| halves.iter().filter(|half| **half == side).count()), [40, 40]);
         for side in [0, 1] {
             let half: Vec<Vec<f64>> = all.iter().zip(&halves).filter(|(_, half)| **half == side).map(|(row, _)| row.clone()).collect();

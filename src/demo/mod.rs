@@ -5,6 +5,7 @@
 
 mod data;
 mod draw;
+mod kinds;
 mod party;
 mod report;
 mod screen;
@@ -13,7 +14,7 @@ mod year;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -30,11 +31,17 @@ use talk::Talk;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Options of `sparsefit demo`.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct DemoOptions {
     /// Leave the server up until Ctrl-C.
     #[arg(long)]
     pub keep: bool,
+    /// Go on to every kind of model: elastic net, tree, network and its pruning, boosted trees and their student, compared.
+    #[arg(long)]
+    pub all: bool,
+    /// Where `--all` writes the page of the comparison.
+    #[arg(long, value_name = "FILE", default_value = "sparsefit-demo.html", requires = "all")]
+    pub page: PathBuf,
 }
 
 /// Tells the whole story on standard output.
@@ -48,7 +55,7 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     let mut screen = Screen::stdout();
     let told = AtomicBool::new(false);
     let story = async {
-        tell(&mut screen, server.addr, options, since).await?;
+        tell(&mut screen, server.addr, &options, since).await?;
         told.store(true, Ordering::Relaxed);
         if options.keep {
             std::future::pending::<()>().await;
@@ -98,7 +105,7 @@ fn config(folder: &Path) -> Config {
     }
 }
 
-async fn tell<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: DemoOptions, since: Instant) -> Result<(), Failure> {
+async fn tell<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: &DemoOptions, since: Instant) -> Result<(), Failure> {
     let talk = Talk::new(Client::new(address));
     let speeches = data::speeches()?;
     let version = talk.get("/version").await?;
@@ -110,11 +117,14 @@ async fn tell<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: De
     year::model(screen, &talk).await?;
     year::held_out(screen, &talk, &speeches).await?;
     party::act(screen, &talk, &speeches).await?;
+    if options.all {
+        kinds::act(screen, &talk, &speeches.held_out, &options.page).await?;
+    }
     go_on(screen, address, options, since)
 }
 
 /// The end: how long it took, and what to type next.
-fn go_on<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: DemoOptions, since: Instant) -> Result<(), Failure> {
+fn go_on<W: Write>(screen: &mut Screen<W>, address: SocketAddr, options: &DemoOptions, since: Instant) -> Result<(), Failure> {
     screen.heading("Go on from here")?;
     let took = format!("All of this took {:.1} s.", since.elapsed().as_secs_f64());
     if options.keep {

@@ -36,6 +36,12 @@ impl Talk {
         success("GET", path, &self.client.get(path).await?)
     }
 
+    /// `GET`, as a page.
+    pub(super) async fn page(&self, path: &str) -> Result<Bytes, Failure> {
+        let response = self.client.send("GET", path, &[("accept", "text/html")], Bytes::new()).await?;
+        if response.status.is_success() { Ok(response.body) } else { success("GET", path, &response).map(|_| Bytes::new()) }
+    }
+
     /// Uploads a gzipped JSON matrix under a name; answers the data set version.
     pub(super) async fn upload(&self, name: &str, body: Bytes) -> Result<Value, Failure> {
         let path = format!("/api/v1/datasets?name={name}");

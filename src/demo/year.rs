@@ -11,9 +11,9 @@ use super::report;
 use super::screen::Screen;
 use super::talk::{Talk, number, whole};
 
-const DATASET: &str = "addresses";
-const LASSO: &str = "year";
-const RIDGE: &str = "year-ridge";
+pub(super) const DATASET: &str = "addresses";
+pub(super) const LASSO: &str = "year";
+pub(super) const RIDGE: &str = "year-ridge";
 /// Predictions shown, less one.
 const SHOWN: usize = 8;
 /// Ridge needs smaller λ than the default path reaches where features outnumber rows; below 1 the error no longer changes.

@@ -8,8 +8,8 @@ use super::*;
 use crate::job::Progress;
 use crate::model::{KeptPath, Model};
 use crate::spec::{
-    Activation, Criterion, NetworkLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, Pruning, ResolvedDistill, ResolvedNetwork,
-    ResolvedTree, ScoreName, Teacher, TreeFolds, TreeSize, Work,
+    Activation, Criterion, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, Pruning, ResolvedDistill,
+    ResolvedEnsemble, ResolvedNetwork, ResolvedTree, ScoreName, Teacher, TreeFolds, TreeSize, Work,
 };
 
 fn going_on(_: &Progress) -> ControlFlow<Leave> {
@@ -33,6 +33,22 @@ fn network(loss: NetworkLoss) -> Work {
         batch_size: 16,
         seed: 1,
         early_stopping: None,
+        weights: false,
+        limits: RunLimits::default(),
+    }))
+}
+
+fn ensemble() -> Work {
+    Work::Ensemble(Box::new(ResolvedEnsemble {
+        kind: "ensemble".into(),
+        loss: NetworkLoss::Logistic,
+        n_trees: 10,
+        learning_rate: 0.2,
+        max_leaves: 4,
+        subsample: 1.0,
+        min_leaf_weight: None,
+        seed: 1,
+        early_stopping: Some(EarlyStopping { fraction: 0.2, patience: 3 }),
         weights: false,
         limits: RunLimits::default(),
     }))
@@ -136,6 +152,7 @@ fn what_is_told_of_the_student_is_of_the_true_labels_and_of_rows_it_has_not_seen
             Model::Tree(model) => &model.card.metrics,
             Model::Network(model) => &model.card.metrics,
             Model::Rules(model) => &model.card.metrics,
+            Model::Ensemble(model) => &model.card.metrics,
         };
         for (rows, key) in [(&parts.learnt, "train"), (&parts.held_out, "holdout")] {
             let mut weights = vec![0.0; 200];

@@ -1,4 +1,4 @@
-//! Ridge on wide, full data: Newton steps in the space of the rows.
+//! Ridge on wide data: Newton steps in the space of the rows.
 //!
 //! Without an L1 part every column moves, and where there are far more of them than rows their products are as good as singular:
 //! descent crawls. The coefficients of a minimum are D⁻¹X̃ᵀα/λ, D the L2 penalties, with a number α for each row (Saunders, Gammerman
@@ -20,6 +20,9 @@ use crate::numeric::widest;
 
 /// K takes no more than this share of the non-zeros of X.
 const SHARE: usize = 4;
+/// Passes over X that K may cost, and products of K that are made in the time of one non-zero of a pass.
+const PRICE: usize = 400;
+const PER_NONZERO: usize = 8;
 /// Columns multiplied at a time.
 const TOGETHER: usize = 4;
 /// Shorter steps that are tried.
@@ -32,12 +35,15 @@ pub(super) struct RowProducts {
 }
 
 impl Problem<'_> {
-    /// Whether steps in the rows are the way: ridge alone, rows few against the non-zeros, columns mostly full, all of them penalised.
+    /// Whether steps in the rows are the way: ridge alone, every column penalised, rows few against the non-zeros, and these so many that K
+    /// costs no more than a descent would.
     pub(super) fn goes_in_rows(&self) -> bool {
         let (n, nnz) = (self.data.x.n_rows, self.data.x.nnz());
-        let full = 2 * nnz >= n * self.data.x.len();
         let ridge = self.penalty.shape == Shape::Net && self.penalty.l1_ratio == 0.0 && self.free.is_empty() && !self.is_bounded();
-        ridge && full && SHARE * n * n <= nnz && self.l2.iter().any(|l2| *l2 > 0.0)
+        let squares = n.saturating_mul(n);
+        let worth =
+            SHARE.saturating_mul(squares) <= nnz && squares.saturating_mul(self.data.x.len()) <= nnz.saturating_mul(PRICE * PER_NONZERO);
+        ridge && worth && self.l2.iter().any(|l2| *l2 > 0.0)
     }
 }
 

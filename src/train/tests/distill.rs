@@ -142,7 +142,8 @@ fn a_student_of_a_teacher_that_knows_better_beats_what_the_labels_alone_teach() 
 fn what_is_told_of_the_student_is_of_the_true_labels_and_of_rows_it_has_not_seen() {
     let (clean, noisy) = wrongly_labelled(200, |_| Vec::new());
     let clever = fit(&clean.data, &logistic(1e-3), &Run::new(1, &going_on)).unwrap();
-    for student in [Work::Fit(Box::new(logistic(0.02))), tree(Criterion::Entropy, Some(3), Pruning::None), network(NetworkLoss::Logistic)] {
+    let lasso = Work::Fit(Box::new(logistic(0.02)));
+    for student in [lasso, tree(Criterion::Entropy, Some(3), Pruning::None), network(NetworkLoss::Logistic), ensemble()] {
         let spec = asked(by_model(), student, ScoreName::Auc);
         let Student { model, fidelity, .. } = taught(&noisy.data, teacher(&clever), &spec, 1).unwrap();
         // with weights the parts of the data set are what was measured

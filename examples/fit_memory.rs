@@ -43,6 +43,12 @@ fn shapes() -> Vec<(usize, usize, usize, usize, Value)> {
         (20_000, 20_000, 20, 0, with(&path, "non_negative", json!(true))),
         (20_000, 20_000, 20, 0, with(&cv, "loss", json!({"type": "huber", "delta": 0.5}))),
         (20_000, 20_000, 20, 2, with(&cv, "loss", json!({"type": "squared_hinge"}))),
+        (200, 20_000, 2_000, 0, with(&cv, "penalty", json!({"type": "l2"}))),
+        (20_000, 5_000, 20, 0, json!({"kind": "tree", "pruning": {"mode": "cv"}})),
+        (20_000, 5_000, 20, 2, json!({"kind": "ensemble", "n_trees": 30})),
+        (20_000, 5_000, 20, 5, json!({"kind": "ensemble", "n_trees": 10})),
+        (20_000, 5_000, 20, 0, json!({"kind": "network", "hidden": [32], "epochs": 2})),
+        (50_000, 50_000, 20, 5, json!({"kind": "network", "hidden": [64, 32], "epochs": 2})),
     ]
 }
 
@@ -89,9 +95,9 @@ fn measure((rows, columns, per_row, classes, asked): &(usize, usize, usize, usiz
     let opened = dataset::open(&directory.path().join("data"), None, meta.clone(), true).unwrap();
     let body = json!({"type": "fit", "model": "m", "dataset": {"name": "d"}, "spec": asked});
     let request = spec::parse_job(body.to_string().as_bytes(), &limits.spec).unwrap();
-    let (fit, _) = request.fit().unwrap().resolve(&meta, None).unwrap();
+    let (work, _) = request.work.resolve_fit(&meta, None).unwrap().unwrap();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let estimate = spec::estimate(&meta, &fit, threads as u64);
+    let estimate = work.estimate(&meta, threads as u64);
 
     let (before, peak, over) = (anonymous(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let watcher = std::thread::spawn({
@@ -104,7 +110,7 @@ fn measure((rows, columns, per_row, classes, asked): &(usize, usize, usize, usiz
         }
     });
     let observe = |_: &sparsefit::job::Progress| ControlFlow::Continue(());
-    let _model = train::fit(&opened, &fit, &train::Run::new(threads, &observe)).unwrap();
+    let _model = train::fit_any(&opened, &work, &train::Run::new(threads, &observe)).unwrap();
     over.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
     let measured = peak.load(Ordering::Relaxed).saturating_sub(before) as f64 / 1024.0;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use sparsefit::dataset::{self, Dataset, Encoding, Format, IngestLimits, Upload};
 use sparsefit::model::Model;
-use sparsefit::spec::{Asked, SpecLimits, parse_job, rules_estimate};
+use sparsefit::spec::{SpecLimits, parse_job};
 use sparsefit::train::{self, Run};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -71,20 +71,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn fit(data: &Dataset, spec: &Value, threads: usize) -> Result<Model, Box<dyn Error>> {
     let limits = SpecLimits { path_values: 10_000, folds: 1000, max_epochs: 1_000_000_000, max_runtime_s: 1e6 };
     let body = json!({ "type": "fit", "model": "m", "dataset": { "name": "d" }, "spec": spec });
-    let run = Run::new(threads, &|_| ControlFlow::Continue(()));
     let wrong = |fault: sparsefit::fault::Fault| format!("{fault:?}");
-    Ok(match parse_job(body.to_string().as_bytes(), &limits).map_err(wrong)?.work {
-        Asked::Fit(fit) => Model::Linear(train::fit(data, &fit.resolve(&data.meta, None).map_err(wrong)?.0, &run)?),
-        Asked::Tree(tree) => Model::Tree(train::grow(data, &tree.resolve(&data.meta).map_err(wrong)?.0, &run)?.0),
-        Asked::Rules(rules) => {
-            let resolved = rules.resolve(&data.meta).map_err(wrong)?.0;
-            println!("{}", json!({ "estimate": rules_estimate(&data.meta, &resolved, threads as u64) }));
-            Model::Rules(train::rules(data, &resolved, &run)?)
-        }
-        Asked::Network(network) => Model::Network(train::network(data, &network.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
-        Asked::Ensemble(ensemble) => Model::Ensemble(train::ensemble(data, &ensemble.resolve(&data.meta).map_err(wrong)?.0, &run)?.model),
-        Asked::Evaluate(_) | Asked::Compare(_) | Asked::Prune(_) | Asked::Distill(_) => return Err("only fits are measured".into()),
-    })
+    let asked = parse_job(body.to_string().as_bytes(), &limits).map_err(wrong)?.work;
+    let (work, _) = asked.resolve_fit(&data.meta, None).map_err(wrong)?.ok_or("only fits are measured")?;
+    println!("{}", json!({ "estimate": work.estimate(&data.meta, threads as u64) }));
+    Ok(train::fit_any(data, &work, &Run::new(threads, &|_| ControlFlow::Continue(())))?.0)
 }
 
 fn read(file: &str) -> Result<String, Box<dyn Error>> {

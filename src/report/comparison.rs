@@ -5,6 +5,9 @@ use super::{ComparisonReport, Picture};
 use crate::dataset::Class;
 use crate::model::{ComparedModel, ComparedPrediction, Comparison, Disagreement};
 
+/// More models than this are numbered where each has a column.
+const NAMED_COLUMNS: usize = 5;
+
 /// The page; `pictures` stand below the recommendation.
 pub fn comparison_page(report: &ComparisonReport<'_>, pictures: &[Picture]) -> String {
     let comparison = report.comparison;
@@ -172,12 +175,19 @@ fn overlap(page: &mut Html, comparison: &Comparison) {
     }
     page.heading("Features in common").raw("<div class=\"wide\"><table><caption>");
     page.raw("Features that both models use as a share of those that either uses (Jaccard), and how many.</caption><thead><tr><th></th>");
-    for row in &comparison.data {
-        page.raw("<th class=\"n\">").name(&title(row)).raw("</th>");
+    // names of many would not find room side by side
+    let numbered = comparison.data.len() > NAMED_COLUMNS;
+    for (at, row) in comparison.data.iter().enumerate() {
+        page.raw("<th class=\"n\">");
+        if numbered { page.text(&(at + 1).to_string()) } else { page.name(&title(row)) }.raw("</th>");
     }
     page.raw("</tr></thead><tbody>\n");
-    for ((row, jaccard), shared) in comparison.data.iter().zip(jaccard).zip(shared) {
-        page.raw("<tr><th scope=\"row\">").name(&title(row)).raw("</th>");
+    for (at, ((row, jaccard), shared)) in comparison.data.iter().zip(jaccard).zip(shared).enumerate() {
+        page.raw("<tr><th scope=\"row\">");
+        if numbered {
+            page.raw("<span class=\"dim\">").text(&(at + 1).to_string()).raw("</span>\u{2002}");
+        }
+        page.name(&title(row)).raw("</th>");
         for (jaccard, shared) in jaccard.iter().zip(shared) {
             page.raw("<td class=\"n heat\" style=\"--v:").text(&format!("{:.3}", jaccard.clamp(0.0, 1.0))).raw("\">");
             page.text(&format!("{jaccard:.2}")).raw("<span class=\"sub\">").text(&count(*shared)).raw("</span></td>");

@@ -7,7 +7,7 @@ use super::fields::{Fields, Problems, WHOLE_MAX};
 use super::limits::parse_limits;
 use super::network::n_outputs;
 use super::parse_fit::parse_weights;
-use super::trained::{EarlyStopping, NetworkLoss, check_held_out, natural_loss, parse_early_stopping, parse_natural_loss};
+use super::trained::{EarlyStopping, NaturalLoss, check_held_out, natural_loss, parse_early_stopping, parse_natural_loss};
 use super::{AskedWeights, RunLimits, SpecLimits};
 use crate::dataset::Meta;
 use crate::fault::Fault;
@@ -26,7 +26,7 @@ const SCORES_MAX: u64 = 1 << 32;
 /// An ensemble as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnsembleSpec {
-    loss: Option<NetworkLoss>,
+    loss: Option<NaturalLoss>,
     n_trees: u64,
     learning_rate: f64,
     max_leaves: u64,
@@ -44,7 +44,7 @@ pub struct EnsembleSpec {
 pub struct ResolvedEnsemble {
     /// `ensemble`.
     pub kind: String,
-    pub loss: NetworkLoss,
+    pub loss: NaturalLoss,
     /// Rounds: each adds a tree, or one for each of more than two classes.
     pub n_trees: u64,
     /// Share of the best step that each tree takes.

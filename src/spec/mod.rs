@@ -68,7 +68,7 @@ pub use resolve::{PILOT_FOLDS, feature_index};
 pub use rules::{ResolvedRules, RuleTrees, RulesSpec};
 pub use selection::{CrossValidation, Holdout, Rule, Selection, Splits};
 pub use stability::Stability;
-pub use trained::{EarlyStopping, NetworkLoss};
+pub use trained::{EarlyStopping, NaturalLoss};
 pub use tree::{Criterion, Pruning, ResolvedTree, TreeFolds, TreeSize, TreeSpec};
 pub use work::{Asked, Work};
 

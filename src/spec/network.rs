@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::fields::{Fields, Problems, WHOLE_MAX, show};
 use super::limits::parse_limits;
 use super::parse_fit::parse_weights;
-use super::trained::{EarlyStopping, NetworkLoss, check_held_out, natural_loss, parse_early_stopping, parse_natural_loss};
+use super::trained::{EarlyStopping, NaturalLoss, check_held_out, natural_loss, parse_early_stopping, parse_natural_loss};
 use super::{AskedWeights, RunLimits, SpecLimits};
 use crate::dataset::Meta;
 use crate::fault::Fault;
@@ -74,7 +74,7 @@ pub struct NetworkPenalty {
 /// A network as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSpec {
-    loss: Option<NetworkLoss>,
+    loss: Option<NaturalLoss>,
     hidden: Vec<u64>,
     activation: Activation,
     optimizer: Optimizer,
@@ -94,7 +94,7 @@ pub struct NetworkSpec {
 pub struct ResolvedNetwork {
     /// `network`.
     pub kind: String,
-    pub loss: NetworkLoss,
+    pub loss: NaturalLoss,
     /// Units of each hidden layer, the first one first.
     pub hidden: Vec<u64>,
     pub activation: Activation,

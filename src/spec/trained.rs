@@ -17,13 +17,13 @@ const PATIENCE_MAX: u64 = 10_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
-pub enum NetworkLoss {
+pub enum NaturalLoss {
     Squared,
     Logistic,
     Multinomial,
 }
 
-impl NetworkLoss {
+impl NaturalLoss {
     /// How it is called in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,11 +44,11 @@ pub struct EarlyStopping {
 }
 
 /// `loss` of a specification; `None` = auto.
-pub(super) fn parse_natural_loss(spec: &mut Fields, problems: &mut Problems) -> Option<NetworkLoss> {
+pub(super) fn parse_natural_loss(spec: &mut Fields, problems: &mut Problems) -> Option<NaturalLoss> {
     match spec.word("loss", &["auto", "squared", "logistic", "multinomial"], problems) {
-        Some("squared") => Some(NetworkLoss::Squared),
-        Some("logistic") => Some(NetworkLoss::Logistic),
-        Some("multinomial") => Some(NetworkLoss::Multinomial),
+        Some("squared") => Some(NaturalLoss::Squared),
+        Some("logistic") => Some(NaturalLoss::Logistic),
+        Some("multinomial") => Some(NaturalLoss::Multinomial),
         _ => None,
     }
 }
@@ -78,25 +78,25 @@ pub(super) fn check_held_out(early: Option<EarlyStopping>, meta: &Meta, problems
 ///
 /// # Errors
 /// `invalid_target` where another was asked for, or the target cannot be learnt.
-pub(super) fn natural_loss(what: &str, asked: Option<NetworkLoss>, meta: &Meta) -> Result<NetworkLoss, Fault> {
+pub(super) fn natural_loss(what: &str, asked: Option<NaturalLoss>, meta: &Meta) -> Result<NaturalLoss, Fault> {
     let unfit = |detail: String| Err(Fault::at_pointer(Code::InvalidTarget, LOSS, detail));
     let natural = match meta.target.classes.as_deref() {
-        None => NetworkLoss::Squared,
+        None => NaturalLoss::Squared,
         Some([] | [_]) => return unfit("the target has one class only: nothing is left to tell it from".into()),
-        Some([_, _]) => NetworkLoss::Logistic,
+        Some([_, _]) => NaturalLoss::Logistic,
         Some(classes) if classes.len() > CLASSES_MAX => {
             return unfit(format!("{what} tells at most {CLASSES_MAX} classes apart, and the target has {}", classes.len()));
         }
-        Some(_) => NetworkLoss::Multinomial,
+        Some(_) => NaturalLoss::Multinomial,
     };
     match asked {
         Some(asked) if asked != natural => unfit(format!(
             "{} is not the loss of this target, which is {}; use {} or auto",
             asked.name(),
             match natural {
-                NetworkLoss::Squared => "numbers",
-                NetworkLoss::Logistic => "two classes",
-                NetworkLoss::Multinomial => "more than two classes",
+                NaturalLoss::Squared => "numbers",
+                NaturalLoss::Logistic => "two classes",
+                NaturalLoss::Multinomial => "more than two classes",
             },
             natural.name()
         )),

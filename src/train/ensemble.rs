@@ -11,7 +11,7 @@ use super::{Run, TrainError, unfit};
 use crate::dataset::Dataset;
 use crate::job::Warning;
 use crate::model::{EnsembleCard, EnsembleModel, EnsembleSelection, EnsembleSparsity, Forest, Model, TIME_LIMIT};
-use crate::spec::{NetworkLoss, ResolvedEnsemble};
+use crate::spec::{NaturalLoss, ResolvedEnsemble};
 use crate::tree::{self, Bins, Boosted, BoostedLoss, Boosting, Grown, Hands, Leaves, Sampled, Target, Tree, boost};
 
 /// A leaf holds about as much weight as so many rows, unless the specification says more or less.
@@ -74,12 +74,12 @@ pub fn ensemble(dataset: &Dataset, spec: &ResolvedEnsemble, run: &Run<'_>) -> Re
 }
 
 /// The target as the loss sees it: numbers, ±1, or the number of each row's class.
-fn target(dataset: &Dataset, loss: NetworkLoss) -> Result<(BoostedLoss, Cow<'_, [f64]>), TrainError> {
+fn target(dataset: &Dataset, loss: NaturalLoss) -> Result<(BoostedLoss, Cow<'_, [f64]>), TrainError> {
     let y = &*dataset.y;
     match (loss, dataset.meta.target.classes.as_deref()) {
-        (NetworkLoss::Squared, None) => Ok((BoostedLoss::Squared, y.into())),
-        (NetworkLoss::Logistic, Some([_, _])) => Ok((BoostedLoss::Logistic, y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect())),
-        (NetworkLoss::Multinomial, Some(classes)) => Ok((BoostedLoss::Multinomial { classes: classes.len() }, y.into())),
+        (NaturalLoss::Squared, None) => Ok((BoostedLoss::Squared, y.into())),
+        (NaturalLoss::Logistic, Some([_, _])) => Ok((BoostedLoss::Logistic, y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect())),
+        (NaturalLoss::Multinomial, Some(classes)) => Ok((BoostedLoss::Multinomial { classes: classes.len() }, y.into())),
         _ => Err(unfit("invalid_target", "The target is not what the loss asks for.")),
     }
 }
@@ -158,9 +158,9 @@ fn importances(trees: &[Tree], used: &[u32]) -> Vec<f64> {
 
 fn objective(spec: &ResolvedEnsemble) -> String {
     let loss = match spec.loss {
-        NetworkLoss::Squared => "½(y_i − f_i)²",
-        NetworkLoss::Logistic => "log(1 + exp(−y_i·f_i)), y = ±1",
-        NetworkLoss::Multinomial => "−log softmax(f_i)[y_i]",
+        NaturalLoss::Squared => "½(y_i − f_i)²",
+        NaturalLoss::Logistic => "log(1 + exp(−y_i·f_i)), y = ±1",
+        NaturalLoss::Multinomial => "−log softmax(f_i)[y_i]",
     };
     format!("(1/Σs) Σ s_i·loss_i, f = base + Σ_trees leaf(x), made smaller tree by tree; loss = {loss}")
 }

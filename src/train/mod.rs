@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, SQL or clocks, and starts no threads but those of one cross-validation, or of halves of the rows.
 
 mod adaptive;
+mod any;
 mod arm;
 mod card;
 mod checkpoint;
@@ -44,6 +45,7 @@ mod warm;
 
 use std::ops::ControlFlow;
 
+pub use any::fit_any;
 pub use checkpoint::{Checkpoint, Done, Part, fingerprint};
 pub use compare::{Contender, Origin, compare};
 pub use distill::{Student, TeacherModel, distill};

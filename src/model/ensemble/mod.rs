@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Distilled, SizedQuality, TIME_LIMIT, Tradeoff, sparsity};
 use crate::dataset::Class;
 use crate::job::Warning;
-use crate::spec::{NetworkLoss, ResolvedEnsemble};
+use crate::spec::{NaturalLoss, ResolvedEnsemble};
 
 pub use forest::Forest;
 pub(super) use stored::VERSION;
@@ -134,7 +134,7 @@ impl EnsembleModel {
     /// What more trees bring, on the rows held out; `None` where there were none, or nothing was grown.
     pub fn tradeoff(&self) -> Option<Tradeoff> {
         let selection = self.card.selection.as_ref().filter(|selection| selection.held_out_loss.len() > 1)?;
-        let (measure, times) = if self.card.fit.loss == NetworkLoss::Squared { ("mse", 2.0) } else { ("log_loss", 1.0) };
+        let (measure, times) = if self.card.fit.loss == NaturalLoss::Squared { ("mse", 2.0) } else { ("log_loss", 1.0) };
         let sized = |(&size, &loss): (&u64, &f64)| SizedQuality { size, quality: times * loss, se: None };
         let rows = selection.leaves.iter().zip(&selection.held_out_loss).map(sized).collect();
         Some(Tradeoff::of(measure, true, true, rows))

@@ -23,7 +23,7 @@ fn trees([a, b, c, d, e, f]: [f64; 6]) -> Forest {
     trees
 }
 
-fn model(loss: NetworkLoss, base: &[f64], classes: Option<&[&str]>) -> EnsembleModel {
+fn model(loss: NaturalLoss, base: &[f64], classes: Option<&[&str]>) -> EnsembleModel {
     let trees = trees([1.0, -0.5, 0.25, 2.0, -4.0, 0.125]);
     let fit = ResolvedEnsemble {
         kind: "ensemble".into(),
@@ -65,9 +65,9 @@ fn model(loss: NetworkLoss, base: &[f64], classes: Option<&[&str]>) -> EnsembleM
 
 fn all() -> [EnsembleModel; 3] {
     [
-        model(NetworkLoss::Squared, &[10.0], None),
-        model(NetworkLoss::Logistic, &[-1.0], Some(&["no", "yes"])),
-        model(NetworkLoss::Multinomial, &[0.5, -0.5, 0.0], Some(&["a", "b", "c"])),
+        model(NaturalLoss::Squared, &[10.0], None),
+        model(NaturalLoss::Logistic, &[-1.0], Some(&["no", "yes"])),
+        model(NaturalLoss::Multinomial, &[0.5, -0.5, 0.0], Some(&["a", "b", "c"])),
     ]
 }
 
@@ -117,7 +117,7 @@ fn what_an_ensemble_does_not_have_is_refused_by_name() {
 
 #[test]
 fn an_ensemble_survives_its_stored_form_and_every_cut_and_flip_is_noticed() {
-    let mut none = model(NetworkLoss::Squared, &[2.0], None);
+    let mut none = model(NaturalLoss::Squared, &[2.0], None);
     (none.trees, none.importances) = (Forest::default(), Vec::new());
     none.card.sparsity = EnsembleSparsity::of(&none.trees, 10);
     for original in all().into_iter().chain([none]) {
@@ -136,7 +136,7 @@ fn an_ensemble_survives_its_stored_form_and_every_cut_and_flip_is_noticed() {
 #[test]
 fn no_ensemble_is_stored_that_is_none() {
     let wrong = |change: &dyn Fn(&mut EnsembleModel)| {
-        let mut bad = model(NetworkLoss::Squared, &[10.0], None);
+        let mut bad = model(NaturalLoss::Squared, &[10.0], None);
         change(&mut bad);
         assert!(bad.check().is_err(), "{bad:?}");
     };
@@ -174,7 +174,7 @@ fn its_size_is_that_of_all_trees() {
     let traded = Model::Ensemble(numbers).traded(None).unwrap();
     assert_eq!((traded.selected, traded.sizes, traded.tradeoff.best, traded.tradeoff.rows.len()), (Some(3), "leaves", Some(3), 4));
     assert!(traded.tradeoff.held_out && traded.tradeoff.less_is_better);
-    let mut alone = model(NetworkLoss::Squared, &[10.0], None);
+    let mut alone = model(NaturalLoss::Squared, &[10.0], None);
     alone.card.selection = None;
     assert!(Model::Ensemble(alone).traded(None).is_none());
 }
@@ -182,7 +182,7 @@ fn its_size_is_that_of_all_trees() {
 proptest! {
     #[test]
     fn arbitrary_changes_of_the_arrays_never_panic(changes in proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u32>()), 1..4)) {
-        let mut changed = model(NetworkLoss::Squared, &[10.0], None);
+        let mut changed = model(NaturalLoss::Squared, &[10.0], None);
         for (which, at, to) in changes {
             let arrays = [&mut changed.trees.starts, &mut changed.trees.features, &mut changed.trees.rights];
             let array = arrays.into_iter().nth(usize::from(which % 3)).unwrap();

@@ -8,11 +8,11 @@ use super::*;
 use crate::dataset::Damaged;
 use crate::fault::Code;
 use crate::model::{KeptPath, Model, PredictFormat, PredictLimits, PredictOptions, Predictor};
-use crate::spec::{NetworkLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, RunLimits};
+use crate::spec::{NaturalLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, RunLimits};
 
 const LIMITS: PredictLimits = PredictLimits { rows: 4, row_nnz: 200, index_max: (1 << 31) - 1 };
 
-fn fit(loss: NetworkLoss, hidden: &[u64], activation: Activation) -> ResolvedNetwork {
+fn fit(loss: NaturalLoss, hidden: &[u64], activation: Activation) -> ResolvedNetwork {
     ResolvedNetwork {
         kind: "network".into(),
         loss,
@@ -33,9 +33,9 @@ fn fit(loss: NetworkLoss, hidden: &[u64], activation: Activation) -> ResolvedNet
 fn network(classes: Option<Vec<Class>>, activation: Activation) -> NetworkModel {
     let outputs = classes.as_ref().map_or(1, |classes| if classes.len() == 2 { 1 } else { classes.len() });
     let loss = match outputs {
-        1 if classes.is_none() => NetworkLoss::Squared,
-        1 => NetworkLoss::Logistic,
-        _ => NetworkLoss::Multinomial,
+        1 if classes.is_none() => NaturalLoss::Squared,
+        1 => NaturalLoss::Logistic,
+        _ => NaturalLoss::Multinomial,
     };
     let first = Layer::of(2, vec![0.25, -0.5], vec![1.0, 0.0, 0.0, -2.0]);
     let second = Layer::of(2, (0..outputs).map(|k| k as f64 / 4.0).collect(), (0..2 * outputs).map(|at| at as f64 - 1.0).collect());

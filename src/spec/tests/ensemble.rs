@@ -14,7 +14,7 @@ fn ensemble(spec: &str) -> Result<EnsembleSpec, Fault> {
 fn defaults_are_filled_in_stored_and_can_be_posted_again() {
     let (resolved, warnings) = ensemble(r#"{"kind":"ensemble"}"#).unwrap().resolve(&regression()).unwrap();
     assert!(warnings.is_empty());
-    assert_eq!((resolved.loss, resolved.n_trees, resolved.learning_rate, resolved.max_leaves), (NetworkLoss::Squared, 200, 0.1, 31));
+    assert_eq!((resolved.loss, resolved.n_trees, resolved.learning_rate, resolved.max_leaves), (NaturalLoss::Squared, 200, 0.1, 31));
     assert_eq!((resolved.subsample, resolved.min_leaf_weight, resolved.seed, resolved.weights), (1.0, None, 0, false));
     assert_eq!(resolved.early_stopping, Some(EarlyStopping { fraction: 0.1, patience: 10 }));
     let full = r#"{"kind":"ensemble","loss":"logistic","n_trees":7,"learning_rate":1,"max_leaves":2,"subsample":0.5,"min_leaf_weight":0,
@@ -32,8 +32,8 @@ fn defaults_are_filled_in_stored_and_can_be_posted_again() {
 #[test]
 fn the_loss_follows_from_the_target() {
     let loss = |meta: &Meta| ensemble(r#"{"kind":"ensemble","loss":"auto"}"#).unwrap().resolve(meta).unwrap().0.loss;
-    assert_eq!((loss(&regression()), loss(&meta(TargetKind::Count, &[]))), (NetworkLoss::Squared, NetworkLoss::Squared));
-    assert_eq!((loss(&binary()), loss(&meta(TargetKind::Multiclass, &[1.0, 2.0, 5.0]))), (NetworkLoss::Logistic, NetworkLoss::Multinomial));
+    assert_eq!((loss(&regression()), loss(&meta(TargetKind::Count, &[]))), (NaturalLoss::Squared, NaturalLoss::Squared));
+    assert_eq!((loss(&binary()), loss(&meta(TargetKind::Multiclass, &[1.0, 2.0, 5.0]))), (NaturalLoss::Logistic, NaturalLoss::Multinomial));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn pruning(spec: &str) -> Result<PruneSpec, Fault> {
 fn defaults_are_filled_in_stored_and_can_be_posted_again() {
     let (resolved, warnings) = network(r#"{"kind":"network"}"#).unwrap().resolve(&regression()).unwrap();
     assert!(warnings.is_empty());
-    assert_eq!((resolved.loss, &*resolved.hidden, resolved.activation), (NetworkLoss::Squared, &[64][..], Activation::Relu));
+    assert_eq!((resolved.loss, &*resolved.hidden, resolved.activation), (NaturalLoss::Squared, &[64][..], Activation::Relu));
     assert_eq!(resolved.optimizer, Optimizer::Adam { learning_rate: 1e-3 });
     assert_eq!(resolved.early_stopping, Some(EarlyStopping { fraction: 0.1, patience: 5 }));
     let full = r#"{"kind":"network","loss":"logistic","hidden":[32,16,8],"activation":"tanh","optimizer":{"type":"sgd","learning_rate":0.1},

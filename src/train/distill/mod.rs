@@ -17,9 +17,9 @@ use super::compare::{Judged, Told, about, fidelity, while_fitting};
 use super::evaluate::Pace;
 use super::latency::Clock;
 use super::parts::Parts;
-use super::{Run, TrainError, ensemble, evaluate, fit, grow, network, rules, unfit};
+use super::{Run, TrainError, evaluate, fit_any, unfit};
 use crate::dataset::{Dataset, Names};
-use crate::model::{Distilled, Fidelity, KeptPath, Model, PathPoints};
+use crate::model::{Distilled, Fidelity, KeptPath, Model};
 use crate::spec::{ResolvedDistill, Teacher, Work, feature_index};
 
 use lesson::{Lesson, Says};
@@ -142,23 +142,8 @@ fn column_of(dataset: &Dataset, spec: &ResolvedDistill) -> Result<Option<u32>, T
     feature.map(Some).ok_or_else(|| unfit("invalid_parameter", format!("The column {column:?} names no feature.")))
 }
 
-/// A fit of any kind, and the path that it chose from.
+/// A fit within the distillation.
 fn learn(dataset: &Dataset, spec: &Work, run: &Run<'_>, pace: &Pace<'_>) -> Result<(Model, Option<KeptPath>), TrainError> {
     let observe = while_fitting(run, pace);
-    let path = std::sync::Mutex::new(None);
-    let points = |points: PathPoints| *path.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(points);
-    let run = Run { points: &points, on_thread: run.on_thread, ..Run::new(run.threads, &observe) };
-    match spec {
-        Work::Fit(spec) => {
-            let model = Model::Linear(fit(dataset, spec, &run)?);
-            Ok((model, path.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map(KeptPath::Linear)))
-        }
-        Work::Tree(spec) => grow(dataset, spec, &run).map(|(model, path)| (Model::Tree(model), Some(KeptPath::Tree(path)))),
-        Work::Rules(spec) => rules(dataset, spec, &run).map(|model| (Model::Rules(model), None)),
-        Work::Network(spec) => network(dataset, spec, &run).map(|trained| (Model::Network(trained.model), None)),
-        Work::Ensemble(spec) => ensemble(dataset, spec, &run).map(|grown| (Model::Ensemble(grown.model), None)),
-        Work::Evaluate(_) | Work::Compare(_) | Work::Prune(_) | Work::Distill(_) => {
-            Err(unfit("internal_error", "A student must be a fit."))
-        }
-    }
+    fit_any(dataset, spec, &Run { on_thread: run.on_thread, ..Run::new(run.threads, &observe) })
 }

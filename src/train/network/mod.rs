@@ -17,7 +17,7 @@ use crate::model::{self, Model, NetworkCard, NetworkModel, NetworkSparsity, TIME
 use crate::network::{
     self, Activation, Compact, Data, Halt, Hands, Network, Optimizer, Options, Penalty, Start, Target, Trained, Unfit, train,
 };
-use crate::spec::{self, NetworkLoss, NetworkPenaltyType, ResolvedNetwork};
+use crate::spec::{self, NaturalLoss, NetworkPenaltyType, ResolvedNetwork};
 
 pub use prune::{PrunedNetwork, prune_network};
 pub(super) use rows::Scaling;
@@ -53,10 +53,10 @@ enum Wanted {
 
 impl Wanted {
     /// Of a target of two classes, of more, or of numbers that are centred and scaled over the rows that are learnt from.
-    fn of(dataset: &Dataset, loss: NetworkLoss, weights: Option<&[f64]>, learnt: &[u32]) -> Result<Self, TrainError> {
+    fn of(dataset: &Dataset, loss: NaturalLoss, weights: Option<&[f64]>, learnt: &[u32]) -> Result<Self, TrainError> {
         let unfitting = || unfit("invalid_target", "The target is not what the loss asks for.");
         match (loss, dataset.meta.target.classes.as_deref()) {
-            (NetworkLoss::Squared, None) => {
+            (NaturalLoss::Squared, None) => {
                 let weight = |row: &u32| weights.map_or(1.0, |weights| weights[*row as usize]);
                 let y = |row: &u32| dataset.y[*row as usize];
                 let total: f64 = learnt.iter().map(weight).sum();
@@ -71,8 +71,8 @@ impl Wanted {
                 let spread = if spread > 0.0 && spread.is_finite() { spread } else { 1.0 };
                 Ok(Self::numbers(dataset, center, spread))
             }
-            (NetworkLoss::Logistic, Some([_, _])) => Ok(Self::Signs(dataset.y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect())),
-            (NetworkLoss::Multinomial, Some(classes)) => {
+            (NaturalLoss::Logistic, Some([_, _])) => Ok(Self::Signs(dataset.y.iter().map(|y| if *y > 0.0 { 1.0 } else { -1.0 }).collect())),
+            (NaturalLoss::Multinomial, Some(classes)) => {
                 Ok(Self::Classes { of_row: dataset.y.iter().map(|y| *y as u32).collect(), n: classes.len() })
             }
             _ => Err(unfitting()),
@@ -210,9 +210,9 @@ fn options(spec: &ResolvedNetwork) -> Options {
 
 fn objective(spec: &ResolvedNetwork) -> String {
     let loss = match spec.loss {
-        NetworkLoss::Squared => "½(y_i − f_i)², y centred and scaled to a standard deviation of 1",
-        NetworkLoss::Logistic => "log(1 + exp(−y_i·f_i)), y = ±1",
-        NetworkLoss::Multinomial => "−log softmax(f_i)[y_i]",
+        NaturalLoss::Squared => "½(y_i − f_i)², y centred and scaled to a standard deviation of 1",
+        NaturalLoss::Logistic => "log(1 + exp(−y_i·f_i)), y = ±1",
+        NaturalLoss::Multinomial => "−log softmax(f_i)[y_i]",
     };
     let penalty = match spec.penalty.kind {
         NetworkPenaltyType::None => "",

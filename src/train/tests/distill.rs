@@ -8,7 +8,7 @@ use super::*;
 use crate::job::Progress;
 use crate::model::{KeptPath, Model};
 use crate::spec::{
-    Activation, Criterion, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, Pruning, ResolvedDistill,
+    Activation, Criterion, EarlyStopping, NaturalLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, Pruning, ResolvedDistill,
     ResolvedEnsemble, ResolvedNetwork, ResolvedTree, ScoreName, Teacher, TreeFolds, TreeSize, Work,
 };
 
@@ -21,7 +21,7 @@ fn tree(criterion: Criterion, depth: Option<u32>, pruning: Pruning) -> Work {
     Work::Tree(Box::new(ResolvedTree { kind: "tree".into(), criterion, size, pruning, weights: true, limits: RunLimits::default() }))
 }
 
-fn network(loss: NetworkLoss) -> Work {
+fn network(loss: NaturalLoss) -> Work {
     Work::Network(Box::new(ResolvedNetwork {
         kind: "network".into(),
         loss,
@@ -41,7 +41,7 @@ fn network(loss: NetworkLoss) -> Work {
 fn ensemble() -> Work {
     Work::Ensemble(Box::new(ResolvedEnsemble {
         kind: "ensemble".into(),
-        loss: NetworkLoss::Logistic,
+        loss: NaturalLoss::Logistic,
         n_trees: 10,
         learning_rate: 0.2,
         max_leaves: 4,
@@ -143,7 +143,7 @@ fn what_is_told_of_the_student_is_of_the_true_labels_and_of_rows_it_has_not_seen
     let (clean, noisy) = wrongly_labelled(200, |_| Vec::new());
     let clever = fit(&clean.data, &logistic(1e-3), &Run::new(1, &going_on)).unwrap();
     let lasso = Work::Fit(Box::new(logistic(0.02)));
-    for student in [lasso, tree(Criterion::Entropy, Some(3), Pruning::None), network(NetworkLoss::Logistic), ensemble()] {
+    for student in [lasso, tree(Criterion::Entropy, Some(3), Pruning::None), network(NaturalLoss::Logistic), ensemble()] {
         let spec = asked(by_model(), student, ScoreName::Auc);
         let Student { model, fidelity, .. } = taught(&noisy.data, teacher(&clever), &spec, 1).unwrap();
         // with weights the parts of the data set are what was measured
@@ -242,7 +242,7 @@ fn a_student_is_the_same_for_any_number_of_threads() {
     let clever = fit(&clean.data, &logistic(1e-3), &Run::new(1, &going_on)).unwrap();
     let folds = Pruning::Cv(TreeFolds { folds: 3, stratify: true, seed: 2, rule: Rule::Min });
     let path = ResolvedFit { loss: Loss::Logistic { positive_class: Class::Number(1.0) }, ..path_with_cv(Rule::OneSe) };
-    for student in [tree(Criterion::Gini, None, folds), Work::Fit(Box::new(path)), network(NetworkLoss::Logistic)] {
+    for student in [tree(Criterion::Gini, None, folds), Work::Fit(Box::new(path)), network(NaturalLoss::Logistic)] {
         let spec = ResolvedDistill { augment: 1, ..asked(by_model(), student, ScoreName::Auc) };
         let [one, other] = [1, 3].map(|threads| taught(&noisy.data, teacher(&clever), &spec, threads).unwrap());
         assert_eq!(one, other);

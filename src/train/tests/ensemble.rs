@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::model::{EnsembleModel, Model, Predictor, TIME_LIMIT};
-use crate::spec::{Criterion, EarlyStopping, NetworkLoss, Pruning, ResolvedEnsemble, ResolvedTree, Rule, TreeFolds, TreeSize};
+use crate::spec::{Criterion, EarlyStopping, NaturalLoss, Pruning, ResolvedEnsemble, ResolvedTree, Rule, TreeFolds, TreeSize};
 
-fn fit_of(loss: NetworkLoss) -> ResolvedEnsemble {
+fn fit_of(loss: NaturalLoss) -> ResolvedEnsemble {
     ResolvedEnsemble {
         kind: "ensemble".into(),
         loss,
@@ -40,16 +40,16 @@ fn curved((n_rows, seed): (usize, u64), target: impl Fn(f64) -> String, more: &s
 }
 
 /// Numbers, two classes, three classes; what their score is.
-fn cases(rows: (usize, u64)) -> [(Fixture, NetworkLoss, &'static str); 3] {
+fn cases(rows: (usize, u64)) -> [(Fixture, NaturalLoss, &'static str); 3] {
     let third = |y: f64| match y {
         low if low < -0.7 => "\"low\"".to_owned(),
         mid if mid < 0.7 => "\"mid\"".to_owned(),
         _ => "\"high\"".to_owned(),
     };
     [
-        (curved(rows, |y| (1000.0 + y).to_string(), ""), NetworkLoss::Squared, "r2"),
-        (curved(rows, |y| u8::from(y > 0.0).to_string(), ""), NetworkLoss::Logistic, "auc"),
-        (curved(rows, third, ""), NetworkLoss::Multinomial, "accuracy"),
+        (curved(rows, |y| (1000.0 + y).to_string(), ""), NaturalLoss::Squared, "r2"),
+        (curved(rows, |y| u8::from(y > 0.0).to_string(), ""), NaturalLoss::Logistic, "auc"),
+        (curved(rows, third, ""), NaturalLoss::Multinomial, "accuracy"),
     ]
 }
 
@@ -62,8 +62,8 @@ fn it_predicts_rows_that_it_has_not_seen_better_than_a_tree_and_than_its_base() 
     for ((rows, loss, score), (fresh, ..)) in cases((900, 1)).into_iter().zip(cases((900, 2))) {
         let grown = grow_on(&rows.data, &fit_of(loss), 1).unwrap();
         assert_eq!(grown.model.check(), Ok(()));
-        let criterion = if loss == NetworkLoss::Squared { Criterion::Squared } else { Criterion::Gini };
-        let folds = TreeFolds { folds: 5, stratify: loss != NetworkLoss::Squared, seed: 0, rule: Rule::Min };
+        let criterion = if loss == NaturalLoss::Squared { Criterion::Squared } else { Criterion::Gini };
+        let folds = TreeFolds { folds: 5, stratify: loss != NaturalLoss::Squared, seed: 0, rule: Rule::Min };
         let (pruning, limits) = (Pruning::Cv(folds), RunLimits::default());
         let tree = ResolvedTree { kind: "tree".into(), criterion, size: TreeSize::default(), pruning, weights: true, limits };
         let tree = grow(&rows.data, &tree, &Run::new(1, &|_| ControlFlow::Continue(()))).unwrap().0;
@@ -96,7 +96,7 @@ fn it_is_the_same_for_any_number_of_threads_and_its_card_says_what_its_measures_
         let (card, selection) = (&model.card, model.card.selection.as_ref().unwrap());
         assert_eq!(told, card.metrics["holdout"][score].as_f64());
         assert_eq!((selection.best_round, rounds as usize), (best_round, selection.held_out_loss.len() - 1));
-        let outputs = if loss == NetworkLoss::Multinomial { 3 } else { 1 };
+        let outputs = if loss == NaturalLoss::Multinomial { 3 } else { 1 };
         assert_eq!((card.sparsity.n_trees, card.base.len()), (best_round * outputs, outputs as usize));
         assert_eq!(selection.leaves[best_round as usize], card.sparsity.leaves);
         // the loss that said when to end is that which is measured of the rows held out
@@ -129,7 +129,7 @@ fn what_an_evaluation_says_is_what_a_prediction_says() {
             );
             assert_eq!(told, eta[row * width..(row + 1) * width], "row {row}");
             let answer: Value = serde_json::from_slice(&predictor.answer(&of_row).unwrap().predictions_json).unwrap();
-            if loss == NetworkLoss::Squared {
+            if loss == NaturalLoss::Squared {
                 assert_eq!(answer[0]["prediction"].as_f64(), Some(told[0]));
             }
         }
@@ -151,7 +151,7 @@ fn entries(data: &Dataset, row: usize) -> Vec<(u32, f64)> {
 fn rows_without_weight_are_as_good_as_absent_and_weights_count_rows() {
     let weights: Vec<String> = (0..300).map(|row| (row % 3).to_string()).collect();
     let more = format!(r#","weights":[{}]"#, weights.join(","));
-    let spec = ResolvedEnsemble { early_stopping: None, min_leaf_weight: Some(4.0), ..fit_of(NetworkLoss::Squared) };
+    let spec = ResolvedEnsemble { early_stopping: None, min_leaf_weight: Some(4.0), ..fit_of(NaturalLoss::Squared) };
     let weighted = curved((300, 1), |y| y.to_string(), &more);
     let grown = grow_on(&weighted.data, &spec, 1).unwrap().model;
     // what rows without weight say is not heard
@@ -171,7 +171,7 @@ fn rows_without_weight_are_as_good_as_absent_and_weights_count_rows() {
 #[test]
 fn early_stopping_ends_where_more_trees_are_no_gain_and_without_it_all_are_grown() {
     let rows = curved((300, 1), |y| (y + (1e4 * y).sin() * 3.0).to_string(), "");
-    let spec = ResolvedEnsemble { n_trees: 400, min_leaf_weight: Some(1.0), learning_rate: 0.3, ..fit_of(NetworkLoss::Squared) };
+    let spec = ResolvedEnsemble { n_trees: 400, min_leaf_weight: Some(1.0), learning_rate: 0.3, ..fit_of(NaturalLoss::Squared) };
     let ended = grow_on(&rows.data, &spec, 1).unwrap();
     assert!(ended.best_round > 0 && ended.rounds == ended.best_round + 15 && ended.rounds < 400, "{} {}", ended.rounds, ended.best_round);
     let all = grow_on(&rows.data, &ResolvedEnsemble { early_stopping: None, ..spec }, 1).unwrap();
@@ -184,7 +184,7 @@ fn a_target_that_nothing_explains_has_no_trees() {
     let values: Vec<String> = (0..40).map(|row| format!("[{}]", row % 7)).collect();
     let same = dataset_of(&format!(r#"{{"format":"dense","values":[{}],"y":{:?}}}"#, values.join(","), vec![2.5; 40]));
     for early_stopping in [None, Some(EarlyStopping { fraction: 0.2, patience: 5 })] {
-        let model = grow_on(&same.data, &ResolvedEnsemble { early_stopping, ..fit_of(NetworkLoss::Squared) }, 1).unwrap().model;
+        let model = grow_on(&same.data, &ResolvedEnsemble { early_stopping, ..fit_of(NaturalLoss::Squared) }, 1).unwrap().model;
         assert_eq!((model.check(), model.trees.len(), &*model.card.base), (Ok(()), 0, &[2.5][..]));
         assert_eq!((model.card.warnings[0].code.as_str(), model.card.converged()), ("no_split", true));
         assert_eq!(Model::decode(&model.encode()).unwrap(), Model::Ensemble(model));
@@ -194,15 +194,15 @@ fn a_target_that_nothing_explains_has_no_trees() {
 #[test]
 fn what_cannot_be_grown_is_told_and_who_is_not_wanted_stops_at_once() {
     let (numbers, sides) = (curved((300, 1), |y| y.to_string(), ""), curved((300, 1), |y| u8::from(y > 0.0).to_string(), ""));
-    let wrong = |data: &Dataset, loss: NetworkLoss| match grow_on(data, &fit_of(loss), 1) {
+    let wrong = |data: &Dataset, loss: NaturalLoss| match grow_on(data, &fit_of(loss), 1) {
         Err(TrainError::Unfit { code, .. }) => code,
         other => panic!("{other:?}"),
     };
-    assert_eq!(wrong(&numbers.data, NetworkLoss::Logistic), "invalid_target");
-    assert_eq!(wrong(&sides.data, NetworkLoss::Squared), "invalid_target");
+    assert_eq!(wrong(&numbers.data, NaturalLoss::Logistic), "invalid_target");
+    assert_eq!(wrong(&sides.data, NaturalLoss::Squared), "invalid_target");
     let huge = Dataset { y: numbers.data.y.iter().map(|y| y * 1e300).collect::<Vec<f64>>().into(), ..numbers.data.clone() };
-    assert_eq!(wrong(&huge, NetworkLoss::Squared), "numerical_error");
-    for (data, loss) in [(&numbers.data, NetworkLoss::Squared), (&sides.data, NetworkLoss::Logistic)] {
+    assert_eq!(wrong(&huge, NaturalLoss::Squared), "numerical_error");
+    for (data, loss) in [(&numbers.data, NaturalLoss::Squared), (&sides.data, NaturalLoss::Logistic)] {
         for after in [0, 1, 5, 40] {
             let looks = AtomicU64::new(0);
             let observe = |_: &Progress| match looks.fetch_add(1, Ordering::Relaxed) < after {

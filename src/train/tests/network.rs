@@ -7,11 +7,11 @@ use serde_json::json;
 use super::*;
 use crate::model::{Layer, Model, NetworkModel, State};
 use crate::spec::{
-    Activation, Amount, EarlyStopping, NetworkLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, PruneMethod, Removal, ResolvedNetwork,
+    Activation, Amount, EarlyStopping, NaturalLoss, NetworkPenalty, NetworkPenaltyType, Optimizer, PruneMethod, Removal, ResolvedNetwork,
     ResolvedPrune, Schedule,
 };
 
-fn fit_of(loss: NetworkLoss) -> ResolvedNetwork {
+fn fit_of(loss: NaturalLoss) -> ResolvedNetwork {
     ResolvedNetwork {
         kind: "network".into(),
         loss,
@@ -33,7 +33,7 @@ fn train_on(data: &Dataset, spec: &ResolvedNetwork, threads: usize) -> Result<Tr
 }
 
 /// Numbers, two classes, three classes.
-fn cases() -> [(Fixture, NetworkLoss, &'static str); 3] {
+fn cases() -> [(Fixture, NaturalLoss, &'static str); 3] {
     let third = |y: f64| {
         (if y < -0.7 {
             "low"
@@ -45,9 +45,9 @@ fn cases() -> [(Fixture, NetworkLoss, &'static str); 3] {
         .to_owned()
     };
     [
-        (noisy(|y| (1000.0 + y).to_string()), NetworkLoss::Squared, "r2"),
-        (noisy(|y| u8::from(y > 0.0).to_string()), NetworkLoss::Logistic, "auc"),
-        (noisy(move |y| format!("{:?}", third(y))), NetworkLoss::Multinomial, "accuracy"),
+        (noisy(|y| (1000.0 + y).to_string()), NaturalLoss::Squared, "r2"),
+        (noisy(|y| u8::from(y > 0.0).to_string()), NaturalLoss::Logistic, "auc"),
+        (noisy(move |y| format!("{:?}", third(y))), NaturalLoss::Multinomial, "accuracy"),
     ]
 }
 
@@ -83,7 +83,7 @@ fn a_full_column_far_from_zero_and_one_that_is_constant_do_no_harm() {
     let rows: Vec<[f64; 3]> = (0..80).map(|_| [1e6 + random(), 7.0, if random() > 0.0 { 1e-9 } else { 0.0 }]).collect();
     let y: Vec<f64> = rows.iter().map(|row| 3.0 * (row[0] - 1e6) + 1e9 * row[2]).collect();
     let rows = dataset_of(&json!({ "format": "dense", "values": rows, "y": y }).to_string());
-    let spec = ResolvedNetwork { early_stopping: None, epochs: 200, ..fit_of(NetworkLoss::Squared) };
+    let spec = ResolvedNetwork { early_stopping: None, epochs: 200, ..fit_of(NaturalLoss::Squared) };
     let model = train_on(&rows.data, &spec, 1).unwrap().model;
     let score = model.card.metrics["train"]["score"].as_f64().unwrap();
     assert!(score > 0.95 && model.check().is_ok(), "{score}");
@@ -115,19 +115,19 @@ fn what_cannot_be_trained_is_told_and_who_is_not_wanted_stops() {
         Err(TrainError::Unfit { code, .. }) => code,
         other => panic!("{other:?}"),
     };
-    assert_eq!(wrong(&numbers.data, &fit_of(NetworkLoss::Logistic)), "invalid_target");
-    assert_eq!(wrong(&sides.data, &fit_of(NetworkLoss::Squared)), "invalid_target");
+    assert_eq!(wrong(&numbers.data, &fit_of(NaturalLoss::Logistic)), "invalid_target");
+    assert_eq!(wrong(&sides.data, &fit_of(NaturalLoss::Squared)), "invalid_target");
     let weightless = Dataset { weights: Some(vec![0.0; 60].into()), ..numbers.data.clone() };
-    assert_eq!(wrong(&weightless, &fit_of(NetworkLoss::Squared)), "invalid_weight");
+    assert_eq!(wrong(&weightless, &fit_of(NaturalLoss::Squared)), "invalid_weight");
     let wild = ResolvedNetwork {
         optimizer: Optimizer::Sgd { learning_rate: 10.0, momentum: 0.99 },
         activation: Activation::Relu,
         epochs: 2000,
         early_stopping: None,
-        ..fit_of(NetworkLoss::Squared)
+        ..fit_of(NaturalLoss::Squared)
     };
     assert_eq!(wrong(&numbers.data, &wild), "numerical_error");
-    let stopped = network(&numbers.data, &fit_of(NetworkLoss::Squared), &Run::new(1, &|_| ControlFlow::Break(Leave::Nothing)));
+    let stopped = network(&numbers.data, &fit_of(NaturalLoss::Squared), &Run::new(1, &|_| ControlFlow::Break(Leave::Nothing)));
     assert_eq!(stopped, Err(TrainError::Cancelled));
 }
 
@@ -139,7 +139,7 @@ fn at_the_time_limit_the_best_so_far_is_the_model_and_says_so() {
         0..3 => ControlFlow::Continue(()),
         _ => ControlFlow::Break(Leave::Best),
     };
-    let spec = ResolvedNetwork { epochs: 10_000, early_stopping: None, ..fit_of(NetworkLoss::Squared) };
+    let spec = ResolvedNetwork { epochs: 10_000, early_stopping: None, ..fit_of(NaturalLoss::Squared) };
     let trained = network(&rows.data, &spec, &Run::new(1, &observe)).unwrap();
     assert!(trained.epochs < 10_000 && !trained.model.card.converged());
     assert_eq!(trained.model.card.warnings[0].code, crate::model::TIME_LIMIT);

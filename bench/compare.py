@@ -46,8 +46,8 @@ def spec_of(kind, loss, words):
         return {"kind": "tree", "max_leaves": 200, "pruning": {"mode": "cv", "rule": "1se"}}
     penalty = {"lasso min": {"type": "l1"}, "lasso 1se": {"type": "l1"}, "net 0.5": {"type": "elastic_net", "l1_ratio": 0.5}, "ridge": {"type": "l2"}}[kind]
     # words on their own scale: standardised, the rarest weigh most, and 18 000 of them enter before λ_max/63
-    # the best λ lies beyond the usual end of the path, that of the ridge far beyond
-    scale = {"standardize": "none", "lambda": {"mode": "path", "min_ratio": 1e-6 if kind == "ridge" else 4e-3}} if words else {}
+    # the ridge's best λ lies far beyond the usual end of a path
+    scale = {"standardize": "none", **({"lambda": {"mode": "path", "n": 40, "min_ratio": 1e-6}} if kind == "ridge" else {})} if words else {}
     spec = {**scale, "penalty": penalty, "selection": {"method": "cv", "folds": 5, "rule": "1se" if kind.endswith("1se") else "min"}}
     if loss:
         spec["loss"] = loss

@@ -115,7 +115,7 @@ fn comparison<W: Write>(screen: &mut Screen<W>, found: &Value, rows: usize) -> R
             format!("{:.1} µs", number(row, "latency_us_p50")?),
         ))?;
     }
-    screen.line(&paint.dim("size: coefficients, leaves or weights that are not zero; answer: one row, the median"))?;
+    screen.line(&paint.dim("size: coefficients, weights (not zero) or leaves; answer: one row, the median"))?;
     if let Some(sentence) = found.pointer("/recommendation/sentence").and_then(Value::as_str) {
         // the longest names first: one may begin like another
         titles.sort_by_key(|(_, model)| std::cmp::Reverse(model.len()));

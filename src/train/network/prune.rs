@@ -161,6 +161,23 @@ impl<'g> Given<'g> {
     }
 }
 
+/// Of a layer that had several units and has one or none: everything passes through it, so that what its base told apart is gone.
+fn collapsed(before: &NetworkCard, after: &NetworkCard) -> Option<Warning> {
+    let units = |card: &NetworkCard| card.sparsity.layers.iter().map(|layer| layer.shape[1]).collect::<Vec<u64>>();
+    let (before, after) = (units(before), units(after));
+    let inner = before.len().saturating_sub(1);
+    let thin = before.iter().zip(&after).take(inner).position(|(before, after)| *before > 1 && *after <= 1)?;
+    let detail = format!(
+        "Layer {} of {} has {} of {} units left. More turns with training between them, or l1_unstructured, which takes the same share of \
+         every layer, leave it some.",
+        thin + 1,
+        before.len(),
+        after[thin],
+        before[thin]
+    );
+    Some(Warning { code: "layer_collapsed".into(), detail, features: Vec::new() })
+}
+
 /// A network of the path, and what was measured of it on rows held out.
 struct Turn {
     row: NetworkPathRow,
@@ -205,6 +222,7 @@ fn finish(
         let detail = "No turn kept the score within `max_quality_loss`: the network is as it was.";
         card.warnings.push(Warning { code: "nothing_pruned".into(), detail: detail.into(), features: Vec::new() });
     }
+    card.warnings.extend(collapsed(&turns[0].model.card, card));
     let mut rows = Vec::with_capacity(turns.len());
     let (mut kept, mut bytes) = (Vec::with_capacity(turns.len()), 0);
     for Turn { row, model: NetworkModel { inputs, scales, layers, .. }, .. } in turns.into_iter().rev() {

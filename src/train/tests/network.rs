@@ -215,6 +215,21 @@ fn the_base_keeps_its_score_before_anything_is_removed_and_a_bound_on_the_loss_i
 }
 
 #[test]
+fn a_layer_of_which_next_to_nothing_is_left_is_told_of() {
+    let (rows, loss, _) = cases().into_iter().next().unwrap();
+    let base = train_on(&rows.data, &fit_of(loss), 1).unwrap().model;
+    let after = |method: PruneMethod| {
+        let model = prune_of(&base, &rows, method, 1).unwrap().model;
+        let units: Vec<u64> = model.card.sparsity.layers.iter().map(|layer| layer.shape[1]).collect();
+        let told = model.card.warnings.iter().any(|warning| warning.code == "layer_collapsed");
+        assert_eq!(told, units[..units.len() - 1].iter().any(|units| *units <= 1), "{units:?}");
+        told
+    };
+    assert!(after(PruneMethod::GlobalUnstructured(removal(Amount::Share(0.99), 1, 0, false))));
+    assert!(!after(PruneMethod::L1Unstructured(removal(Amount::Share(0.2), 1, 0, false))));
+}
+
+#[test]
 fn weights_that_are_set_back_are_those_of_the_first_epoch() {
     for (rows, loss, _) in cases() {
         let fit = fit_of(loss);

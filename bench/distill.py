@@ -20,7 +20,8 @@ ROWS = [
     ("a9a-few", "a9a", "a9a.t", 200, {"hidden": [32], "epochs": 20, "batch_size": 64}, 1000),
     ("debian-section", "debian-section", 4, 150, {"hidden": [16], "epochs": 5, "batch_size": 64}, None),
 ]
-PRUNING = {"method": "l1_unstructured", "amount": 0.9, "schedule": {"steps": 4, "fine_tune_epochs": 2}}
+# over all layers together, but where so few rows teach that a layer would be lost
+TURNS = {"steps": 4, "fine_tune_epochs": 2, "rewind": True}
 # warmer teachers make students whose own probabilities are too soft
 TEMPERATURE, MIX = 1, 0.3
 
@@ -61,7 +62,7 @@ def measure(server, row, keep):
     jobs["network, taught"] = ask("distill", "network-taught", pupils, {"teacher": teacher, "student": net, "temperature": TEMPERATURE, "mix": MIX})
     for base in ("network", "network, taught"):
         reference = jobs[base]["result"]["model_version"]
-        jobs[f"{base}, pruned"] = ask("prune", f"pruned-{base.split(' ')[-1]}", pupils, {"base": reference, **PRUNING})
+        jobs[f"{base}, pruned"] = ask("prune", f"pruned-{base.split(' ')[-1]}", pupils, {"base": reference, "method": "l1_unstructured" if few else "global_unstructured", "amount": 0.9, "schedule": TURNS})
     for title, job in jobs.items():
         print(f"  {title}: {job['duration_ms'] / 1000:.1f} s", file=sys.stderr, flush=True)
     titles = {job["result"]["model_version"]: title for title, job in jobs.items()}

@@ -101,7 +101,9 @@ async fn a_tree_teaches_a_lasso_and_what_it_was_good_for_is_told() {
 
     // the page shows the three side by side, and nobody is told to promote
     let page = app.get("/api/v1/models/small/versions/1/report?format=html").await.expect(200).text();
-    for wanted in ["What it learnt from its teacher", "<bdi>tree:1</bdi>", ">control<", "nats", "10 rows kept apart", "p99 "] {
+    for wanted in
+        ["What it learnt from its teacher", "<bdi>tree:1</bdi>", ">control<", "nats", "10 rows kept apart", "p99 ", "teacher_saw_held_out"]
+    {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
     assert!(!page.contains("becomes a version of its own"), "{page}");

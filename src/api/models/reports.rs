@@ -20,7 +20,7 @@ use crate::api::wire::json::{rfc3339, value};
 use crate::api::wire::negotiate;
 use crate::api::wire::request::{Caller, Query, bad_parameter};
 use crate::dataset::Class;
-use crate::job::Job;
+use crate::job::{Job, Warning};
 use crate::model::{
     Card, EnsembleSparsity, Fidelity, KeptPath, LinearModel, Model, NetworkPath, Nodes, RulesModel, Traded, Tradeoff, TreePath,
     display_name,
@@ -58,8 +58,8 @@ pub(crate) async fn report(
         Model::Tree(_) | Model::Network(_) => api.store.open_points(&served.row).await?,
         Model::Linear(_) | Model::Rules(_) | Model::Ensemble(_) => None,
     };
-    let fidelity = fidelity::of(&api, &served.row).await?.map(|(fidelity, _)| fidelity);
-    let found = Found { served: &served, fit, kept, fidelity };
+    let (fidelity, taught) = fidelity::of(&api, &served.row).await?.unzip();
+    let found = Found { served: &served, fit, kept, fidelity, taught: taught.unwrap_or_default() };
     let report = found.report(comparison)?;
     if !wants_page {
         return Ok(negotiate::varies(Json(report).into_response()));
@@ -114,6 +114,8 @@ pub(crate) struct Found<'a> {
     pub(crate) kept: Option<KeptPath>,
     /// What was measured of it beside its teacher, if it had one and that is still known.
     fidelity: Option<Fidelity>,
+    /// What to beware of in how it was taught.
+    taught: Vec<Warning>,
 }
 
 impl Found<'_> {
@@ -156,6 +158,8 @@ impl Found<'_> {
                 (warnings, objective) = (card.warnings.clone(), card.objective.clone());
             }
         }
+        let mut warnings: Vec<Warning> = warnings;
+        warnings.extend(self.taught.iter().filter(|one| !model.warnings().contains(one)).cloned());
         let (features, features_total) = self.features();
         let hint = comparison.is_none().then(|| Hint {
             method: "POST".into(),

@@ -50,7 +50,8 @@ def measure(server, row, keep):
         # those who learn have a part of the rows; the teacher had them all
         pupils = f"{name}-part"
         upload(server, pupils, train[::len(train) // few], width, "binary")
-    lasso = {"selection": {"method": "cv", "rule": "1se"}}
+    # words on their own scale, as in compare.py
+    lasso = {"selection": {"method": "cv", "rule": "1se"}, "standardize": "none" if width > 100_000 else "scale"}
     net = {"kind": "network", **network}
     ask = lambda kind, model, dataset, spec: done(server, {"type": kind, "model": f"{name}-{model}", "dataset": {"name": dataset}, "spec": spec})
     jobs = {}

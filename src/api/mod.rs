@@ -78,6 +78,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/comparisons", JOBS_WRITE, jobs::comparisons::submit),
         get("/api/v1/comparisons", JOBS_READ, jobs::comparisons::list),
         get("/api/v1/comparisons/{job}", JOBS_READ, jobs::comparisons::one),
+        get("/api/v1/comparisons/{job}/plots/comparison.svg", JOBS_READ, jobs::comparisons::picture),
         get("/api/v1/models", MODELS_READ, models::list),
         get("/api/v1/models/{model}", MODELS_READ, models::latest),
         post("/api/v1/models/{model}/predict", PREDICT, models::predictions::by_reference),

@@ -12,6 +12,8 @@ use crate::model::Predictor;
 
 /// Rows that are asked for, evenly spaced; each model answers at least so many times.
 const ROWS: usize = 2000;
+/// Rows of which a layer is timed together: of one it takes no longer than a look at the clock.
+const TOGETHER: usize = 20;
 /// Binary searches are cheaper than reading a column this many times longer than what is looked for.
 const SEARCH: usize = 16;
 
@@ -50,6 +52,44 @@ pub(super) fn one_by_one<'p>(
         Ok([0.5, 0.99].map(|share| micros(&times, share)))
     };
     models.enumerate().map(one).collect()
+}
+
+/// Median time, in µs, that each layer of a network takes of the answer to one row; empty of what is no network.
+///
+/// # Errors
+/// `observe` said to stop.
+pub fn layers_us(dataset: &Dataset, model: &Predictor, clock: &Clock<'_>, observe: &Observe<'_>) -> Result<Vec<Option<f64>>, TrainError> {
+    let pace = Pace::new(observe, &["latency"]);
+    let Some(network) = model.model().network() else { return Ok(Vec::new()) };
+    let own = rows(dataset, &pace)?;
+    let asked = renamed(&own, dataset, model).unwrap_or(own);
+    let place = |&(feature, value): &(u32, f64)| network.inputs.binary_search(&feature).ok().map(|input| (input, value));
+    let asked: Vec<Vec<(usize, f64)>> = asked.iter().map(|row| row.iter().filter_map(place).collect()).collect();
+    let mut times = vec![Vec::new(); network.layers.len()];
+    let (mut before, mut after) = (vec![Vec::new(); TOGETHER], vec![Vec::new(); TOGETHER]);
+    // once around to warm up
+    for round in 0..1 + ROWS.div_ceil(asked.len().max(1)) {
+        for rows in asked.chunks(TOGETHER) {
+            for (at, (layer, times)) in network.layers.iter().zip(&mut times).enumerate() {
+                pace.work(64 * rows.len())?;
+                let began = clock();
+                for (row, (before, after)) in rows.iter().zip(before.iter().zip(&mut after)) {
+                    if at == 0 {
+                        network.first(black_box(row).iter().copied(), after);
+                    } else {
+                        network.deeper(layer, black_box(before), after);
+                    }
+                }
+                let ended = clock();
+                if round > 0 {
+                    times.push(ended.saturating_sub(began) / rows.len() as u64);
+                }
+                std::mem::swap(&mut before, &mut after);
+            }
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    Ok(times.iter().map(|times| micros(times, 0.5)).collect())
 }
 
 /// A quantile of rising nanoseconds, in µs.

@@ -51,7 +51,7 @@ pub use compare::{Contender, Origin, compare};
 pub use distill::{Student, TeacherModel, distill};
 pub use ensemble::{GrownEnsemble, ensemble};
 pub use evaluate::{Evaluation, evaluate};
-pub use latency::{Clock, latency_us};
+pub use latency::{Clock, latency_us, layers_us};
 pub use network::{PrunedNetwork, TrainedNetwork, network, prune_network};
 pub use promote::promote;
 pub use prune::{Base, Pruned, prune};

@@ -32,18 +32,12 @@ pub(super) async fn evaluate(
     };
     drop(loading);
     let _evaluating = part(worker, claim, "evaluate");
-    let (watching, reference) = (Arc::clone(shared), spec.model.clone());
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        match train::evaluate(&dataset, &opened.model, opened.names.as_deref(), &observe) {
-            Ok(found) => {
-                let (unknown, missing) = (found.unknown_features, found.missing_features);
-                let result = job::evaluation_result(&reference, found.metrics, found.rows, unknown, missing);
-                Outcome::Report { result, warnings: found.warnings }
-            }
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
+    let reference = spec.model.clone();
+    in_one_go(worker, claim, shared, move |run, _| {
+        let found = train::evaluate(&dataset, &opened.model, opened.names.as_deref(), run.observe)?;
+        let (unknown, missing) = (found.unknown_features, found.missing_features);
+        let result = job::evaluation_result(&reference, found.metrics, found.rows, unknown, missing);
+        Ok(Outcome::Report { result, warnings: found.warnings })
     })
     .await
 }
@@ -59,26 +53,22 @@ pub(super) async fn grow(
 ) -> Result<Outcome, StoreError> {
     drop(loading);
     let _growing = part(worker, claim, "fit");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
-        ended(train::grow(&dataset, &spec, &run).and_then(|(model, path)| {
-            // where the whole tree was too large to be kept there is none to compare with
-            let whole = path.grown.as_ref().map(|grown| &grown.nodes);
-            let both = [whole.unwrap_or(&model.nodes), &model.nodes];
-            let [before, after] = both.map(|nodes| tree(nodes, &model, dataset.names.as_ref()));
-            let times = answer_times(&dataset, [&before, &after], &watching)?;
-            let unpruned = model.card.sparsity.unpruned;
-            let measured = json!({
-                "leaves_before": unpruned.leaves,
-                "depth_before": unpruned.depth,
-                "node_bytes_before": unpruned.node_bytes,
-                "latency_us_p50": times[1],
-                "latency_us_p50_before": whole.and(times[0]),
-            });
-            Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), None, measured))
-        }))
+    in_one_go(worker, claim, shared, move |run, watching| {
+        let (model, path) = train::grow(&dataset, &spec, run)?;
+        // where the whole tree was too large to be kept there is none to compare with
+        let whole = path.grown.as_ref().map(|grown| &grown.nodes);
+        let both = [whole.unwrap_or(&model.nodes), &model.nodes];
+        let [before, after] = both.map(|nodes| tree(nodes, &model, dataset.names.as_ref()));
+        let times = answer_times(&dataset, [&before, &after], watching)?;
+        let unpruned = model.card.sparsity.unpruned;
+        let measured = json!({
+            "leaves_before": unpruned.leaves,
+            "depth_before": unpruned.depth,
+            "node_bytes_before": unpruned.node_bytes,
+            "latency_us_p50": times[1],
+            "latency_us_p50_before": whole.and(times[0]),
+        });
+        Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), None, measured))
     })
     .await
 }
@@ -101,32 +91,28 @@ pub(super) async fn prune(
     if spec.method.removal().is_some() {
         return networks::prune(worker, claim, dataset, spec, shared, opened).await;
     }
-    let watching = Arc::clone(shared);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        let names = opened.names.as_deref();
-        let base = Base { model: &opened.model, names, size_bytes: opened.row.size_bytes };
-        ended(train::prune(&dataset, base, &spec, &observe).and_then(|Pruned { model, path, metrics_before }| {
-            let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
-            let [before, after] = [whole, &model.nodes].map(|nodes| tree(nodes, &model, opened.names.as_ref()));
-            let times = answer_times(&dataset, [&before, &after], &watching)?;
-            let pruned = model.card.pruned.as_ref();
-            let measured = json!({
-                "base": spec.base,
-                "method": pruned.map(|pruned| &pruned.method),
-                "leaves_before": whole.n_leaves(),
-                "depth_before": whole.depth(),
-                "size_bytes_before": opened.row.size_bytes,
-                "node_bytes_before": whole.stored_bytes(),
-                "metrics": model.card.metrics["holdout"],
-                "metrics_before": metrics_before,
-                "score": pruned.and_then(|pruned| pruned.score),
-                "score_before": pruned.and_then(|pruned| pruned.score_before),
-                "latency_us_p50": times[1],
-                "latency_us_p50_before": times[0],
-            });
-            Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), Some(Box::new(opened.row.clone())), measured))
-        }))
+    in_one_go(worker, claim, shared, move |run, watching| {
+        let base = Base { model: &opened.model, names: opened.names.as_deref(), size_bytes: opened.row.size_bytes };
+        let Pruned { model, path, metrics_before } = train::prune(&dataset, base, &spec, run.observe)?;
+        let whole = opened.model.tree().map_or(&model.nodes, |tree| &tree.nodes);
+        let [before, after] = [whole, &model.nodes].map(|nodes| tree(nodes, &model, opened.names.as_ref()));
+        let times = answer_times(&dataset, [&before, &after], watching)?;
+        let pruned = model.card.pruned.as_ref();
+        let measured = json!({
+            "base": spec.base,
+            "method": pruned.map(|pruned| &pruned.method),
+            "leaves_before": whole.n_leaves(),
+            "depth_before": whole.depth(),
+            "size_bytes_before": opened.row.size_bytes,
+            "node_bytes_before": whole.stored_bytes(),
+            "metrics": model.card.metrics["holdout"],
+            "metrics_before": metrics_before,
+            "score": pruned.and_then(|pruned| pruned.score),
+            "score_before": pruned.and_then(|pruned| pruned.score_before),
+            "latency_us_p50": times[1],
+            "latency_us_p50_before": times[0],
+        });
+        Ok(measured_model(Model::Tree(model), Some(KeptPath::Tree(path)), Some(Box::new(opened.row.clone())), measured))
     })
     .await
 }
@@ -154,6 +140,11 @@ pub(super) fn answer_times<const N: usize>(
     train::latency_us(dataset, models, &nanoseconds(), &quietly(watching))
 }
 
+/// Median time, in µs, that each layer takes of the answer to one row; of a network.
+pub(super) fn layer_times(dataset: &Dataset, model: &Predictor, watching: &Shared) -> Result<Vec<Option<f64>>, TrainError> {
+    train::layers_us(dataset, model, &nanoseconds(), &quietly(watching))
+}
+
 /// Time since now.
 pub(super) fn nanoseconds() -> impl Fn() -> u64 {
     let began = Instant::now();
@@ -171,12 +162,23 @@ pub(super) fn measured_model(model: Model, path: Option<KeptPath>, base: Option<
     }
 }
 
-pub(super) fn ended(done: Result<Outcome, TrainError>) -> Outcome {
-    match done {
-        Ok(outcome) => outcome,
-        Err(TrainError::Cancelled) => Outcome::Stopped,
-        Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-    }
+/// Works on a thread of its own, watched for a stop.
+pub(super) async fn in_one_go(
+    worker: &Worker,
+    claim: &Claim,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Run<'_>, &Shared) -> Result<Outcome, TrainError> + Send + 'static,
+) -> Result<Outcome, StoreError> {
+    let (watching, threads) = (Arc::clone(shared), worker.threads);
+    on_a_thread(claim, move || {
+        let observe = |progress: &Progress| watching.observe(progress);
+        match work(&Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }, &watching) {
+            Ok(outcome) => outcome,
+            Err(TrainError::Cancelled) => Outcome::Stopped,
+            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
+        }
+    })
+    .await
 }
 
 /// Grows an ensemble. Nothing of it is kept on the way: an attempt that breaks off begins anew.
@@ -190,18 +192,14 @@ pub(super) async fn boost(
 ) -> Result<Outcome, StoreError> {
     drop(loading);
     let _growing = part(worker, claim, "fit");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
-        ended(train::ensemble(&dataset, &spec, &run).and_then(|GrownEnsemble { model, rounds, best_round, score }| {
-            let model = Arc::new(Model::Ensemble(model));
-            let ready = Predictor::new(Arc::clone(&model), dataset.names.clone());
-            let latency = answer_times(&dataset, [&ready], &watching)?[0];
-            drop(ready);
-            let measured = json!({ "rounds": rounds, "best_round": best_round, "score": score, "latency_us_p50": latency });
-            Ok(measured_model(Arc::unwrap_or_clone(model), None, None, measured))
-        }))
+    in_one_go(worker, claim, shared, move |run, watching| {
+        let GrownEnsemble { model, rounds, best_round, score } = train::ensemble(&dataset, &spec, run)?;
+        let model = Arc::new(Model::Ensemble(model));
+        let ready = Predictor::new(Arc::clone(&model), dataset.names.clone());
+        let latency = answer_times(&dataset, [&ready], watching)?[0];
+        drop(ready);
+        let measured = json!({ "rounds": rounds, "best_round": best_round, "score": score, "latency_us_p50": latency });
+        Ok(measured_model(Arc::unwrap_or_clone(model), None, None, measured))
     })
     .await
 }
@@ -217,14 +215,5 @@ pub(super) async fn make_rules(
 ) -> Result<Outcome, StoreError> {
     drop(loading);
     let _making = part(worker, claim, "fit");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        match train::rules(&dataset, &spec, &Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) }) {
-            Ok(model) => made(Model::Rules(model), None),
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
-    })
-    .await
+    in_one_go(worker, claim, shared, move |run, _| train::rules(&dataset, &spec, run).map(|model| made(Model::Rules(model), None))).await
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::Worker;
-use super::at_once::nanoseconds;
-use super::attempt::{Outcome, on_a_thread, open_model, part, yield_to_others};
+use super::at_once::{in_one_go, nanoseconds};
+use super::attempt::{Outcome, open_model, part};
 use super::halt::Shared;
 use crate::dataset::Dataset;
-use crate::job::{self, Progress};
+use crate::job;
 use crate::model::Model;
 use crate::spec::ResolvedCompare;
 use crate::store::{Claim, OpenedModel, StoreError};
 use crate::trace::Span;
-use crate::train::{self, Contender, Origin, Run, TrainError};
+use crate::train::{self, Contender, Origin};
 
 /// Compares stored models. One that was deleted meanwhile is the job's misfortune, not the server's; without the data a model was
 /// fitted on it has no twin, and the result says so.
@@ -38,19 +38,13 @@ pub(super) async fn compare(
     }
     drop(loading);
     let _comparing = part(worker, claim, "compare");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
     let (id, identity) = (claim.job.id.clone(), claim.job.dataset.clone());
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
-        match train::compare(&dataset, identity, contenders, &spec, &run, &nanoseconds()) {
-            Ok((comparison, warnings)) => match serde_json::to_value(&comparison) {
-                Ok(comparison) => Outcome::Report { result: job::comparison_result(&id, comparison), warnings },
-                Err(_) => Outcome::Unfit { code: "numerical_error", detail: "The comparison cannot be written.".into() },
-            },
-            Err(TrainError::Cancelled) => Outcome::Stopped,
-            Err(TrainError::Unfit { code, detail }) => Outcome::Unfit { code, detail },
-        }
+    in_one_go(worker, claim, shared, move |run, _| {
+        let (comparison, warnings) = train::compare(&dataset, identity, contenders, &spec, run, &nanoseconds())?;
+        Ok(match serde_json::to_value(&comparison) {
+            Ok(comparison) => Outcome::Report { result: job::comparison_result(&id, comparison), warnings },
+            Err(_) => Outcome::Unfit { code: "numerical_error", detail: "The comparison cannot be written.".into() },
+        })
     })
     .await
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Worker;
-use super::at_once::{ended, measured_model, nanoseconds};
-use super::attempt::{Outcome, on_a_thread, open_model, part, yield_to_others};
+use super::at_once::{in_one_go, measured_model, nanoseconds};
+use super::attempt::{Outcome, open_model, part};
 use super::halt::Shared;
 use crate::dataset::Dataset;
-use crate::job::Progress;
 use crate::spec::{ResolvedDistill, Teacher};
 use crate::store::{Claim, StoreError};
 use crate::trace::Span;
-use crate::train::{self, Run, Student, TeacherModel};
+use crate::train::{self, Student, TeacherModel};
 
 /// Makes a student. A teacher that was deleted before it was opened is the job's misfortune; one that is deleted later is not missed.
 pub(super) async fn distill(
@@ -38,14 +37,10 @@ pub(super) async fn distill(
     };
     drop(loading);
     let _distilling = part(worker, claim, "distill");
-    let (watching, threads) = (Arc::clone(shared), worker.threads);
-    on_a_thread(claim, move || {
-        let observe = |progress: &Progress| watching.observe(progress);
-        let run = Run { on_thread: &yield_to_others, ..Run::new(threads, &observe) };
-        ended(train::distill(&dataset, teacher, &spec, &run, &nanoseconds()).map(|Student { model, path, fidelity }| {
-            // only a number that is none is no JSON, and there every such number is told as none
-            measured_model(model, path, None, json!({ "fidelity": fidelity }))
-        }))
+    in_one_go(worker, claim, shared, move |run, _| {
+        let Student { model, path, fidelity } = train::distill(&dataset, teacher, &spec, run, &nanoseconds())?;
+        // only a number that is none is no JSON, and there every such number is told as none
+        Ok(measured_model(model, path, None, json!({ "fidelity": fidelity })))
     })
     .await
 }

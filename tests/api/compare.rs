@@ -170,9 +170,35 @@ async fn what_cannot_be_compared_is_refused_before_anything_is_stored() {
         app.post("/api/v1/comparisons", &json!({ "dataset": { "name": "homes" }, "spec": { "models": ["lasso"] } })).await.expect(202).json;
     let href = format!("/api/v1/comparisons/{}", queued["id"].as_str().expect("an id"));
     app.get(&href).await.expect_problem(409, "conflict");
+    app.get(&format!("{href}/plots/comparison.svg")).await.expect_problem(409, "conflict");
     app.delete("/api/v1/models/lasso/versions/1").await.expect(204);
     let failed = worked(&app, &queued).await;
     assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("not_found")), "{failed}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_comparison_is_drawn_where_scores_were_measured() {
+    let app = homes().await;
+    let drawn = async |measure: Value| {
+        let spec = json!({ "models": ["lasso"], "measure": measure });
+        let queued = app.post("/api/v1/comparisons", &json!({ "dataset": { "name": "homes" }, "spec": spec })).await.expect(202).json;
+        let done = worked(&app, &queued).await;
+        let picture = format!("/api/v1/comparisons/{}/plots/comparison.svg", done["id"].as_str().expect("an id"));
+        (
+            app.get(&picture).await,
+            app.get(&format!("{picture}?width=900&height=300&theme=dark")).await,
+            app.get(&format!("{picture}?width=1")).await,
+        )
+    };
+    let (usual, wished, wrong) = drawn(json!(["quality", "size"])).await;
+    let usual = usual.expect(200);
+    assert_eq!(usual.header("content-type"), "image/svg+xml; charset=utf-8");
+    let svg = usual.text();
+    assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"204\"") && svg.contains("lasso:1"), "{svg}");
+    assert!(wished.expect(200).text().contains("width=\"900\" height=\"300\""));
+    wrong.expect_problem(422, "invalid_parameter");
+    drawn(json!(["size"])).await.0.expect_problem(404, "no_plot");
     app.stop().await;
 }
 

@@ -267,7 +267,9 @@ async fn every_documented_success_can_be_had() {
     let queued = app.post("/api/v1/comparisons", &asked).await.expect(202).json;
     app.work().await;
     app.get("/api/v1/comparisons").await.expect(200);
-    unchanged(&app, &format!("/api/v1/comparisons/{}", queued["id"].as_str().expect("an id"))).await;
+    let compared = format!("/api/v1/comparisons/{}", queued["id"].as_str().expect("an id"));
+    unchanged(&app, &compared).await;
+    unchanged(&app, &format!("{compared}/plots/comparison.svg")).await;
     app.get("/api/v1/models/m/versions/1/report").await.expect(200);
     let spec = json!({ "base": format!("m:{}", newest + 1), "method": "ccp", "target_leaves": 1 });
     app.post("/api/v1/jobs", &json!({ "type": "prune", "model": "small", "dataset": { "name": "tiny" }, "spec": spec })).await.expect(202);

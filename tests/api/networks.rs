@@ -58,6 +58,8 @@ async fn a_network_is_trained_told_asked_and_measured() {
     let job = trained(&app).await;
     let (result, resolved) = (&job["result"], &job["spec_resolved"]);
     assert_eq!((&result["model_version"], &resolved["loss"]), (&json!("m:1"), &json!("logistic")));
+    let times = result["layer_latency_us_p50"].as_array().expect("a time a layer");
+    assert!(times.len() == 3 && times.iter().all(|time| number(time) >= 0.0), "{result}");
     assert!(number(&result["latency_us_p50"]) >= 0.0 && number(&result["epochs"]) >= number(&result["best_epoch"]), "{result}");
     let model = app.get(MODEL).await.expect(200).json;
     assert_eq!((&model["kind"], &model["hidden"], &model["classes"]), (&json!("network"), &json!([8, 4]), &json!(["high", "low"])));
@@ -148,6 +150,9 @@ async fn a_network_is_pruned_turn_by_turn_and_every_turn_can_be_promoted() {
     assert_eq!((&result["nonzeros_before"], &result["nonzeros"]), (&json!(84), &model["sparsity"]["nonzeros"]));
     assert!(number(&result["parameter_bytes"]) < number(&result["parameter_bytes_before"]), "{result}");
     assert!(number(&result["size_bytes"]) > 0.0 && result["latency_us_p50_before"].is_number(), "{result}");
+    for when in ["layer_latency_us_p50", "layer_latency_us_p50_before"] {
+        assert_eq!(result[when].as_array().map(Vec::len), result["layers"].as_array().map(Vec::len), "{when}: {result}");
+    }
     assert_eq!((&model["pruned"]["base"], &model["pruned"]["score"]), (&json!("m:1"), &rows[4]["score"]));
     assert_eq!((&result["layers"], &model["sparsity"]["layers"]), (&model["sparsity"]["layers"], &result["layers"]));
     let after = app.get(MODEL).await.expect(200).json;

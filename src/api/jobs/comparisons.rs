@@ -9,6 +9,7 @@ use super::submissions::{known, named, submit_as};
 use super::{job_id, status_word};
 use crate::api::door::Origin;
 use crate::api::error::Problem;
+use crate::api::models::plots;
 use crate::api::models::report_pictures;
 use crate::api::models::reproduce;
 use crate::api::state::Api;
@@ -143,6 +144,21 @@ pub(crate) async fn one(
         return Ok(negotiate::page(report::comparison_page(&report, &report_pictures::of_comparison(&comparison))));
     }
     Ok(negotiate::varies(tagged(&format!("{}-comparison", job.id), &show(&job, &comparison)?)))
+}
+
+/// `GET /api/v1/comparisons/{job}/plots/comparison.svg?width=&height=&theme=`.
+pub(crate) async fn picture(
+    State(api): State<Api>,
+    Segments(id): Segments<String>,
+    mut query: Query,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let (job, comparison) = found(&api, caller.project(), &id).await?;
+    let look = plots::look_of(&mut query, |_| report_pictures::height(&comparison))?;
+    query.finish()?;
+    let none = || Problem::new(Code::NoPlot, "no score was measured, and a comparison is drawn by its scores");
+    let picture = report_pictures::compared(&comparison).ok_or_else(none)?;
+    Ok(plots::answer(&job.id, "comparison", look, picture.draw(look)))
 }
 
 /// `GET /api/v1/comparisons`: those that succeeded, newest first, without their rows.

@@ -42,8 +42,18 @@ pub(crate) fn of(found: &Found<'_>) -> Pictures {
 
 /// What the page of a comparison shows.
 pub(crate) fn of_comparison(comparison: &Comparison) -> Vec<Picture> {
+    compared(comparison).and_then(|picture| both(height(comparison), |look| Some(picture.draw(look)))).into_iter().collect()
+}
+
+/// Enough for every model to have a line.
+pub(crate) fn height(comparison: &Comparison) -> u32 {
+    170 + 34 * u32::try_from(comparison.data.len()).unwrap_or(40).min(40)
+}
+
+/// The models side by side; `None` where no score was measured.
+pub(crate) fn compared(comparison: &Comparison) -> Option<plot::Comparison> {
     if comparison.data.iter().all(|row| row.score.is_none()) {
-        return Vec::new();
+        return None;
     }
     let row = |row: &ComparedModel| Contender {
         name: if row.twin { format!("{} dense", row.reference) } else { row.reference.clone() },
@@ -54,11 +64,9 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> Vec<Picture> {
         bytes: row.bytes_parameters,
         latency_us: row.latency_us_p50,
     };
-    let picture = plot::Comparison {
+    Some(plot::Comparison {
         heading: Heading { title: "Score and cost".into(), note: "Intervals of 95 % over resamples of the rows.".into() },
         score: comparison.score_name.clone(),
         rows: comparison.data.iter().map(row).collect(),
-    };
-    let height = 170 + 34 * u32::try_from(comparison.data.len()).unwrap_or(40).min(40);
-    both(height, |look| Some(picture.draw(look))).into_iter().collect()
+    })
 }

@@ -182,26 +182,36 @@ impl NetworkModel {
     /// The outputs of one row, in `state.outputs`: its entries by place among the inputs, rising.
     pub fn forward(&self, row: impl Iterator<Item = (usize, f64)>, state: &mut State) {
         let State { outputs, inputs } = state;
-        outputs.clear();
-        let Some((first, rest)) = self.layers.split_first() else { return };
-        outputs.extend_from_slice(&first.biases);
-        for (input, value) in row {
-            first.weights.add(input, value * self.scales[input], outputs);
-        }
-        for layer in rest {
+        self.first(row, outputs);
+        for layer in self.layers.iter().skip(1) {
             std::mem::swap(outputs, inputs);
-            outputs.clear();
-            outputs.extend_from_slice(&layer.biases);
-            for (input, sum) in inputs.iter().enumerate() {
-                let value = match self.card.fit.activation {
-                    // not lost: it goes through to every output
-                    _ if !sum.is_finite() => f64::NAN,
-                    Activation::Relu => sum.max(0.0),
-                    Activation::Tanh => tanh(*sum),
-                };
-                if value != 0.0 {
-                    layer.weights.add(input, value, outputs);
-                }
+            self.deeper(layer, inputs, outputs);
+        }
+    }
+
+    /// The sums of the first layer for one row: its entries by place among the inputs, rising.
+    pub fn first(&self, row: impl Iterator<Item = (usize, f64)>, sums: &mut Vec<f64>) {
+        sums.clear();
+        let Some(first) = self.layers.first() else { return };
+        sums.extend_from_slice(&first.biases);
+        for (input, value) in row {
+            first.weights.add(input, value * self.scales[input], sums);
+        }
+    }
+
+    /// The sums of a layer that is not the first, from those of the one `before` it.
+    pub fn deeper(&self, layer: &Layer, before: &[f64], sums: &mut Vec<f64>) {
+        sums.clear();
+        sums.extend_from_slice(&layer.biases);
+        for (input, sum) in before.iter().enumerate() {
+            let value = match self.card.fit.activation {
+                // not lost: it goes through to every output
+                _ if !sum.is_finite() => f64::NAN,
+                Activation::Relu => sum.max(0.0),
+                Activation::Tanh => tanh(*sum),
+            };
+            if value != 0.0 {
+                layer.weights.add(input, value, sums);
             }
         }
     }

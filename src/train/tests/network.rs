@@ -230,6 +230,23 @@ fn a_layer_of_which_next_to_nothing_is_left_is_told_of() {
 }
 
 #[test]
+fn every_layer_has_a_time_of_its_own_for_one_row() {
+    let (rows, loss, _) = cases().into_iter().next().unwrap();
+    let base = train_on(&rows.data, &fit_of(loss), 1).unwrap().model;
+    let n_layers = base.layers.len();
+    let ready = crate::model::Predictor::new(Arc::new(Model::Network(base)), None);
+    // every look at the clock is 10 µs after the one before, and twenty rows are timed together
+    let now = std::cell::Cell::new(0);
+    let clock = || {
+        now.set(now.get() + 10_000);
+        now.get()
+    };
+    let times = layers_us(&rows.data, &ready, &clock, &|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(times, vec![Some(0.5); n_layers]);
+    assert_eq!(layers_us(&rows.data, &ready, &clock, &|_| ControlFlow::Break(Leave::Nothing)), Err(TrainError::Cancelled));
+}
+
+#[test]
 fn weights_that_are_set_back_are_those_of_the_first_epoch() {
     for (rows, loss, _) in cases() {
         let fit = fit_of(loss);

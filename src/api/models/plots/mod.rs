@@ -5,6 +5,8 @@
 mod of_model;
 mod of_rows;
 
+use std::fmt::Display;
+
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +17,6 @@ use crate::api::state::Api;
 use crate::api::wire::request::{Caller, Query, Segments, bad_parameter};
 use crate::dataset::Class;
 use crate::plot::{Look, SIDES, Theme};
-use crate::store::ModelRow;
 
 pub(in crate::api) use of_model::{Picture, Wish, draw, drawn, take_scale};
 pub(super) use of_rows::{Rows, of_rows};
@@ -42,7 +43,7 @@ pub(crate) async fn of_a_model(
     let served = served(&api, &caller, &(name, number)).await?;
     let svg = drawn(&api, &served, picture, wish, look).await?;
     let what = if picture == Picture::Histogram { format!("{plot}-{}", wish.tag()) } else { plot };
-    Ok(answer(&served.row, &what, look, svg))
+    Ok(answer(&served.row.id, &what, look, svg))
 }
 
 /// `GET …/plots/calibration.svg?dataset=&width=&height=&theme=`.
@@ -61,11 +62,16 @@ async fn rows(api: &Api, caller: &Caller, path: &(String, String), mut query: Qu
     query.finish()?;
     let served = served(api, caller, path).await?;
     let (svg, dataset) = of_rows(api, &served, which, asked.as_deref(), look).await?;
-    Ok(answer(&served.row, &format!("{}-{dataset}", which.as_str()), look, svg))
+    Ok(answer(&served.row.id, &format!("{}-{dataset}", which.as_str()), look, svg))
 }
 
 /// Size and theme.
 fn look(query: &mut Query) -> Result<Look, Problem> {
+    look_of(query, |width| (f64::from(width) * HEIGHT_OF_WIDTH).round() as u32)
+}
+
+/// Size and theme, with the height of a picture of which only the width was asked for.
+pub(in crate::api) fn look_of(query: &mut Query, height_of: impl FnOnce(u32) -> u32) -> Result<Look, Problem> {
     let mut side = |name: &str| {
         let Some(text) = query.take(name) else { return Ok(None) };
         let pixels = text.parse::<u32>().ok().filter(|pixels| SIDES.contains(pixels) && text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -75,13 +81,13 @@ fn look(query: &mut Query) -> Result<Look, Problem> {
     let (width, height) = (side("width")?, side("height")?);
     let theme = query.take_as("theme", "light or dark", Theme::parse)?.unwrap_or(Theme::Light);
     let width = width.unwrap_or(Look::default().width);
-    let of_width = (f64::from(width) * HEIGHT_OF_WIDTH).round() as u32;
-    Ok(Look { width, height: height.unwrap_or(of_width.clamp(*SIDES.start(), *SIDES.end())), theme })
+    let height = height.unwrap_or_else(|| height_of(width).clamp(*SIDES.start(), *SIDES.end()));
+    Ok(Look { width, height, theme })
 }
 
 /// The picture; its tag names what it is of, how it looks, and the program that drew it.
-fn answer(row: &ModelRow, what: &str, look: Look, svg: String) -> Response {
-    let tag = format!("\"{}-{what}-{}x{}-{}-{}\"", row.id, look.width, look.height, look.theme.as_str(), env!("CARGO_PKG_VERSION"));
+pub(in crate::api) fn answer(of: impl Display, what: &str, look: Look, svg: String) -> Response {
+    let tag = format!("\"{of}-{what}-{}x{}-{}-{}\"", look.width, look.height, look.theme.as_str(), env!("CARGO_PKG_VERSION"));
     let mut response = svg.into_response();
     let headers = response.headers_mut();
     let mut put = |name: HeaderName, value: HeaderValue| headers.insert(name, value);
